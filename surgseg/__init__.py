@@ -1,0 +1,1 @@
+"""What the command-line scripts share: labels, data, training, video, scores and figures."""

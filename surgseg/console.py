@@ -1,0 +1,125 @@
+"""What every script needs at its front: shared options, error reporting, device, seeds, run metadata."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import Callable
+
+from surgseg.files import UserError
+
+PARTIAL = 3  # exit status: something was written, but not everything that was asked for
+
+
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Keep the description's line breaks; every help string states its own default."""
+
+    def __init__(self, prog):
+        super().__init__(prog, max_help_position=32, width=110)
+
+
+def make_parser(doc: str) -> argparse.ArgumentParser:
+    """A parser whose description is the script's docstring."""
+    return argparse.ArgumentParser(description=doc.strip(), formatter_class=HelpFormatter, allow_abbrev=False)
+
+
+def report_errors(work: Callable[[argparse.Namespace], int | None], args: argparse.Namespace) -> int:
+    """Run a script's work; a `UserError` becomes one line on stderr and exit status 2, Ctrl-C 130."""
+    for stream in (sys.stdout, sys.stderr):  # a Windows console's code page must not end a run
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    try:
+        return work(args) or 0
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped by Ctrl-C", file=sys.stderr)
+        return 130
+
+
+def add_device_option(group) -> None:
+    group.add_argument(
+        "--device",
+        default="auto",
+        choices=["auto", "cpu", "cuda", "mps"],
+        help="where to compute (default: auto)",
+    )
+
+
+def resolve_device(name: str):
+    """`auto` takes CUDA, then MPS, then the CPU; a named device that is absent is a `UserError`."""
+    import torch
+
+    mps = getattr(torch.backends, "mps", None)
+    available = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": mps is not None and mps.is_available(),
+    }
+    if name == "auto":
+        name = next(key for key in ("cuda", "mps", "cpu") if available[key])
+    if not available[name]:
+        raise UserError(f"--device {name}: no such device on this machine; use --device auto or cpu")
+    return torch.device(name)
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and torch."""
+    import numpy as np
+    import torch
+
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002 - libraries draw from the global state
+    torch.manual_seed(seed)
+
+
+def quiet() -> bool:
+    """True where progress bars must not draw: stderr is no terminal."""
+    return not sys.stderr.isatty()
+
+
+def git_state() -> dict:
+    """Commit of this repository and whether its files differ from it; empty outside a checkout."""
+    root = Path(__file__).resolve().parent.parent
+    try:
+        run = [
+            subprocess.run(["git", "-C", str(root), *command], capture_output=True, text=True, timeout=10, check=True)
+            for command in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+        ]
+    except (OSError, subprocess.SubprocessError):
+        return {"commit": None, "dirty": None}
+    return {"commit": run[0].stdout.strip(), "dirty": bool(run[1].stdout.strip())}
+
+
+def run_metadata(args: argparse.Namespace, device=None) -> dict:
+    """What makes a result repeatable: script, arguments, seed, git commit, versions, device."""
+    import numpy
+    import torch
+
+    arguments = {
+        key: [str(item) if isinstance(item, Path) else item for item in value]
+        if isinstance(value, (list, tuple))
+        else str(value)
+        if isinstance(value, Path)
+        else value
+        for key, value in sorted(vars(args).items())
+    }
+    versions = {"python": platform.python_version(), "torch": torch.__version__, "numpy": numpy.__version__}
+    device_name = None
+    if device is not None:
+        device_name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return {
+        "script": Path(sys.argv[0]).name,
+        "arguments": arguments,
+        "seed": getattr(args, "seed", None),
+        "git": git_state(),
+        "versions": {key: str(value) for key, value in versions.items()},
+        "device": device_name,
+        "cpu_count": os.cpu_count(),
+    }

@@ -1,0 +1,294 @@
+"""Class schemes, the CholecSeg8k code table, remapping, and mask PNGs.
+
+A *code* is the gray level a data set stores in its masks; a *class id* is what a model is trained on.
+CholecSeg8k's watershed codes follow Hong et al. 2020, "CholecSeg8k: a semantic segmentation dataset for
+laparoscopic cholecystectomy based on Cholec80" (arXiv:2012.12453). The paper numbers the grasper 5 and the
+L-hook 9, but in a watershed mask 5 is the liver ligament: the instruments are the codes 31 and 32.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from surgseg.files import UserError, list_some, read_json, write_bytes, write_json
+
+VOID = 255
+
+
+@dataclass(frozen=True)
+class Code:
+    """One row of the CholecSeg8k table: watershed code, the paper's class id, name, RGB colour for display."""
+
+    code: int
+    paper_id: int
+    name: str
+    colour: tuple[int, int, int]
+
+
+CHOLECSEG8K = (
+    Code(50, 0, "black background", (0, 0, 0)),
+    Code(11, 1, "abdominal wall", (210, 140, 140)),
+    Code(21, 2, "liver", (170, 60, 60)),
+    Code(13, 3, "gastrointestinal tract", (231, 155, 100)),
+    Code(12, 4, "fat", (235, 205, 110)),
+    Code(31, 5, "grasper", (0, 158, 230)),
+    Code(23, 6, "connective tissue", (205, 185, 200)),
+    Code(24, 7, "blood", (130, 0, 0)),
+    Code(25, 8, "cystic duct", (150, 190, 90)),
+    Code(32, 9, "l-hook electrocautery", (0, 200, 130)),
+    Code(22, 10, "gallbladder", (120, 170, 60)),
+    Code(33, 11, "hepatic vein", (70, 60, 160)),
+    Code(5, 12, "liver ligament", (190, 110, 170)),
+)
+CHOLECSEG8K_VOID = (0, 255)
+INSTRUMENT_CODES = (31, 32)
+_TABLE = {row.code: row for row in CHOLECSEG8K}
+_INSTRUMENT_COLOUR = (0, 158, 230)
+
+
+@dataclass(frozen=True)
+class LabelClass:
+    """One class of a scheme: id, name, the source codes it collects, RGB colour, whether it is an instrument."""
+
+    id: int
+    name: str
+    codes: tuple[int, ...]
+    colour: tuple[int, int, int]
+    instrument: bool = False
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """A named list of classes with ids 0..K-1, and the source codes that are void."""
+
+    name: str
+    classes: tuple[LabelClass, ...]
+    void_codes: tuple[int, ...] = CHOLECSEG8K_VOID
+
+    def __post_init__(self):
+        if [item.id for item in self.classes] != list(range(len(self.classes))) or len(self.classes) < 2:
+            raise UserError(f"class scheme {self.name!r}: ids must be 0, 1, ... in order, at least two of them")
+        if not self.instrument_ids:
+            raise UserError(f'class scheme {self.name!r}: no class is marked "instrument": true')
+        codes = [code for item in self.classes for code in item.codes] + list(self.void_codes)
+        twice = sorted({code for code in codes if codes.count(code) > 1})
+        if twice:
+            raise UserError(f"class scheme {self.name!r}: code {list_some(twice)} is given to two classes")
+        if any(not 0 <= code <= 255 for code in codes):
+            raise UserError(f"class scheme {self.name!r}: codes must lie in 0..255")
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.classes)
+
+    @property
+    def names(self) -> list[str]:
+        return [item.name for item in self.classes]
+
+    @property
+    def instrument_ids(self) -> list[int]:
+        return [item.id for item in self.classes if item.instrument]
+
+    def lookup(self) -> np.ndarray:
+        """(256,) int16: source code -> class id, 255 for void, -1 for a code the scheme does not know."""
+        table = np.full(256, -1, np.int16)
+        for item in self.classes:
+            table[list(item.codes)] = item.id
+        table[list(self.void_codes)] = VOID
+        return table
+
+    def palette(self) -> list[int]:
+        """768 values for an indexed PNG; void is light gray, so that it is visible but no class."""
+        colours = np.zeros((256, 3), np.uint8)
+        for item in self.classes:
+            colours[item.id] = item.colour
+        colours[VOID] = (224, 224, 224)
+        return colours.reshape(-1).tolist()
+
+    def to_json(self) -> dict:
+        rows = [
+            {
+                "id": item.id,
+                "name": item.name,
+                "codes": list(item.codes),
+                "colour": list(item.colour),
+                "instrument": item.instrument,
+            }
+            for item in self.classes
+        ]
+        return {"name": self.name, "classes": rows, "void_codes": list(self.void_codes)}
+
+    @staticmethod
+    def from_json(value: dict, origin: str = "class scheme") -> Scheme:
+        """Rebuild a scheme from `to_json`'s dict (or a user's file); errors name `origin`."""
+        try:
+            classes = tuple(
+                LabelClass(
+                    int(row["id"]),
+                    str(row["name"]),
+                    tuple(int(code) for code in row.get("codes", ())),
+                    tuple(int(level) for level in row.get("colour", _INSTRUMENT_COLOUR)),
+                    bool(row.get("instrument", False)),
+                )
+                for row in value["classes"]
+            )
+            void_codes = tuple(int(code) for code in value.get("void_codes", CHOLECSEG8K_VOID))
+            return Scheme(str(value.get("name", "custom")), classes, void_codes)
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(
+                f"{origin}: not a class scheme ({error!r}); it needs classes with id, name, codes, instrument"
+            ) from error
+
+
+def _tissue_codes(*without: int) -> tuple[int, ...]:
+    return tuple(row.code for row in CHOLECSEG8K if row.code not in without)
+
+
+def _class_of(id_: int, code: int, instrument: bool = False) -> LabelClass:
+    row = _TABLE[code]
+    return LabelClass(id_, row.name, (code,), row.colour, instrument)
+
+
+def _endovit8() -> Scheme:
+    """EndoViT's 8 classes (Batić et al. 2024): both tools merged, rare structures in the background."""
+    kept = (11, 21, 13, 12, 22)
+    background = LabelClass(0, "background", _tissue_codes(31, 32, 23, *kept), (0, 0, 0))
+    middle = [_class_of(index + 1, code) for index, code in enumerate(kept)]
+    tool = LabelClass(6, "instrument", INSTRUMENT_CODES, _INSTRUMENT_COLOUR, True)
+    connective = LabelClass(7, "connective tissue", (23,), _TABLE[23].colour)
+    return Scheme("endovit8", (background, *middle, tool, connective))
+
+
+SCHEMES = {
+    "binary": Scheme(
+        "binary",
+        (
+            LabelClass(0, "background", _tissue_codes(31, 32), (0, 0, 0)),
+            LabelClass(1, "instrument", INSTRUMENT_CODES, _INSTRUMENT_COLOUR, True),
+        ),
+    ),
+    "grasper-hook": Scheme(
+        "grasper-hook",
+        (
+            LabelClass(0, "background", _tissue_codes(31, 32), (0, 0, 0)),
+            _class_of(1, 31, True),
+            LabelClass(2, "l-hook", (32,), _TABLE[32].colour, True),
+        ),
+    ),
+    "endovit8": _endovit8(),
+    "full13": Scheme(
+        "full13",
+        tuple(_class_of(row.paper_id, row.code, row.code in INSTRUMENT_CODES) for row in CHOLECSEG8K),
+    ),
+    "parts": Scheme(
+        "parts",
+        (
+            LabelClass(0, "background", (0,), (0, 0, 0)),
+            LabelClass(1, "shaft", (160,), _INSTRUMENT_COLOUR, True),
+            LabelClass(2, "manipulator", (70,), (240, 160, 0), True),
+        ),
+        (),
+    ),
+}
+
+
+def load_scheme(name_or_path: str) -> Scheme:
+    """A scheme by its name, or from a JSON file of the user's. Raises `UserError` for anything else."""
+    if name_or_path in SCHEMES:
+        return SCHEMES[name_or_path]
+    if not str(name_or_path).endswith(".json"):
+        raise UserError(f"unknown class scheme {name_or_path!r}: use {', '.join(SCHEMES)} or a .json file")
+    return Scheme.from_json(read_json(name_or_path), str(name_or_path))
+
+
+def read_scheme(path: Path) -> Scheme:
+    """The scheme in a `classes.json`."""
+    return Scheme.from_json(read_json(path), str(path))
+
+
+def write_scheme(path: Path, scheme: Scheme) -> None:
+    write_json(path, scheme.to_json())
+
+
+# ---------------------------------------------------------------------------------------------- mask PNGs
+
+
+def decode_codes(source: Path | bytes, name: str = "") -> tuple[np.ndarray, str]:
+    """Decode a label image to its single channel, without interpreting it.
+
+    Takes gray, indexed (the index counts, not the colour), RGB and RGBA with equal colour channels; alpha is
+    dropped. Returns ((H, W) uint8, the file's mode as Pillow names it). Raises `UserError` otherwise.
+    """
+    name = name or str(source)
+    stream = io.BytesIO(source) if isinstance(source, bytes) else source
+    try:
+        with Image.open(stream) as image:
+            image.load()
+            mode = image.mode
+            pixels = np.asarray(image)
+    except FileNotFoundError as error:
+        raise UserError(f"{name}: no such file") from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UserError(f"{name}: cannot be decoded as an image ({error})") from error
+    if mode in ("L", "P"):
+        return pixels, mode
+    if mode == "1":
+        return pixels.astype(np.uint8) * np.uint8(255), mode
+    if mode == "LA":
+        return np.ascontiguousarray(pixels[..., 0]), mode
+    if mode in ("RGB", "RGBA"):
+        first = np.ascontiguousarray(pixels[..., 0])
+        if np.array_equal(first, pixels[..., 1]) and np.array_equal(first, pixels[..., 2]):
+            return first, mode
+        raise UserError(f"{name}: colour channels differ, so this is no label mask (a colour mask?)")
+    raise UserError(f"{name}: image mode {mode} is no 8-bit label mask")
+
+
+def remap(codes: np.ndarray, lookup: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Source codes to class ids.
+
+    `codes` (H, W) uint8, `lookup` from `Scheme.lookup`. Returns ((H, W) uint8 class ids with 255 for void,
+    (256,) int64 pixel count of each code). An unknown code is a `UserError` naming file, code and pixels.
+    """
+    counts = np.bincount(codes.reshape(-1), minlength=256)
+    unknown = np.flatnonzero((counts > 0) & (lookup < 0))
+    if len(unknown):
+        found = list_some(f"{code} ({counts[code]} pixels)" for code in unknown)
+        raise UserError(f"{name}: unknown mask code {found}; the class scheme does not name it")
+    return lookup.astype(np.uint8)[codes], counts
+
+
+def encode_mask(ids: np.ndarray, scheme: Scheme) -> bytes:
+    """(H, W) uint8 class ids (255 void) -> bytes of an 8-bit indexed PNG with the scheme's palette."""
+    image = Image.fromarray(ids)
+    image.putpalette(scheme.palette())
+    stream = io.BytesIO()
+    image.save(stream, "PNG", compress_level=3)
+    return stream.getvalue()
+
+
+def write_mask(path: Path, ids: np.ndarray, scheme: Scheme) -> None:
+    """Write class ids as an indexed PNG, atomically."""
+    write_bytes(path, encode_mask(ids, scheme))
+
+
+def read_mask(path: Path, num_classes: int) -> np.ndarray:
+    """Read a prepared, predicted or corrected mask: (H, W) uint8 class ids, 255 for void.
+
+    Indexed PNGs hold ids; gray or equal-channel RGB(A) files hold ids too, except that a file of only 0 and
+    255 is a binary mask, whose 255 is class 1. An id beyond `num_classes` is a `UserError` with the counts.
+    """
+    ids, mode = decode_codes(path)
+    counts = np.bincount(ids.reshape(-1), minlength=256)
+    if mode != "P" and num_classes == 2 and counts[VOID] and counts[1:VOID].sum() == 0:
+        return (ids == VOID).astype(np.uint8)
+    bad = [value for value in range(num_classes, VOID) if counts[value]]
+    if bad:
+        found = list_some(f"{value} ({counts[value]} pixels)" for value in bad)
+        raise UserError(f"{path}: class id {found} beyond the {num_classes} classes; prepare the masks first?")
+    return ids

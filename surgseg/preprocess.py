@@ -1,0 +1,49 @@
+"""Resize and normalise: one definition for cache, training and inference."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+MEAN = (
+    0.485,
+    0.456,
+    0.406,
+)  # ImageNet statistics of RGB in 0..1, as torchvision's backbones were trained with
+STD = (0.229, 0.224, 0.225)
+
+
+def resize_frames(frames: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """(N, 3, H, W) uint8 -> (N, 3, *size) uint8, bilinear with antialiasing.
+
+    The uint8 kernel exists on the CPU only; elsewhere the same filter runs in float32 and is rounded, which
+    differs by at most one gray level.
+    """
+    if tuple(frames.shape[-2:]) == tuple(size):
+        return frames
+    if frames.device.type == "cpu":
+        return F.interpolate(frames, size=tuple(size), mode="bilinear", antialias=True)
+    resized = F.interpolate(frames.float(), size=tuple(size), mode="bilinear", antialias=True)
+    return resized.round_().clamp_(0, 255).to(torch.uint8)
+
+
+def resize_masks(masks: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """(N, H, W) uint8 class ids -> (N, *size) uint8, nearest neighbour (pixel centres)."""
+    if tuple(masks.shape[-2:]) == tuple(size):
+        return masks
+    return F.interpolate(masks[:, None], size=tuple(size), mode="nearest-exact")[:, 0]
+
+
+def normalise(frames: torch.Tensor, mean=MEAN, std=STD) -> torch.Tensor:
+    """(N, 3, H, W) uint8 or float in 0..1 -> float32 with the given channel mean and deviation removed."""
+    frames = frames.float().div_(255) if frames.dtype == torch.uint8 else frames
+    mean = torch.tensor(mean, device=frames.device).view(1, 3, 1, 1)
+    std = torch.tensor(std, device=frames.device).view(1, 3, 1, 1)
+    return (frames - mean) / std
+
+
+def upsample(values: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """(N, K, h, w) probabilities -> (N, K, *size), bilinear with pixel centres aligned."""
+    if tuple(values.shape[-2:]) == tuple(size):
+        return values
+    return F.interpolate(values, size=tuple(size), mode="bilinear", align_corners=False)

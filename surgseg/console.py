@@ -52,6 +52,15 @@ def add_device_option(group) -> None:
     )
 
 
+def add_void_option(group) -> None:
+    group.add_argument(
+        "--void",
+        default="ignore",
+        choices=["ignore", "background"],
+        help="void pixels in the scores; background is what the original study did (default: ignore)",
+    )
+
+
 def resolve_device(name: str):
     """`auto` takes CUDA, then MPS, then the CPU; a named device that is absent is a `UserError`."""
     import torch

@@ -1,0 +1,197 @@
+"""What a weights file holds: enough to rebuild its own model. Atomic save, safe load."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+import shutil
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from models import ARCHITECTURES, build_model
+from surgseg.files import UserError, atomic_path, file_sha256, list_some, write_json
+from surgseg.labels import SCHEMES, Scheme
+from surgseg.preprocess import MEAN, STD
+
+FORMAT_VERSION = 1
+DEFAULT_WEIGHTS = Path("outputs/instrument_segmentation_model.pth")
+
+
+@dataclass
+class Checkpoint:
+    """A loaded weights file: the model in evaluation mode, and how to feed and read it.
+
+    `image_size` is (height, width); `threshold` the instrument probability above which a pixel is instrument,
+    or None where the most probable class is taken; `training["data"]` is "real" or "synthetic".
+    """
+
+    model: nn.Module
+    arch: str
+    model_args: dict[str, Any]
+    scheme: Scheme
+    image_size: tuple[int, int]
+    mean: tuple[float, ...] = MEAN
+    std: tuple[float, ...] = STD
+    threshold: float | None = 0.5
+    metrics: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    sha256: str = ""
+
+
+def save_checkpoint(path: Path | str, checkpoint: Checkpoint, *, keep_previous: bool = True) -> None:
+    """Write weights (loadable with `weights_only=True`) and, beside them, the same metadata as JSON.
+
+    `keep_previous` keeps an existing file as `<name>.prev`. Raises `UserError` on a full disk.
+    """
+    path = Path(path)
+    metadata = {
+        "format_version": FORMAT_VERSION,
+        "arch": checkpoint.arch,
+        "model_args": checkpoint.model_args,
+        "classes": checkpoint.scheme.to_json(),
+        "image_size": list(checkpoint.image_size),
+        "mean": list(checkpoint.mean),
+        "std": list(checkpoint.std),
+        "threshold": checkpoint.threshold,
+        "metrics": checkpoint.metrics,
+        "training": checkpoint.training,
+    }
+    state = {key: value.detach().cpu().contiguous() for key, value in checkpoint.model.state_dict().items()}
+    with atomic_path(path) as temporary:
+        try:
+            torch.save({**metadata, "state_dict": state}, temporary)
+        except RuntimeError as error:  # torch reports a full disk so
+            raise UserError(f"cannot write {path}: {str(error).splitlines()[0]}") from error
+        if keep_previous and path.exists():
+            _keep(path)
+    write_json(path.with_suffix(".json"), metadata)
+
+
+def _keep(path: Path) -> None:
+    """Give an existing file a second name, so that no moment passes without a whole file under the first."""
+    previous = path.with_name(path.name + ".prev")
+    previous.unlink(missing_ok=True)
+    try:
+        os.link(path, previous)
+    except OSError:  # no hard links on this file system
+        shutil.copy2(path, previous)
+
+
+def load_checkpoint(path: Path | str = DEFAULT_WEIGHTS, arch: str | None = None) -> Checkpoint:
+    """Load a weights file of ours, or a bare state_dict where `arch` names its architecture.
+
+    Raises `UserError` for a missing, damaged or foreign file, one that holds code, and mismatched keys.
+    """
+    path = Path(path)
+    value = load_tensors(path)
+    if "format_version" in value and "state_dict" in value:
+        checkpoint = _from_own(path, value)
+    elif arch is not None:
+        checkpoint = _from_bare(path, value, arch)
+    else:
+        raise UserError(
+            f"{path} is no weights file of this project; for a bare state_dict name its architecture: "
+            f"--arch {'|'.join(ARCHITECTURES)}"
+        )
+    checkpoint.sha256 = file_sha256(path)
+    checkpoint.model.eval()
+    return checkpoint
+
+
+def load_tensors(path: Path) -> dict[str, Any]:
+    """`torch.load(weights_only=True)` on the CPU, its errors in words."""
+    if not path.is_file():
+        raise UserError(f"no weights file {path}; instrument_segmentation.py writes {DEFAULT_WEIGHTS}")
+    try:
+        value = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise UserError(f"{path}: refused, because it holds code or objects other than plain weights") from error
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: damaged, or no weights file ({str(error).splitlines()[0]})") from error
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: holds no weights but a {type(value).__name__}")
+    return value
+
+
+def _from_own(path: Path, value: dict) -> Checkpoint:
+    if value["format_version"] > FORMAT_VERSION:
+        raise UserError(f"{path}: written by a newer version (format {value['format_version']}); update this one")
+    try:
+        scheme = Scheme.from_json(value["classes"], str(path))
+        model = build_model(value["arch"], scheme.num_classes, **value["model_args"])
+        checkpoint = Checkpoint(
+            model=model,
+            arch=value["arch"],
+            model_args=value["model_args"],
+            scheme=scheme,
+            image_size=tuple(value["image_size"]),
+            mean=tuple(value["mean"]),
+            std=tuple(value["std"]),
+            threshold=value["threshold"],
+            metrics=value["metrics"],
+            training=value["training"],
+        )
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path}: incomplete weights file ({error!r})") from error
+    load_strictly(model, value["state_dict"], str(path))
+    return checkpoint
+
+
+def _from_bare(path: Path, value: dict, arch: str) -> Checkpoint:
+    """A state_dict alone: classes and width follow from its shapes, size and scheme are the defaults."""
+    state = value.get("state_dict", value)
+    state = {re.sub(r"^((module|model)\.)+", "", key): item for key, item in state.items()}
+    head = {"unet": "head.weight", "deeplabv3": "classifier.4.weight"}[arch]
+    if head not in state or (arch == "unet" and "stem.0.weight" not in state):
+        raise UserError(f"{path}: no {arch} state_dict (it has no {head})")
+    num_classes = len(state[head])
+    scheme = next((item for item in SCHEMES.values() if item.num_classes == num_classes), None)
+    if scheme is None:
+        raise UserError(f"{path}: {num_classes} output classes fit no class scheme of {', '.join(SCHEMES)}")
+    if arch == "unet":
+        model_args: dict[str, Any] = {"base_channels": len(state["stem.0.weight"])}
+    else:
+        aux = state.get("aux_classifier.4.weight")
+        model_args = {"aux": aux is not None and len(aux) == num_classes}
+        if not model_args["aux"]:
+            state = {key: item for key, item in state.items() if not key.startswith("aux_classifier.")}
+    model = build_model(arch, num_classes, **model_args)
+    load_strictly(model, state, str(path))
+    return Checkpoint(model, arch, model_args, scheme, (256, 256), threshold=default_threshold(scheme))
+
+
+def default_threshold(scheme: Scheme) -> float | None:
+    """0.5 for two classes; with more the most probable class is taken."""
+    return 0.5 if scheme.num_classes == 2 else None
+
+
+def load_strictly(model: nn.Module, state: dict[str, torch.Tensor], origin: str) -> None:
+    """`load_state_dict` whose error lists missing, unexpected and misshapen keys. Raises `UserError`."""
+    own = model.state_dict()
+    missing = [key for key in own if key not in state]
+    unexpected = [key for key in state if key not in own]
+    shapes = [
+        f"{key} {tuple(state[key].shape)} for {tuple(own[key].shape)}"
+        for key in own
+        if key in state and state[key].shape != own[key].shape
+    ]
+    problems = [("missing", missing), ("unexpected", unexpected), ("other shape", shapes)]
+    found = "; ".join(f"{len(keys)} {what}: {list_some(keys, 4)}" for what, keys in problems if keys)
+    if found:
+        raise UserError(f"{origin}: the weights do not fit the model ({found})")
+    model.load_state_dict(state)
+
+
+def init_from(model: nn.Module, path: Path | str) -> dict[str, Any]:
+    """Start `model` from one of our weights files (`--init-from`); returns that file's training record."""
+    value = load_tensors(Path(path))
+    if "state_dict" not in value or "format_version" not in value:
+        raise UserError(f"--init-from {path}: no weights file of this project; --weights PATH takes a backbone's")
+    load_strictly(model, value["state_dict"], f"--init-from {path}")
+    return value.get("training", {})

@@ -1,0 +1,120 @@
+"""The resized uint8 cache: every frame and mask decoded once, at the training size, as memory-mapped arrays."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from surgseg.data.dataset import Sample
+from surgseg.files import UserError, make_folder, write_json
+from surgseg.frames import read_frame
+from surgseg.labels import Scheme, read_mask
+from surgseg.preprocess import resize_frames, resize_masks
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Cache:
+    """`frames` (N, H, W, 3) uint8 RGB and `masks` (N, H, W) uint8 class ids (255 void), in the samples' order."""
+
+    frames: np.ndarray
+    masks: np.ndarray
+    folder: Path
+
+
+def open_cache(samples: list[Sample], size: tuple[int, int], scheme: Scheme, cache_dir: Path | str) -> Cache:
+    """The cache of these samples at this size: opened where it stands, built where it does not.
+
+    It is keyed by the name, length and modification time of every file, the size and the scheme, so that a
+    changed file gives another cache. Raises `UserError` for bad files (all named) and a full disk.
+    """
+    folder = Path(cache_dir) / f"{size[0]}x{size[1]}-{_key(samples, size, scheme)}"
+    if not (folder / "cache.json").is_file():
+        _build(samples, size, scheme, folder)
+    return Cache(np.load(folder / "frames.npy", mmap_mode="r"), np.load(folder / "masks.npy", mmap_mode="r"), folder)
+
+
+def _key(samples: list[Sample], size: tuple[int, int], scheme: Scheme) -> str:
+    digest = hashlib.sha256(json.dumps([FORMAT, list(size), scheme.to_json()]).encode())
+    for sample in samples:
+        for path in (sample.frame, sample.mask):
+            try:
+                status = path.stat()
+            except OSError as error:
+                raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+            digest.update(f"{sample.name}|{path.name}|{status.st_size}|{status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _build(samples: list[Sample], size: tuple[int, int], scheme: Scheme, folder: Path) -> None:
+    """Fill a temporary folder beside the target, then rename it: a cache is whole or not there."""
+    make_folder(folder.parent)
+    need = len(samples) * size[0] * size[1] * 4
+    if shutil.disk_usage(folder.parent).free < need * 1.05:  # a full disk under a memory map is a crash, not an error
+        raise UserError(f"{folder.parent}: the cache needs {need / 1e9:.1f} GB, more than the disk has free")
+    try:
+        temporary = Path(tempfile.mkdtemp(prefix=".building-", dir=folder.parent))
+    except OSError as error:
+        raise UserError(f"cannot write {folder.parent}: {error.strerror or error}") from error
+    try:
+        _fill(samples, size, scheme, temporary)
+        write_json(temporary / "cache.json", {"format": FORMAT, "frames": len(samples), "size": size})
+        try:
+            temporary.rename(folder)
+        except OSError:
+            if not (folder / "cache.json").is_file():  # another process may have finished the same cache first
+                raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _fill(samples: list[Sample], size: tuple[int, int], scheme: Scheme, folder: Path) -> None:
+    count = len(samples)
+    frames = np.lib.format.open_memmap(folder / "frames.npy", "w+", np.uint8, (count, *size, 3))
+    masks = np.lib.format.open_memmap(folder / "masks.npy", "w+", np.uint8, (count, *size))
+
+    def load(index: int) -> str | None:
+        try:
+            frames[index], masks[index] = load_resized(samples[index], size, scheme.num_classes)
+        except UserError as error:
+            return str(error)
+        return None
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # one decode-and-resize per core; the pool is the parallelism
+    try:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            jobs = pool.map(load, range(count))
+            bar = tqdm(jobs, "Caching frames", count, unit="frame", disable=not sys.stderr.isatty())
+            bad = [message for message in bar if message]
+    finally:
+        torch.set_num_threads(threads)
+    if bad:
+        shown = "; ".join(bad[:5]) + (f"; and {len(bad) - 5} more" if len(bad) > 5 else "")
+        raise UserError(f"{len(bad)} of {count} frames cannot be used: {shown}")
+    frames.flush()
+    masks.flush()
+
+
+def load_resized(sample: Sample, size: tuple[int, int], num_classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Decode one pair and resize it: ((H, W, 3) uint8 RGB, (H, W) uint8 class ids)."""
+    frame, mask = read_frame(sample.frame), read_mask(sample.mask, num_classes)
+    if frame.shape[:2] != mask.shape:
+        raise UserError(
+            f"{sample.frame} is {frame.shape[1]}x{frame.shape[0]} but its mask is {mask.shape[1]}x{mask.shape[0]}"
+        )
+    pixels = torch.from_numpy(np.array(frame)).permute(2, 0, 1)[None]
+    resized = resize_frames(pixels, size)[0].permute(1, 2, 0)
+    return resized.numpy(), resize_masks(torch.from_numpy(np.array(mask))[None], size)[0].numpy()

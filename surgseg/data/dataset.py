@@ -1,0 +1,136 @@
+"""Read prepared data: which frames there are, their masks, their videos, their class scheme."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from surgseg.files import UserError, list_some, natural_key, read_csv, read_json
+from surgseg.frames import list_images
+from surgseg.labels import Scheme, load_scheme, read_scheme
+
+MANIFEST_FIELDS = ("name", "video", "clip", "frame", "width", "height", "instrument_fraction", "void_fraction", "split")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One labelled frame. `part` is the manifest's split column, "" where it says nothing."""
+
+    name: str
+    frame: Path
+    mask: Path
+    video: str
+    number: int = 0
+    part: str = ""
+    instrument_fraction: float = 1.0
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Labelled frames in natural order, the scheme of their masks, and whether they are "real" or "synthetic"."""
+
+    root: Path
+    samples: list[Sample]
+    scheme: Scheme
+    data: str
+
+    @property
+    def videos(self) -> list[str]:
+        return sorted({sample.video for sample in self.samples}, key=natural_key)
+
+
+def is_prepared(root: Path) -> bool:
+    return (Path(root) / "manifest.csv").is_file() and (Path(root) / "classes.json").is_file()
+
+
+def load_prepared(root: Path | str) -> Prepared:
+    """Read a prepared folder through its manifest. Raises `UserError` where files and manifest disagree."""
+    root = Path(root)
+    if not is_prepared(root):
+        raise UserError(
+            f"{root} is no prepared folder (no manifest.csv with classes.json): run prepare_full_dataset.py or "
+            "prepare_cholecseg8k_assets.py first"
+        )
+    frame_folder = root / ("sample_frames" if (root / "sample_frames").is_dir() else "frames")
+    files = {path.stem: path for path in list_images(frame_folder)}
+    rows = read_csv(root / "manifest.csv", required=MANIFEST_FIELDS)
+    if not rows:
+        raise UserError(f"{root / 'manifest.csv'} lists no frames")
+    samples, missing = [], []
+    for row in rows:
+        mask = root / "masks" / f"{row['name']}.png"
+        if row["name"] not in files or not mask.is_file():
+            missing.append(row["name"])
+            continue
+        try:
+            number, fraction = int(row["frame"]), float(row["instrument_fraction"])
+        except ValueError as error:
+            raise UserError(f"{root / 'manifest.csv'}: row {row['name']}: {error}") from error
+        samples.append(Sample(row["name"], files[row["name"]], mask, row["video"], number, row["split"], fraction))
+    if missing:
+        raise UserError(
+            f"{root}: the manifest lists frames whose frame or mask file is gone: {list_some(missing, 4)}; "
+            "run the preparation again"
+        )
+    samples.sort(key=lambda sample: natural_key(sample.name))
+    return Prepared(root, samples, read_scheme(root / "classes.json"), _data_kind(root))
+
+
+def _data_kind(root: Path) -> str:
+    """ "real" or "synthetic", as the audit recorded it."""
+    path = root / "audit.json"
+    return str(read_json(path).get("data", "real")) if path.is_file() else "real"
+
+
+def data_kind_near(folder: Path | str) -> str:
+    """What the audit beside a frame or mask folder says of the data: "real" where there is none."""
+    return _data_kind(Path(folder).resolve().parent)
+
+
+def load_folders(frame_dir: Path | str, mask_dir: Path | str, scheme_name: str = "binary") -> Prepared:
+    """Frames and masks in two folders, paired by equal stem; masks hold class ids.
+
+    Where both stand in a prepared folder, its manifest is read instead.
+    """
+    frame_dir, mask_dir = Path(frame_dir), Path(mask_dir)
+    parent = frame_dir.resolve().parent
+    if parent == mask_dir.resolve().parent and is_prepared(parent):
+        return load_prepared(parent)
+    frames, masks = _by_stem(frame_dir), _by_stem(mask_dir)
+    for what, names in (
+        ("without mask", frames.keys() - masks.keys()),
+        ("without frame", masks.keys() - frames.keys()),
+    ):
+        if names:
+            raise UserError(
+                f"{len(names)} {'frames' if what == 'without mask' else 'masks'} {what} in {frame_dir} and {mask_dir}: "
+                f"{list_some(sorted(names, key=natural_key), 4)}; prepare_cholecseg8k_assets.py pairs other names"
+            )
+    if not frames:
+        raise UserError(f"no images in {frame_dir}")
+    samples = [_sample(frames[name], masks[name], frame_dir) for name in sorted(frames, key=natural_key)]
+    return Prepared(parent, samples, load_scheme(scheme_name), data_kind_near(frame_dir))
+
+
+def _by_stem(folder: Path) -> dict[str, Path]:
+    files = {}
+    for path in list_images(folder):
+        if path.stem in files:
+            raise UserError(f"two files for one name: {files[path.stem]} and {path}")
+        files[path.stem] = path
+    return files
+
+
+def video_of(stem: str) -> str:
+    """The video that a frame's name speaks of: the name less its trailing number."""
+    match = re.match(r"^(.*?)[_\-. ]*\d+$", stem)
+    return (match.group(1) if match else stem) or "video"
+
+
+def _sample(frame: Path, mask: Path, root: Path) -> Sample:
+    """The video is the folder below the root, or the name less its trailing number."""
+    number = re.search(r"(\d+)$", frame.stem)
+    folders = frame.relative_to(root).parts[:-1]
+    video = folders[0] if folders else video_of(frame.stem)
+    return Sample(frame.stem, frame, mask, video, int(number.group(1)) if number else 0)

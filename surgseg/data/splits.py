@@ -1,0 +1,283 @@
+"""Which frame trains, validates, tests. The one owner of splits: by video unless the user says otherwise.
+
+Neighbouring frames of a video are near-copies, so a split by frame measures memory, not generalisation.
+An assignment maps a key (a video, or a frame name where a video is divided) to train, val or test.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from surgseg.files import UserError, list_some, natural_key, read_json
+
+PARTS = ("train", "val", "test")
+SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}
+TIME_GAP = 0.025  # share of a video left out at each boundary of a split in time
+PUBLISHED = {  # video numbers of CholecSeg8k; the rest trains
+    "sp-tcn": {"test": (12, 20, 48, 55), "val": (17, 52)},
+    "endovit": {"test": (12, 27), "val": (17, 52)},
+}
+SPLIT_NAMES = ("manifest", "video", "time", "random", *PUBLISHED)
+
+
+@dataclass(frozen=True)
+class Split:
+    """A named division of samples.
+
+    `parts` gives the indices of each part, `by` says whether `assignment` is keyed by "video" or "frame".
+    """
+
+    name: str
+    by: str
+    assignment: dict[str, str]
+    parts: dict[str, np.ndarray]
+
+    @property
+    def hash(self) -> str:
+        """12 hex digits that change when any key changes its part."""
+        text = json.dumps(sorted(self.assignment.items()))
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    @property
+    def leaks(self) -> bool:
+        """True where frames of one video stand on both sides with nothing between them."""
+        return self.name == "random"
+
+    def to_json(self) -> dict:
+        return {"name": self.name, "by": self.by, "hash": self.hash, "assignment": self.assignment}
+
+
+def assign_by_video(rows: list[dict[str, Any]]) -> dict[str, str] | None:
+    """About 70/10/20 % of the frames to train/val/test by whole videos, each part with instruments if possible.
+
+    `rows` are manifest rows (`video`, `instrument_fraction`). Two videos give train and test; fewer give None.
+    Deterministic: the same videos and frame counts give the same assignment, in any order of rows.
+    """
+    frames = Counter(str(row["video"]) for row in rows)
+    if len(frames) < 2:
+        return None
+    shown = {str(row["video"]) for row in rows if float(row.get("instrument_fraction") or 0) > 0}
+    # Smallest first; videos with instruments are the ones that may found a part.
+    order = sorted(frames, key=lambda video: (video not in shown, frames[video], natural_key(video)))
+    founders = ["test", "train"] if len(order) == 2 else ["val", "test", "train"]
+    assignment = {order[index]: part for index, part in enumerate(founders[:-1])}
+    eligible = [video for video in order if video in shown and video not in assignment]
+    largest = (eligible or [video for video in order if video not in assignment])[-1]
+    assignment[largest] = "train"
+    filled = Counter(dict.fromkeys(founders, 0))
+    for video, part in assignment.items():
+        filled[part] += frames[video]
+    total = sum(frames.values())
+    rest = sorted((video for video in order if video not in assignment), key=lambda v: (-frames[v], natural_key(v)))
+    for video in rest:
+        part = max(founders, key=lambda name: SHARES[name] * total - filled[name])
+        assignment[video] = part
+        filled[part] += frames[video]
+    return dict(sorted(assignment.items(), key=lambda item: natural_key(item[0])))
+
+
+def make_split(
+    samples: list,
+    *,
+    name: str | None = None,
+    val_videos: list[str] | None = None,
+    test_videos: list[str] | None = None,
+    folds: str | None = None,
+    fold: int = 1,
+    seed: int = 0,
+) -> Split:
+    """Divide samples (objects with `name, video, number, part, instrument_fraction`).
+
+    `name` is one of `SPLIT_NAMES`, a path to a splits.json, or None for the default: the manifest's parts where
+    it has them, otherwise by video. `val_videos`/`test_videos` override it; `folds` is a number or "videos".
+    Raises `UserError` where the division cannot be made or leaves nothing to train on.
+    """
+    if not samples:
+        raise UserError("no frames to split")
+    if folds:
+        split = _fold_split(samples, folds, fold)
+    elif val_videos or test_videos:
+        split = _named_videos(samples, "videos", val_videos or [], test_videos or [])
+    elif name is None:
+        split = _manifest_split(samples) if any(sample.part for sample in samples) else _video_split(samples)
+    elif name.endswith(".json"):
+        split = _file_split(samples, name)
+    elif name in PUBLISHED:
+        split = _published_split(samples, name)
+    else:
+        makers = {"manifest": _manifest_split, "video": _video_split, "time": _time_split}
+        split = _random_split(samples, seed) if name == "random" else makers[name](samples)
+    if not len(split.parts["train"]):
+        raise UserError(f"split {split.name!r} leaves no frames to train on")
+    return split
+
+
+def apply_assignment(samples: list, stored: dict) -> dict[str, np.ndarray]:
+    """Indices per part of `samples` under a split stored in a weights file (`Split.to_json`).
+
+    Samples whose video (or frame) the stored split does not know belong to no part.
+    """
+    key = "video" if stored["by"] == "video" else "name"
+    found = [stored["assignment"].get(getattr(sample, key)) for sample in samples]
+    return {part: np.array([i for i, item in enumerate(found) if item == part], dtype=np.int64) for part in PARTS}
+
+
+def stored_part(samples: list, stored: dict | None, part: str) -> list:
+    """The samples of one part ("all": every one) under the split that a weights file stores."""
+    if part == "all":
+        return samples
+    if not stored:
+        raise UserError("the weights file stores no split; use --split-part all")
+    indices = apply_assignment(samples, stored)[part]
+    if not len(indices):
+        raise UserError(
+            f"no frame of the data belongs to the {part} part of the weights file's split ({stored['name']}, by "
+            f"{stored['by']}); use --split-part all, or the data it was trained with"
+        )
+    return [samples[index] for index in indices]
+
+
+def _by_video(samples: list, name: str, assignment: dict[str, str]) -> Split:
+    stored = {"by": "video", "assignment": assignment}
+    return Split(name, "video", assignment, apply_assignment(samples, stored))
+
+
+def _by_frame(samples: list, name: str, assignment: dict[str, str]) -> Split:
+    stored = {"by": "frame", "assignment": assignment}
+    return Split(name, "frame", assignment, apply_assignment(samples, stored))
+
+
+def _videos(samples: list) -> list[str]:
+    return sorted({sample.video for sample in samples}, key=natural_key)
+
+
+def _video_split(samples: list) -> Split:
+    rows = [{"video": s.video, "instrument_fraction": s.instrument_fraction} for s in samples]
+    assignment = assign_by_video(rows)
+    if assignment is None:
+        raise UserError(
+            f"all {len(samples)} frames belong to one video ({samples[0].video}), so they cannot be split by video: "
+            "prepare more videos (--video-id names them), or use --split time"
+        )
+    return _by_video(samples, "video", assignment)
+
+
+def _manifest_split(samples: list) -> Split:
+    missing = [sample.name for sample in samples if sample.part not in PARTS]
+    if missing:
+        raise UserError(f"the manifest gives no part (train, val, test) for {list_some(missing, 4)}; use --split video")
+    by_video = defaultdict(set)
+    for sample in samples:
+        by_video[sample.video].add(sample.part)
+    if all(len(parts) == 1 for parts in by_video.values()):
+        return _by_video(samples, "manifest", {video: next(iter(parts)) for video, parts in by_video.items()})
+    return _by_frame(samples, "manifest", {sample.name: sample.part for sample in samples})
+
+
+def _named_videos(samples: list, name: str, val: list[str], test: list[str]) -> Split:
+    videos = _videos(samples)
+    unknown = [video for video in [*val, *test] if video not in videos]
+    if unknown:
+        raise UserError(f"no video named {list_some(unknown)}; the data holds {list_some(videos, 20)}")
+    both = sorted(set(val) & set(test))
+    if both:
+        raise UserError(f"{list_some(both)}: a video cannot be in validation and test")
+    assignment = {video: "test" if video in test else "val" if video in val else "train" for video in videos}
+    return _by_video(samples, name, assignment)
+
+
+def _published_split(samples: list, name: str) -> Split:
+    numbers = {}
+    for video in _videos(samples):
+        match = re.search(r"(\d+)$", video)
+        if match:
+            numbers[int(match.group(1))] = video
+    wanted = PUBLISHED[name]
+    absent = [number for part in ("val", "test") for number in wanted[part] if number not in numbers]
+    if absent:
+        raise UserError(f"split {name} needs videos {list_some(absent)}, which the data does not hold")
+    return _named_videos(samples, name, [numbers[n] for n in wanted["val"]], [numbers[n] for n in wanted["test"]])
+
+
+def _random_split(samples: list, seed: int) -> Split:
+    """The study's split: 80/20 by frame. Kept to reproduce its numbers; neighbours leak."""
+    order = np.random.default_rng([seed, 1]).permutation(len(samples))
+    held_out = set(order[round(0.8 * len(samples)) :].tolist())
+    assignment = {s.name: "test" if index in held_out else "train" for index, s in enumerate(samples)}
+    return _by_frame(samples, "random", assignment)
+
+
+def _time_split(samples: list) -> Split:
+    """First 70 % of each video trains, the last 20 % tests, 10 % between validates; gaps at the boundaries."""
+    groups = defaultdict(list)
+    for sample in samples:
+        groups[sample.video].append(sample)
+    assignment = {}
+    for group in groups.values():
+        group.sort(key=lambda sample: (sample.number, natural_key(sample.name)))
+        count = len(group)
+        if count < 10:
+            raise UserError(f"video {group[0].video} has {count} frames; --split time needs at least 10 a video")
+        gap = max(1, round(TIME_GAP * count))
+        first, second = round(0.7 * count), round(0.8 * count)
+        ranges = {"train": (0, first), "val": (first + gap, second), "test": (second + gap, count)}
+        if first + gap >= second:  # too few frames for a validation part of its own
+            ranges = {"train": (0, second), "test": (second + gap, count)}
+        for part, (start, stop) in ranges.items():
+            assignment.update({sample.name: part for sample in group[start:stop]})
+    return _by_frame(samples, "time", assignment)
+
+
+def _fold_split(samples: list, folds: str, fold: int) -> Split:
+    groups = video_folds(samples, folds)
+    if not 1 <= fold <= len(groups):
+        raise UserError(f"--fold {fold}: there are folds 1 to {len(groups)}")
+    return _named_videos(samples, f"fold {fold} of {len(groups)}", [], groups[fold - 1])
+
+
+def video_folds(samples: list, folds: str) -> list[list[str]]:
+    """The test videos of each fold: "videos" leaves one out at a time, a number K makes K groups of like size."""
+    videos = _videos(samples)
+    if folds == "videos":
+        count = len(videos)
+    elif str(folds).isdigit():
+        count = int(folds)
+    else:
+        raise UserError(f"--folds {folds}: give a number or 'videos'")
+    if not 2 <= count <= len(videos):
+        raise UserError(f"--folds {folds}: {len(videos)} videos allow 2 to {len(videos)} folds")
+    frames = Counter(sample.video for sample in samples)
+    groups: list[list[str]] = [[] for _ in range(count)]
+    if folds == "videos":
+        return [[video] for video in videos]
+    for video in sorted(videos, key=lambda v: (-frames[v], natural_key(v))):
+        min(groups, key=lambda group: sum(frames[v] for v in group)).append(video)
+    return groups
+
+
+def _file_split(samples: list, path: str) -> Split:
+    """{"train": [...], "val": [...], "test": [...]} of videos, or of frame names."""
+    value = read_json(path)
+    if not isinstance(value, dict) or not value.get("train") or set(value) - set(PARTS):
+        raise UserError(f"{path}: expected {{'train': [...], 'val': [...], 'test': [...]}} of videos or frame names")
+    listed = [(str(key), part) for part in PARTS for key in value.get(part, [])]
+    assignment = dict(listed)
+    twice = [key for key, count in Counter(key for key, _ in listed).items() if count > 1]
+    if twice:
+        raise UserError(f"{path}: {list_some(twice)} stands in two parts")
+    videos, names = set(_videos(samples)), {sample.name for sample in samples}
+    for kind, known, make in (("video", videos, _by_video), ("frame", names, _by_frame)):
+        if set(assignment) <= known:
+            missing = sorted(known - set(assignment), key=natural_key)
+            if missing and kind == "video":
+                raise UserError(f"{path}: gives no part for {list_some(missing)}")
+            return make(samples, "file", assignment)
+    unknown = [key for key in assignment if key not in videos and key not in names]
+    raise UserError(f"{path}: neither videos nor frames of the data: {list_some(unknown or assignment, 4)}")

@@ -1,0 +1,207 @@
+"""Predictions at native size against ground truth: predict and score a part of the data, or score two folders."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from surgseg.checkpoint import Checkpoint
+from surgseg.data.dataset import Sample, video_of
+from surgseg.files import UserError, list_some, make_folder, natural_key, read_json, write_csv, write_json
+from surgseg.frames import list_images, read_frame
+from surgseg.labels import Scheme, read_mask, write_mask
+from surgseg.scores.metrics import confusion, frame_scores, summarise
+from surgseg.video.predictor import Predictor
+
+FRAME_FIELDS = ("name", "video", "iou", "dice", "coverage", "predicted_coverage")
+LISTING = "predictions.json"
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Per-frame counts (N, K + 1, K) with the names and videos they belong to."""
+
+    names: list[str]
+    videos: list[str]
+    counts: np.ndarray
+
+
+def predict_and_score(predictor: Predictor, samples: list[Sample], pred_dir: Path | None, sha256: str = "") -> Scored:
+    """Predict each sample at its own size, write the masks to `pred_dir` (where given), and count.
+
+    Frames are decoded ahead of the network by a thread pool; batches hold neighbouring frames of one size.
+    """
+    scheme = predictor.scheme
+    if pred_dir is not None:
+        claim_prediction_folder(pred_dir, [sample.name for sample in samples], sha256)
+
+    def load(sample: Sample):
+        frame, mask = read_frame(sample.frame), read_mask(sample.mask, scheme.num_classes)
+        if frame.shape[:2] != mask.shape:
+            raise UserError(f"{sample.frame}: frame is {frame.shape[1::-1]}, its mask {mask.shape[::-1]} pixels")
+        return sample, frame, mask
+
+    counts = []
+    bar = tqdm(total=len(samples), desc="Predicting", unit="frame", disable=not sys.stderr.isatty())
+    with ThreadPoolExecutor(max(2, os.cpu_count() or 1)) as pool, bar:
+        loaded = ahead(pool, load, samples, 2 * predictor.batch_size)
+        for _, group in itertools.groupby(loaded, key=lambda item: item[1].shape):
+            while batch := list(itertools.islice(group, predictor.batch_size)):
+                ids = predictor.predict(np.stack([frame for _, frame, _ in batch])).ids
+                truth = np.stack([mask for _, _, mask in batch])
+                counts.append(_count(ids, truth, scheme.num_classes))
+                if pred_dir is not None:
+                    for (sample, _, _), found in zip(batch, ids):
+                        write_mask(pred_dir / f"{sample.name}.png", found, scheme)
+                bar.update(len(batch))
+    return Scored([s.name for s in samples], [s.video for s in samples], np.concatenate(counts))
+
+
+def evaluate_samples(
+    checkpoint: Checkpoint,
+    samples: list[Sample],
+    device: torch.device,
+    *,
+    metrics_path: Path,
+    void: str,
+    threshold: float | None = None,
+    batch_size: int = 4,
+    pred_dir: Path | None = None,
+    scheme: Scheme | None = None,
+    **extra: Any,
+) -> dict[str, Any]:
+    """Predict and score samples with a weights file; writes and returns the metrics JSON.
+
+    `scheme` is the data's own, checked against the weights file's. Raises `UserError` where they differ.
+    """
+    if scheme is not None and scheme.names != checkpoint.scheme.names:
+        raise UserError(
+            f"the weights know the classes {list_some(checkpoint.scheme.names)}, the data {list_some(scheme.names)}: "
+            "prepare the data with the same --class-scheme"
+        )
+    predictor = Predictor(checkpoint, device, threshold, batch_size)
+    scored = predict_and_score(predictor, samples, pred_dir, checkpoint.sha256)
+    split = checkpoint.training.get("split") or {}
+    metrics = metrics_of(
+        scored,
+        checkpoint.scheme,
+        void,
+        masks=len(samples),
+        threshold=predictor.threshold,
+        weights={"sha256": checkpoint.sha256, "arch": checkpoint.arch, "image_size": checkpoint.image_size},
+        split={key: split.get(key) for key in ("name", "hash")},
+        **extra,
+    )
+    write_metrics(metrics_path, scored, checkpoint.scheme, metrics)
+    return metrics
+
+
+def ahead(pool: ThreadPoolExecutor, work, items, depth: int):
+    """Like `pool.map`, but never more than `depth` results wait to be taken."""
+    waiting = []
+    try:
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) > depth:
+                yield waiting.pop(0).result()
+        while waiting:
+            yield waiting.pop(0).result()
+    finally:
+        for job in waiting:
+            job.cancel()
+
+
+def _count(predicted: np.ndarray, truth: np.ndarray, num_classes: int) -> np.ndarray:
+    return confusion(torch.from_numpy(predicted), torch.from_numpy(truth), num_classes).numpy()
+
+
+def claim_prediction_folder(folder: Path, names: list[str], sha256: str) -> None:
+    """Make `folder` hold this run's predictions only: those that an earlier run listed are removed.
+
+    Raises `UserError` where it holds images that no run of ours listed.
+    """
+    listing = folder / LISTING
+    if folder.is_dir():
+        known = set(read_json(listing)["names"]) if listing.is_file() else set()
+        present = list_images(folder)
+        foreign = [path.name for path in present if path.stem not in known or path.suffix != ".png"]
+        if foreign:
+            raise UserError(
+                f"{folder} holds images that are no earlier predictions ({list_some(foreign, 3)}); "
+                "give --save-preds another folder"
+            )
+        for path in present:
+            path.unlink()
+    make_folder(folder)
+    write_json(listing, {"weights_sha256": sha256, "names": names})
+
+
+def score_folders(mask_dir: Path, pred_dir: Path, num_classes: int, *, require_all: bool = False):
+    """Score the predictions that exist against the masks of the same name; returns (`Scored`, masks in all).
+
+    Raises `UserError` listing the files where names do not meet, sizes differ or ids lie beyond `num_classes`.
+    """
+    masks = {path.stem: path for path in list_images(mask_dir)}
+    predictions = {path.stem: path for path in list_images(pred_dir)}
+    common = sorted(masks.keys() & predictions.keys(), key=natural_key)
+    stray = sorted(predictions.keys() - masks.keys(), key=natural_key)
+    if not common:
+        raise UserError(
+            f"no prediction in {pred_dir} ({len(predictions)} images) has the name of a mask in {mask_dir} "
+            f"({len(masks)} images)"
+        )
+    if stray:
+        raise UserError(f"{pred_dir}: {len(stray)} predictions without a mask in {mask_dir}: {list_some(stray, 4)}")
+    gaps = sorted(masks.keys() - predictions.keys(), key=natural_key)
+    if gaps and require_all:
+        raise UserError(f"{len(gaps)} masks without a prediction in {pred_dir}: {list_some(gaps, 4)}")
+
+    def load(name: str):
+        try:
+            truth, found = read_mask(masks[name], num_classes), read_mask(predictions[name], num_classes)
+            if (found == 255).any():
+                raise UserError(f"{predictions[name]}: a prediction cannot hold void (255)")
+            if truth.shape != found.shape:
+                sizes = f"{found.shape[1]}x{found.shape[0]}, its mask {truth.shape[1]}x{truth.shape[0]}"
+                raise UserError(f"{predictions[name]} is {sizes}: score at native size")
+        except UserError as error:
+            return str(error)
+        return _count(found[None], truth[None], num_classes)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        jobs = ahead(pool, load, common, 64)
+        results = list(tqdm(jobs, "Scoring", len(common), unit="frame", disable=not sys.stderr.isatty()))
+    bad = [item for item in results if isinstance(item, str)]
+    if bad:
+        shown = "; ".join(bad[:5]) + (f"; and {len(bad) - 5} more" if len(bad) > 5 else "")
+        raise UserError(f"{len(bad)} of {len(common)} predictions cannot be scored: {shown}")
+    scored = Scored(common, [video_of(name) for name in common], np.concatenate(results))
+    return scored, len(masks)
+
+
+def metrics_of(scored: Scored, scheme: Scheme, void: str, **extra: Any) -> dict[str, Any]:
+    """The metrics JSON of a scored set; `extra` (split, data, run, ...) is added to it."""
+    return {**summarise(scored.videos, scored.counts, scheme, void), **extra}
+
+
+def write_metrics(path: Path, scored: Scored, scheme: Scheme, metrics: dict[str, Any]) -> Path:
+    """Write `metrics` to `path` and the per-frame table beside it (`<stem>_frames.csv`); returns the table's path."""
+    scores = frame_scores(scored.counts, scheme, metrics["void_policy"])
+    table = path.with_name(f"{path.stem}_frames.csv")
+    columns = {key: ["" if np.isnan(x) else f"{x:.6f}" for x in values] for key, values in scores.items()}
+    rows = [
+        {"name": name, "video": video, **{key: columns[key][index] for key in columns}}
+        for index, (name, video) in enumerate(zip(scored.names, scored.videos))
+    ]
+    write_csv(table, FRAME_FIELDS, rows)
+    write_json(path, metrics)
+    return table

@@ -1,0 +1,159 @@
+"""Confusion counts and the scores that follow from them. The one place where scores are defined.
+
+Counts are kept per frame as a (K + 1, K) matrix: rows are the true class with void last, columns the predicted
+class. Dropping the void row ignores void pixels; adding it to row 0 treats them as background.
+IoU = TP / (TP + FP + FN), Dice = 2 TP / (2 TP + FP + FN), precision = TP / (TP + FP), recall = TP / (TP + FN);
+a score whose denominator is 0 is undefined (NaN, null in JSON) and left out of means.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+
+from surgseg.labels import VOID, Scheme
+
+SCHEMA = "surgseg-metrics-1"
+
+
+def confusion(predicted: torch.Tensor, target: torch.Tensor, num_classes: int) -> torch.Tensor:
+    """(N, H, W) uint8 ids and (N, H, W) uint8 truth (255 void) -> (N, K + 1, K) int64 counts per frame."""
+    count = len(target)
+    rows = torch.where(target == VOID, num_classes, target.long()).reshape(count, -1)
+    cell = rows * num_classes + predicted.long().reshape(count, -1)
+    cells = (num_classes + 1) * num_classes
+    cell += torch.arange(count, device=cell.device)[:, None] * cells
+    return torch.bincount(cell.reshape(-1), minlength=count * cells).reshape(count, num_classes + 1, num_classes)
+
+
+def square(counts: np.ndarray, void: str = "ignore") -> np.ndarray:
+    """(..., K + 1, K) counts -> (..., K, K), with void pixels dropped or counted as class 0."""
+    matrix = np.array(counts[..., :-1, :])
+    if void == "background":
+        matrix[..., 0, :] += counts[..., -1, :]
+    return matrix
+
+
+def class_scores(matrix: np.ndarray) -> dict[str, np.ndarray]:
+    """(..., K, K) counts -> iou, dice, precision, recall (..., K) float with NaN, n (..., K) true pixels."""
+    matrix = np.asarray(matrix, dtype=np.float64)
+    true_positive = np.diagonal(matrix, axis1=-2, axis2=-1)
+    truth, predicted = matrix.sum(-1), matrix.sum(-2)
+    return {
+        "iou": _ratio(true_positive, truth + predicted - true_positive),
+        "dice": _ratio(2 * true_positive, truth + predicted),
+        "precision": _ratio(true_positive, predicted),
+        "recall": _ratio(true_positive, truth),
+        "n": truth.astype(np.int64),
+    }
+
+
+def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    return np.divide(above, below, out=np.full(np.shape(below), np.nan), where=below > 0)
+
+
+def union_matrix(matrix: np.ndarray, instrument_ids: list[int]) -> np.ndarray:
+    """(..., K, K) counts -> (..., 2, 2): everything else against the union of instrument classes."""
+    tool = np.zeros(matrix.shape[-1], bool)
+    tool[instrument_ids] = True
+    blocks = [[matrix[..., a, :][..., b].sum((-2, -1)) for b in (~tool, tool)] for a in (~tool, tool)]
+    return np.stack([np.stack(row, -1) for row in blocks], -2)
+
+
+def frame_scores(counts: np.ndarray, scheme: Scheme, void: str = "ignore") -> dict[str, np.ndarray]:
+    """Per-frame IoU and Dice of the instrument union, and true and predicted coverage (0-1), each (N,).
+
+    A frame whose truth and prediction are both empty has no score (NaN); one empty side scores 0.
+    """
+    union = union_matrix(square(counts, void), scheme.instrument_ids)
+    scores = class_scores(union)
+    pixels = union.sum((-2, -1))
+    return {
+        "iou": scores["iou"][:, 1],
+        "dice": scores["dice"][:, 1],
+        "coverage": _ratio(union[:, 1].sum(-1).astype(float), pixels),
+        "predicted_coverage": _ratio(union[..., 1].sum(-1).astype(float), pixels),
+    }
+
+
+def empty_frames(counts: np.ndarray, scheme: Scheme, void: str = "ignore") -> dict[str, Any]:
+    """Frames without instrument in truth, prediction or both; the rate of false alarms among the first."""
+    union = union_matrix(square(counts, void), scheme.instrument_ids)
+    no_truth, no_prediction = union[:, 1].sum(-1) == 0, union[..., 1].sum(-1) == 0
+    alarms = int((no_truth & ~no_prediction).sum())
+    return {
+        "truth_empty": int(no_truth.sum()),
+        "both_empty": int((no_truth & no_prediction).sum()),
+        "false_alarms": alarms,
+        "false_alarm_rate": alarms / int(no_truth.sum()) if no_truth.any() else math.nan,
+        "missed": int((~no_truth & no_prediction).sum()),
+    }
+
+
+def pooled_scores(counts: np.ndarray, scheme: Scheme, void: str = "ignore") -> dict[str, Any]:
+    """Scores of all pixels together: accuracy, per class, mean over the instrument classes, instrument union.
+
+    `counts` is (N, K + 1, K) or, already summed, (K + 1, K).
+    """
+    total = counts.reshape(-1, *counts.shape[-2:]).sum(0)
+    matrix = square(total, void)
+    scores = class_scores(matrix)
+    union = class_scores(union_matrix(matrix, scheme.instrument_ids))
+    tools = scheme.instrument_ids
+    return {
+        "accuracy": float(np.trace(matrix) / matrix.sum()) if matrix.sum() else math.nan,
+        "classes": {
+            name: {key: scores[key][index].item() for key in ("iou", "dice", "precision", "recall", "n")}
+            for index, name in enumerate(scheme.names)
+        },
+        "mean_instrument": {key: nanmean(scores[key][tools]) for key in ("iou", "dice")},
+        "instrument_union": {key: float(union[key][1]) for key in ("iou", "dice", "precision", "recall")},
+    }
+
+
+def nanmean(values) -> float:
+    """Mean of the defined values; NaN (without a warning) where none is."""
+    defined = np.asarray(values, dtype=np.float64)
+    defined = defined[~np.isnan(defined)]
+    return float(defined.mean()) if len(defined) else math.nan
+
+
+def summarise(videos: list[str], counts: np.ndarray, scheme: Scheme, void: str = "ignore") -> dict[str, Any]:
+    """The body of a metrics JSON from per-frame counts (N, K + 1, K) and each frame's video.
+
+    Pooled, per frame and per video, since pooled scores are the higher ones; and the pooled scores under the
+    other treatment of void, since the original study's numbers count void as background.
+    """
+    frames = frame_scores(counts, scheme, void)
+    other = "background" if void == "ignore" else "ignore"
+    names = np.array(videos)
+    per_video = {}
+    for video in dict.fromkeys(videos):
+        chosen = names == video
+        scores = pooled_scores(counts[chosen], scheme, void)
+        per_video[video] = {
+            "frames": int(chosen.sum()),
+            "accuracy": scores["accuracy"],
+            **scores["instrument_union"],
+            "frame_mean_iou": nanmean(frames["iou"][chosen]),
+            "frame_mean_dice": nanmean(frames["dice"][chosen]),
+        }
+    return {
+        "schema": SCHEMA,
+        "frames": len(videos),
+        "void_policy": void,
+        **pooled_scores(counts, scheme, void),
+        "per_frame": {
+            "mean_iou": nanmean(frames["iou"]),
+            "mean_dice": nanmean(frames["dice"]),
+            "scored": int((~np.isnan(frames["iou"])).sum()),
+        },
+        "per_video": per_video,
+        "video_mean": {key: nanmean([row[key] for row in per_video.values()]) for key in ("iou", "dice")},
+        "empty_frames": empty_frames(counts, scheme, void),
+        f"void_{other}": pooled_scores(counts, scheme, other),
+        "confusion": {"classes": scheme.names, "rows": "truth, void last", "counts": counts.sum(0)},
+    }

@@ -1,0 +1,70 @@
+"""Scores as text: the blocks that the scripts print."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+RULE = "=" * 72
+
+
+def number(value: float | None, form: str = "7.4f") -> str:
+    """A score, or n/a where it is undefined."""
+    if value is None or math.isnan(value):
+        return "n/a".rjust(int(form.split(".")[0].lstrip("<>") or 0))
+    return format(value, form)
+
+
+def heading(title: str) -> str:
+    return f"\n{RULE}\n{title}\n{RULE}"
+
+
+def metrics_block(title: str, metrics: dict[str, Any]) -> str:
+    """Frames, accuracy, instrument IoU and Dice (pooled, per frame, per video) and a row per class."""
+    mean, per_frame, per_video = metrics["mean_instrument"], metrics["per_frame"], metrics["video_mean"]
+    empty, other = metrics["empty_frames"], _other_void(metrics)
+    lines = [
+        heading(title),
+        f"Frames analyzed:  {metrics['frames']}",
+        f"Overall accuracy: {number(metrics['accuracy'])}",
+        f"Mean IoU  (instrument classes): {number(mean['iou'])}   per frame {number(per_frame['mean_iou'])}   "
+        f"per video {number(per_video['iou'])}",
+        f"Mean Dice (instrument classes): {number(mean['dice'])}   per frame {number(per_frame['mean_dice'])}   "
+        f"per video {number(per_video['dice'])}",
+        "",
+        f"{'Class':<24}{'IoU':>8}{'Dice':>8}{'Precision':>11}{'Recall':>8}{'n (pixels)':>16}",
+    ]
+    for name, row in metrics["classes"].items():
+        lines.append(
+            f"{name[:23]:<24}{number(row['iou'], '8.4f')}{number(row['dice'], '8.4f')}"
+            f"{number(row['precision'], '11.4f')}{number(row['recall'], '8.4f')}{row['n']:>16,}"
+        )
+    lines += [
+        "",
+        f"Frames without instrument: {empty['truth_empty']} (false alarms in {empty['false_alarms']}); "
+        f"instrument missed altogether in {empty['missed']}",
+        f"Void pixels: {metrics['void_policy']}; as {other[0]}: IoU {number(other[1]['mean_instrument']['iou'])}, "
+        f"Dice {number(other[1]['mean_instrument']['dice'])}",
+    ]
+    if len(metrics["per_video"]) > 1:
+        lines += ["", f"{'Video':<24}{'Frames':>8}{'IoU':>8}{'Dice':>8}"]
+        for video, row in metrics["per_video"].items():
+            lines.append(f"{video[:23]:<24}{row['frames']:>8}{number(row['iou'], '8.4f')}{number(row['dice'], '8.4f')}")
+    return "\n".join(lines)
+
+
+def _other_void(metrics: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    name = "background" if metrics["void_policy"] == "ignore" else "ignore"
+    return name, metrics[f"void_{name}"]
+
+
+def epoch_block(row: dict[str, Any], epochs: int) -> str:
+    """The study's lines at the end of an epoch."""
+    text = f"Epoch {row['epoch']}/{epochs} - Average Loss: {row['train_loss']:.4f}"
+    if "val_loss" not in row:
+        return text
+    return (
+        f"{text}\nEpoch {row['epoch']} Validation: Loss {row['val_loss']:.4f}, "
+        f"IoU {number(row['val_iou'], '.4f')}, Dice {number(row['val_dice'], '.4f')}, "
+        f"Accuracy {number(row['val_accuracy'], '.4f')}"
+    )

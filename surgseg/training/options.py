@@ -1,0 +1,161 @@
+"""The options that training scripts share, and what they mean. Imports torch only when asked to act."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from surgseg.console import add_device_option
+from surgseg.data.splits import SPLIT_NAMES
+from surgseg.files import UserError
+
+
+def add_data_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("data")
+    group.add_argument("--data-root", type=Path, help="prepared folder (default: data/full_dataset, or data)")
+    group.add_argument("--frame-dir", type=Path, help="folder of frames, with --mask-dir (default: none)")
+    group.add_argument("--mask-dir", type=Path, help="folder of class-id masks, with --frame-dir (default: none)")
+    group.add_argument(
+        "--class-scheme", default="binary", help="classes of a bare --mask-dir: name or .json file (default: binary)"
+    )
+    group.add_argument("--cache-dir", type=Path, default=Path("data/cache"), help="resized cache (default: data/cache)")
+
+
+def add_split_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("split (by video unless said otherwise; test never chooses anything)")
+    group.add_argument(
+        "--split",
+        metavar="NAME",
+        help=f"{', '.join(SPLIT_NAMES)}, or a splits.json (default: manifest where it has one, otherwise video)",
+    )
+    group.add_argument("--val-videos", nargs="+", metavar="VIDEO", help="videos that validate (default: none)")
+    group.add_argument("--test-videos", nargs="+", metavar="VIDEO", help="videos that test (default: none)")
+    group.add_argument("--folds", metavar="K|videos", help="video-grouped folds, or one per video (default: none)")
+    group.add_argument("--fold", type=int, metavar="k", help="which of the --folds to run, from 1 (default: 1)")
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("model")
+    group.add_argument(
+        "--arch", default="deeplabv3", choices=["deeplabv3", "unet"], help="architecture (default: deeplabv3)"
+    )
+    group.add_argument("--base-channels", type=int, default=64, help="width of the U-Net, channels (default: 64)")
+    group.add_argument(
+        "--weights",
+        metavar="imagenet|coco|none|FILE",
+        help="the backbone's pretraining (default: imagenet for deeplabv3 on real data, otherwise none)",
+    )
+    group.add_argument(
+        "--init-from", type=Path, metavar="FILE", help="start from a weights file of ours (default: none)"
+    )
+
+
+def add_training_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("training")
+    group.add_argument("--epochs", type=int, default=15, help="passes over the training part (default: 15)")
+    group.add_argument("--batch-size", type=int, default=4, help="frames per forward pass (default: 4)")
+    group.add_argument("--accumulate", type=int, default=1, help="forward passes per optimizer step (default: 1)")
+    group.add_argument(
+        "--image-size",
+        type=int,
+        nargs=2,
+        default=[256, 256],
+        metavar=("HEIGHT", "WIDTH"),
+        help="input size of the model, pixels (default: 256 256)",
+    )
+    group.add_argument("--lr", type=float, help="peak rate of AdamW (default: 0.001; 0.0003 from pretrained weights)")
+    group.add_argument("--loss", default="ce+dice", choices=["ce", "ce+dice"], help="loss (default: ce+dice)")
+    group.add_argument(
+        "--class-weights",
+        default="none",
+        choices=["none", "sqrt", "inverse"],
+        help="cross-entropy weights by the training part's class frequencies (default: none)",
+    )
+    group.add_argument("--no-augment", action="store_true", help="train on the frames as they are (default: off)")
+    group.add_argument("--seed", type=int, default=0, help="seed of weights, order, augmentation (default: 0)")
+    add_device_option(group)
+
+
+def find_data() -> Path | None:
+    """The prepared folder in its usual place; None where there is none. Two are a `UserError`."""
+    found = [root for root, sign in ((Path("data/full_dataset"), "frames"), (Path("data"), "sample_frames"))
+             if (root / sign).is_dir()]  # fmt: skip
+    if len(found) > 1:
+        raise UserError(
+            "both data/full_dataset and data/sample_frames exist: name one, --data-root data/full_dataset or data"
+        )
+    return found[0] if found else None
+
+
+def load_data(args: argparse.Namespace):
+    """The `Prepared` data that the options name; None where they name none and none is found."""
+    from surgseg.data.dataset import load_folders, load_prepared
+
+    if args.frame_dir or args.mask_dir:
+        if args.data_root or not (args.frame_dir and args.mask_dir):
+            raise UserError("--frame-dir and --mask-dir go together, and without --data-root")
+        return load_folders(args.frame_dir, args.mask_dir, args.class_scheme)
+    root = args.data_root or find_data()
+    return None if root is None else load_prepared(root)
+
+
+def make_split(args: argparse.Namespace, samples: list):
+    """The `Split` that the options name."""
+    from surgseg.data import splits
+
+    chosen = [option for option in ("split", "folds") if getattr(args, option)]
+    if args.val_videos or args.test_videos:
+        chosen.append("val-videos/test-videos")
+    if len(chosen) > 1 or (args.fold and not args.folds):
+        raise UserError("give one of --split, --folds [--fold], --val-videos/--test-videos")
+    if args.split and args.split not in SPLIT_NAMES and not args.split.endswith(".json"):
+        raise UserError(f"--split {args.split}: use {', '.join(SPLIT_NAMES)} or a .json file")
+    return splits.make_split(
+        samples,
+        name=args.split,
+        val_videos=args.val_videos,
+        test_videos=args.test_videos,
+        folds=args.folds,
+        fold=args.fold or 1,
+        seed=args.seed,
+    )
+
+
+def describe_split(split, samples: list) -> str:
+    """Frames and videos of each part, with the warning that a leaking split deserves."""
+    lines = [f"Split: {split.name} (hash {split.hash})"]
+    for part, indices in split.parts.items():
+        videos = list(dict.fromkeys(samples[index].video for index in indices))
+        shown = ", ".join(videos[:8]) + (", ..." if len(videos) > 8 else "")
+        lines.append(f"  {part:<6}{len(indices):>7} frames, {len(videos):>3} videos  {shown}")
+    if split.leaks:
+        lines.append(
+            "  WARNING: frames of one video stand on both sides of this split; neighbouring frames are near-copies,\n"
+            "  so its scores say little about an unseen operation (--split video does)."
+        )
+    return "\n".join(lines)
+
+
+def plan_and_settings(args: argparse.Namespace):
+    """The `Plan` and `Settings` that the options describe."""
+    from surgseg.training.loop import Settings
+    from surgseg.training.run import Plan
+
+    plan = Plan(
+        arch=args.arch,
+        base_channels=args.base_channels,
+        image_size=tuple(args.image_size),
+        weights=args.weights,
+        init_from=args.init_from,
+        learning_rate=args.lr,
+        class_weights=args.class_weights,
+    )
+    settings = Settings(
+        epochs=args.epochs,
+        batch_size=args.batch_size,
+        accumulate=args.accumulate,
+        loss=args.loss,
+        augment=not args.no_augment,
+        seed=args.seed,
+    )
+    return plan, settings

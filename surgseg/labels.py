@@ -9,9 +9,11 @@ L-hook 9, but in a watershed mask 5 is the liver ligament: the instruments are t
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -73,12 +75,20 @@ class Scheme:
     def __post_init__(self):
         if [item.id for item in self.classes] != list(range(len(self.classes))) or len(self.classes) < 2:
             raise UserError(f"class scheme {self.name!r}: ids must be 0, 1, ... in order, at least two of them")
+        if len(self.classes) > VOID:
+            raise UserError(f"class scheme {self.name!r}: {len(self.classes)} classes; a mask holds at most {VOID}")
+        if len(set(self.names)) < len(self.names):
+            raise UserError(f"class scheme {self.name!r}: two classes have the same name")
+        if any(len(item.colour) != 3 or not all(0 <= level <= 255 for level in item.colour) for item in self.classes):
+            raise UserError(f"class scheme {self.name!r}: a colour is three levels of 0..255")
         if not self.instrument_ids:
             raise UserError(f'class scheme {self.name!r}: no class is marked "instrument": true')
         codes = [code for item in self.classes for code in item.codes] + list(self.void_codes)
         twice = sorted({code for code in codes if codes.count(code) > 1})
         if twice:
-            raise UserError(f"class scheme {self.name!r}: code {list_some(twice)} is given to two classes")
+            raise UserError(
+                f"class scheme {self.name!r}: code {list_some(twice)} is given twice, among classes and void"
+            )
         if any(not 0 <= code <= 255 for code in codes):
             raise UserError(f"class scheme {self.name!r}: codes must lie in 0..255")
 
@@ -93,6 +103,19 @@ class Scheme:
     @property
     def instrument_ids(self) -> list[int]:
         return [item.id for item in self.classes if item.instrument]
+
+    @property
+    def code_names(self) -> dict[int, str]:
+        """Display name of every code the scheme lists: the CholecSeg8k name where it is that table's code."""
+        names = dict.fromkeys(self.void_codes, "void")
+        for item in self.classes:
+            for code in item.codes:
+                own = set(item.codes) - set(CHOLECSEG8K_VOID)
+                if own and own <= set(_TABLE):
+                    names[code] = _TABLE[code].name if code in _TABLE else "void"
+                else:
+                    names[code] = item.name
+        return names
 
     def lookup(self) -> np.ndarray:
         """(256,) int16: source code -> class id, 255 for void, -1 for a code the scheme does not know."""
@@ -197,6 +220,42 @@ SCHEMES = {
 }
 
 
+def binary_scheme(
+    instrument_codes: Iterable[int] = INSTRUMENT_CODES,
+    void_codes: Iterable[int] = CHOLECSEG8K_VOID,
+    background_codes: Iterable[int] | None = None,
+) -> Scheme:
+    """Background and instrument from lists of source codes.
+
+    Without `background_codes` it is CholecSeg8k's other classes where the instruments are CholecSeg8k's, otherwise
+    every remaining code. Raises `UserError` where the lists overlap or leave 0..255.
+    """
+    instrument, void = tuple(dict.fromkeys(instrument_codes)), tuple(dict.fromkeys(void_codes))
+    if background_codes is not None:
+        background = tuple(dict.fromkeys(background_codes))
+    elif set(instrument) == set(INSTRUMENT_CODES):
+        background = tuple(code for code in _tissue_codes(*instrument) if code not in void)
+    else:
+        background = tuple(code for code in range(256) if code not in instrument and code not in void)
+    lists = {"instrument": instrument, "void": void, "background": background}
+    for first, second in (("instrument", "void"), ("instrument", "background"), ("void", "background")):
+        both = sorted(set(lists[first]) & set(lists[second]))
+        if both:
+            raise UserError(f"code {list_some(both)} is listed both as {first} and as {second}")
+    classes = (
+        LabelClass(0, "background", background, (0, 0, 0)),
+        LabelClass(1, "instrument", instrument, _INSTRUMENT_COLOUR, True),
+    )
+    return Scheme("binary", classes, void)
+
+
+def void_as_background(scheme: Scheme) -> Scheme:
+    """The same classes with every void code counted as class 0, as the original study did."""
+    first = scheme.classes[0]
+    merged = replace(first, codes=first.codes + scheme.void_codes)
+    return replace(scheme, classes=(merged, *scheme.classes[1:]), void_codes=())
+
+
 def load_scheme(name_or_path: str) -> Scheme:
     """A scheme by its name, or from a JSON file of the user's. Raises `UserError` for anything else."""
     if name_or_path in SCHEMES:
@@ -204,6 +263,16 @@ def load_scheme(name_or_path: str) -> Scheme:
     if not str(name_or_path).endswith(".json"):
         raise UserError(f"unknown class scheme {name_or_path!r}: use {', '.join(SCHEMES)} or a .json file")
     return Scheme.from_json(read_json(name_or_path), str(name_or_path))
+
+
+def numbered_scheme(count: int, names: list[str] | None = None) -> Scheme:
+    """A scheme for masks that already hold ids: class 0 is background, every other an instrument."""
+    names = names or ["background", *(f"class {index}" for index in range(1, count))]
+    colours = [(0, 0, 0), *(row.colour for row in CHOLECSEG8K[5:] + CHOLECSEG8K[1:5])]
+    classes = [
+        LabelClass(index, name, (index,), colours[index % len(colours)], index > 0) for index, name in enumerate(names)
+    ]
+    return Scheme("numbered", tuple(classes), (VOID,))
 
 
 def read_scheme(path: Path) -> Scheme:
@@ -230,20 +299,19 @@ def decode_codes(source: Path | bytes, name: str = "") -> tuple[np.ndarray, str]
         with Image.open(stream) as image:
             image.load()
             mode = image.mode
-            pixels = np.asarray(image)
+            bands = image.split()  # much faster than an array of the whole image, whose channels then lie apart
     except FileNotFoundError as error:
         raise UserError(f"{name}: no such file") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(f"{name}: cannot be decoded as an image ({error})") from error
-    if mode in ("L", "P"):
-        return pixels, mode
+    first = np.asarray(bands[0])
+    if mode in ("L", "P", "LA"):
+        return first, mode
     if mode == "1":
-        return pixels.astype(np.uint8) * np.uint8(255), mode
-    if mode == "LA":
-        return np.ascontiguousarray(pixels[..., 0]), mode
+        return first.astype(np.uint8) * np.uint8(255), mode
     if mode in ("RGB", "RGBA"):
-        first = np.ascontiguousarray(pixels[..., 0])
-        if np.array_equal(first, pixels[..., 1]) and np.array_equal(first, pixels[..., 2]):
+        red = bands[0].tobytes()
+        if red == bands[1].tobytes() and red == bands[2].tobytes():
             return first, mode
         raise UserError(f"{name}: colour channels differ, so this is no label mask (a colour mask?)")
     raise UserError(f"{name}: image mode {mode} is no 8-bit label mask")
@@ -255,12 +323,20 @@ def remap(codes: np.ndarray, lookup: np.ndarray, name: str) -> tuple[np.ndarray,
     `codes` (H, W) uint8, `lookup` from `Scheme.lookup`. Returns ((H, W) uint8 class ids with 255 for void,
     (256,) int64 pixel count of each code). An unknown code is a `UserError` naming file, code and pixels.
     """
-    counts = np.bincount(codes.reshape(-1), minlength=256)
+    counts = count_codes(codes)
     unknown = np.flatnonzero((counts > 0) & (lookup < 0))
     if len(unknown):
         found = list_some(f"{code} ({counts[code]} pixels)" for code in unknown)
         raise UserError(f"{name}: unknown mask code {found}; the class scheme does not name it")
-    return lookup.astype(np.uint8)[codes], counts
+    return cv2.LUT(np.ascontiguousarray(codes), lookup.astype(np.uint8)), counts
+
+
+def count_codes(codes: np.ndarray) -> np.ndarray:
+    """(H, W) uint8 -> (256,) int64 pixel count of each value."""
+    if codes.size >= 1 << 24:  # OpenCV counts in float32, exact below that
+        return np.bincount(codes.reshape(-1), minlength=256)
+    histogram = cv2.calcHist([np.ascontiguousarray(codes)], [0], None, [256], [0, 256])
+    return histogram.reshape(-1).astype(np.int64)
 
 
 def encode_mask(ids: np.ndarray, scheme: Scheme) -> bytes:
@@ -268,7 +344,7 @@ def encode_mask(ids: np.ndarray, scheme: Scheme) -> bytes:
     image = Image.fromarray(ids)
     image.putpalette(scheme.palette())
     stream = io.BytesIO()
-    image.save(stream, "PNG", compress_level=3)
+    image.save(stream, "PNG", compress_level=3, compress_type=3)  # run lengths: smaller and faster for flat regions
     return stream.getvalue()
 
 
@@ -284,7 +360,7 @@ def read_mask(path: Path, num_classes: int) -> np.ndarray:
     255 is a binary mask, whose 255 is class 1. An id beyond `num_classes` is a `UserError` with the counts.
     """
     ids, mode = decode_codes(path)
-    counts = np.bincount(ids.reshape(-1), minlength=256)
+    counts = count_codes(ids)
     if mode != "P" and num_classes == 2 and counts[VOID] and counts[1:VOID].sum() == 0:
         return (ids == VOID).astype(np.uint8)
     bad = [value for value in range(num_classes, VOID) if counts[value]]

@@ -1,0 +1,145 @@
+"""Score a model, or masks that were predicted before, against ground truth.
+
+  python analyze_model.py --mode dataset --mask-dir data/masks --pred-dir data/preds \\
+      --num-classes 2 --class-names "background,instrument"
+  python analyze_model.py --mode model --data-root data/full_dataset --split-part test
+
+`dataset` scores the predictions that exist, at native size. `model` predicts first: the part of the data is the one
+that the weights file was trained with.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from surgseg import console
+from surgseg.files import UserError
+
+DEFAULT_WEIGHTS = Path("outputs/instrument_segmentation_model.pth")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = console.make_parser(__doc__)
+    parser.add_argument(
+        "--mode", default="dataset", choices=["dataset", "model"], help="what to score (default: dataset)"
+    )
+    dataset = parser.add_argument_group("--mode dataset")
+    dataset.add_argument("--mask-dir", type=Path, default=Path("data/masks"), help="ground truth (default: data/masks)")
+    dataset.add_argument("--pred-dir", type=Path, default=Path("data/preds"), help="predictions (default: data/preds)")
+    dataset.add_argument(
+        "--num-classes", type=int, help="classes (default: as classes.json beside the masks says, otherwise 2)"
+    )
+    dataset.add_argument(
+        "--class-names", help='names, comma-separated, e.g. "background,instrument" (default: as classes.json says)'
+    )
+    dataset.add_argument(
+        "--require-all", action="store_true", help="a mask without a prediction is an error (default: off)"
+    )
+    model = parser.add_argument_group("--mode model")
+    model.add_argument(
+        "--model-path", type=Path, default=DEFAULT_WEIGHTS, help=f"weights file (default: {DEFAULT_WEIGHTS})"
+    )
+    model.add_argument(
+        "--arch", choices=["deeplabv3", "unet"], help="architecture of a bare state_dict (default: from the file)"
+    )
+    model.add_argument("--data-root", type=Path, help="prepared folder (default: data/full_dataset, or data)")
+    model.add_argument(
+        "--split-part", default="test", choices=["val", "test", "all"], help="frames to score (default: test)"
+    )
+    model.add_argument(
+        "--threshold", type=float, help="instrument probability, 0-1 (default: the weights file's, usually 0.5)"
+    )
+    model.add_argument("--batch-size", type=int, default=4, help="frames per forward pass (default: 4)")
+    model.add_argument("--save-preds", type=Path, metavar="DIR", help="write predictions there (default: not written)")
+    console.add_device_option(model)
+    output = parser.add_argument_group("output")
+    output.add_argument("--output-dir", type=Path, default=Path("outputs"), help="results (default: outputs)")
+    console.add_void_option(output)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    return console.report_errors(run, build_parser().parse_args(argv))
+
+
+def run(args: argparse.Namespace) -> int:
+    from surgseg.figures.scores import draw_comprehensive
+    from surgseg.files import read_csv
+    from surgseg.scores.report import metrics_block
+
+    metrics_path = args.output_dir / "analysis_metrics.json"
+    metrics = score_dataset(args, metrics_path) if args.mode == "dataset" else score_model(args, metrics_path)
+    print(metrics_block(f"{metrics['data'].upper()} DATASET EVALUATION", metrics))
+    if metrics["frames"] < metrics["masks"]:
+        print(f"Predictions cover {metrics['frames']} of {metrics['masks']} masks.")
+    path = args.output_dir / "figures" / "comprehensive_analysis.png"
+    rows = read_csv(metrics_path.with_name(f"{metrics_path.stem}_frames.csv"))
+    title = f"{metrics['data'].capitalize()} data, {metrics['frames']} frames, void: {metrics['void_policy']}"
+    draw_comprehensive(metrics, rows, path, title=title)
+    print("\nWritten:", f"  {metrics_path}", f"  {path}", sep="\n")
+    return 0
+
+
+def score_dataset(args: argparse.Namespace, metrics_path: Path) -> dict:
+    """Score the files of two folders."""
+    from surgseg.data.dataset import data_kind_near
+    from surgseg.evaluation import metrics_of, score_folders, write_metrics
+
+    scheme = find_scheme(args)
+    scored, masks = score_folders(args.mask_dir, args.pred_dir, scheme.num_classes, require_all=args.require_all)
+    metrics = metrics_of(
+        scored, scheme, args.void, masks=masks, data=data_kind_near(args.mask_dir), run=console.run_metadata(args)
+    )
+    write_metrics(metrics_path, scored, scheme, metrics)
+    return metrics
+
+
+def find_scheme(args: argparse.Namespace):
+    """The classes that the options name, else those of the `classes.json` beside the masks, else binary."""
+    from surgseg.labels import SCHEMES, numbered_scheme, read_scheme
+
+    beside = args.mask_dir.resolve().parent / "classes.json"
+    scheme = read_scheme(beside) if beside.is_file() else SCHEMES["binary"]
+    names = [name.strip() for name in args.class_names.split(",")] if args.class_names else None
+    count = args.num_classes or (len(names) if names else scheme.num_classes)
+    if names and len(names) != count:
+        raise UserError(f"--class-names names {len(names)} classes, --num-classes says {count}")
+    if count == scheme.num_classes and (names is None or names == scheme.names):
+        return scheme
+    return numbered_scheme(count, names)
+
+
+def score_model(args: argparse.Namespace, metrics_path: Path) -> dict:
+    """Predict a part of the data and score it."""
+    from surgseg.checkpoint import load_checkpoint
+    from surgseg.data.dataset import load_prepared
+    from surgseg.data.splits import stored_part
+    from surgseg.evaluation import evaluate_samples
+    from surgseg.training.options import find_data
+
+    checkpoint = load_checkpoint(args.model_path, args.arch)
+    device = console.resolve_device(args.device)
+    root = args.data_root or find_data()
+    if root is None:
+        raise UserError("no prepared data in data/full_dataset or data/sample_frames; name it with --data-root")
+    prepared = load_prepared(root)
+    samples = stored_part(prepared.samples, checkpoint.training.get("split"), args.split_part)
+    return evaluate_samples(
+        checkpoint,
+        samples,
+        device,
+        threshold=args.threshold,
+        batch_size=args.batch_size,
+        pred_dir=args.save_preds,
+        metrics_path=metrics_path,
+        void=args.void,
+        scheme=prepared.scheme,
+        data=prepared.data,
+        part=args.split_part,
+        run=console.run_metadata(args, device),
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

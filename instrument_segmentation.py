@@ -1,0 +1,144 @@
+"""Train and evaluate instrument segmentation: weights, curves, scores, native-size predictions.
+
+  python instrument_segmentation.py                                   # data/full_dataset or data/sample_frames
+  python instrument_segmentation.py --data-root data/full_dataset --split sp-tcn
+  python instrument_segmentation.py --data-root data --test-videos op1 --arch unet --image-size 192 256
+  python instrument_segmentation.py --preset demo                     # small U-Net on the synthetic stream
+
+The best epoch is chosen on the validation part; the test part is scored once, at the end, at native size.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+from surgseg import console
+from surgseg.training import options
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = console.make_parser(__doc__)
+    parser.add_argument(
+        "--preset",
+        choices=["demo"],
+        help="demo: synthetic frames and a small U-Net, minutes on a CPU; other options override it (default: none)",
+    )
+    options.add_data_options(parser)
+    options.add_split_options(parser)
+    options.add_model_options(parser)
+    options.add_training_options(parser)
+    output = parser.add_argument_group("output")
+    output.add_argument("--output-dir", type=Path, default=Path("outputs"), help="results (default: outputs)")
+    output.add_argument(
+        "--save-preds",
+        type=Path,
+        default=Path("data/preds"),
+        metavar="DIR",
+        help="folder of the native-size test predictions (default: data/preds)",
+    )
+    console.add_void_option(output)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    return console.report_errors(lambda given: run(given, parser, argv), args)
+
+
+def run(args: argparse.Namespace, parser: argparse.ArgumentParser, argv: list[str] | None) -> int:
+    from surgseg.scores.report import heading
+
+    print(heading("LAPAROSCOPIC INSTRUMENT SEGMENTATION"))
+    prepared = None if args.preset else options.load_data(args)
+    if prepared is None:
+        from surgseg.synthetic.demo import demo_options, make_demo_data
+
+        if args.preset is None:
+            print("No data in data/full_dataset or data/sample_frames: running the demo on synthetic frames instead.")
+        parser.set_defaults(**demo_options())
+        args = parser.parse_args(argv)
+        make_demo_data(args.data_root)
+        prepared = options.load_data(args)
+    return train_and_evaluate(args, prepared)
+
+
+def train_and_evaluate(args: argparse.Namespace, prepared) -> int:
+    from surgseg.training.run import fit
+
+    device = console.resolve_device(args.device)
+    console.seed_everything(args.seed)
+    split = options.make_split(args, prepared.samples)
+    print(f"Data: {prepared.root} ({prepared.data}), {len(prepared.samples)} frames, {len(prepared.videos)} videos")
+    print(options.describe_split(split, prepared.samples))
+    plan, settings = options.plan_and_settings(args)
+    started = time.perf_counter()
+    fitted = fit(
+        prepared,
+        split,
+        plan,
+        settings,
+        device=device,
+        weights_path=args.output_dir / "instrument_segmentation_model.pth",
+        history_path=args.output_dir / "history.csv",
+        cache_dir=args.cache_dir,
+        record=console.run_metadata(args, device),
+    )
+    print(f"Training took {time.perf_counter() - started:.0f} s; weights of epoch {fitted.chosen_epoch} kept.")
+    written = [fitted.weights_path, fitted.history_path, *draw_history(args, fitted, prepared.data)]
+    if fitted.interrupted:
+        print("Stopped by Ctrl-C: what was trained is saved, nothing was scored.")
+    else:
+        written += evaluate(args, prepared, split, fitted, device)
+    print("\nWritten:", *(f"  {path}" for path in written), sep="\n")
+    return console.PARTIAL if fitted.interrupted else 0
+
+
+def draw_history(args: argparse.Namespace, fitted, data: str) -> list[Path]:
+    """The loss curve; nothing where not even one epoch was finished."""
+    from surgseg.figures.training import draw_training_loss
+
+    if not fitted.history:
+        return []
+    path = args.output_dir / "figures" / "training_loss.png"
+    chosen = fitted.chosen_epoch
+    return [draw_training_loss(fitted.history, path, chosen_epoch=chosen, synthetic=data == "synthetic")]
+
+
+def evaluate(args: argparse.Namespace, prepared, split, fitted, device) -> list[Path]:
+    """Score the test part (or, without one, the validation part) at native size; returns the files written."""
+    from surgseg.evaluation import evaluate_samples
+    from surgseg.figures.scores import draw_examples, read_examples
+    from surgseg.scores.report import metrics_block
+
+    part = "test" if len(split.parts["test"]) else "val"
+    samples = [prepared.samples[index] for index in split.parts[part]]
+    if not samples:
+        print("Neither a test nor a validation part: nothing was scored.")
+        return []
+    metrics_path = args.output_dir / "metrics.json"
+    metrics = evaluate_samples(
+        fitted.checkpoint,
+        samples,
+        device,
+        batch_size=args.batch_size,
+        pred_dir=args.save_preds,
+        metrics_path=metrics_path,
+        void=args.void,
+        data=prepared.data,
+        part=part,
+        run=console.run_metadata(args, device),
+    )
+    print(metrics_block("EVALUATION METRICS", metrics))
+    print(f"Scored on the {part} part at native size, {prepared.data} data.")
+    figure_path = args.output_dir / "figures" / "segmentation_results.png"
+    examples = read_examples(samples, args.save_preds, metrics_path, prepared.scheme)
+    title = f"Examples of the {part} part, from the lowest to the highest IoU"
+    draw_examples(examples, prepared.scheme, figure_path, title=title, synthetic=prepared.data == "synthetic")
+    return [metrics_path, figure_path, args.save_preds]
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,78 @@
+"""One style for every figure: legible in print at one column, colours that colour-blind readers can tell apart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")  # files only: no display is needed, and none is opened
+
+import matplotlib.pyplot as plt
+
+from surgseg.files import atomic_path
+
+# Okabe & Ito 2008, "Color Universal Design": https://jfly.uni-koeln.de/color/
+BLACK = "#000000"
+ORANGE = "#E69F00"
+SKY = "#56B4E9"
+GREEN = "#009E73"
+YELLOW = "#F0E442"
+BLUE = "#0072B2"
+RED = "#D55E00"
+PURPLE = "#CC79A7"
+GRAY = "#7F7F7F"
+PALETTE = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY, BLACK, YELLOW)
+
+DPI = 200
+_STYLE = {
+    "figure.dpi": 100,
+    "savefig.dpi": DPI,
+    "figure.constrained_layout.use": True,
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.labelsize": 10,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "legend.fontsize": 9,
+    "legend.frameon": False,
+    "axes.prop_cycle": matplotlib.cycler(color=PALETTE),
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#DDDDDD",
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.6,
+    "image.interpolation": "nearest",
+}
+plt.rcParams.update(_STYLE)  # everything drawn through this module looks the same
+
+
+def new_figure(rows: int = 1, columns: int = 1, size: tuple[float, float] = (7.0, 4.0), **options):
+    """A figure of `size` inches (width, height) with a (rows, columns) array of axes, always two-dimensional.
+
+    `options` go to `plt.subplots` (e.g. `sharex=True`, `gridspec_kw={"width_ratios": [2, 1]}`).
+    """
+    return plt.subplots(rows, columns, figsize=size, squeeze=False, **options)
+
+
+def show_image(axis, image, title: str = "", **options) -> None:
+    """Draw an image without ticks, grid or frame."""
+    axis.imshow(image, **options)
+    axis.set_title(title)
+    axis.set_axis_off()
+
+
+def mark_synthetic(figure, text: str = "SYNTHETIC") -> None:
+    """Write SYNTHETIC into the figure itself, where no caption can lose it."""
+    figure.text(0.995, 0.995, text, ha="right", va="top", color=RED, fontsize=10, fontweight="bold")
+
+
+def save_figure(figure, path: Path | str) -> Path:
+    """Write a figure atomically at 200 dpi, close it, and return the path."""
+    path = Path(path)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=DPI, format=path.suffix.lstrip(".") or "png")
+    plt.close(figure)
+    return path

@@ -62,7 +62,34 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser, argv: list[st
         args = parser.parse_args(argv)
         make_demo_data(args.data_root)
         prepared = options.load_data(args)
+    if args.folds and not args.fold:
+        return run_folds(args, prepared)
     return train_and_evaluate(args, prepared)
+
+
+def run_folds(args: argparse.Namespace, prepared) -> int:
+    """Every fold in turn, each in a folder of its own, and their scores together in folds.json."""
+    from surgseg.data.splits import video_folds
+    from surgseg.files import read_json, write_json
+    from surgseg.scores.report import folds_block, heading, summarise_folds
+
+    folds = video_folds(prepared.samples, args.folds)
+    metrics = []
+    for fold in range(1, len(folds) + 1):
+        print(heading(f"FOLD {fold} OF {len(folds)}"))
+        own = {
+            "fold": fold,
+            "output_dir": args.output_dir / f"fold_{fold}",
+            "save_preds": args.save_preds.with_name(f"{args.save_preds.name}_fold_{fold}"),
+        }
+        status = train_and_evaluate(argparse.Namespace(**{**vars(args), **own}), prepared)
+        if status:
+            return status
+        metrics.append(read_json(own["output_dir"] / "metrics.json"))
+    summary = summarise_folds(folds, metrics)
+    write_json(args.output_dir / "folds.json", {**summary, "run": console.run_metadata(args)})
+    print(folds_block(summary), f"\nWritten:\n  {args.output_dir / 'folds.json'}")
+    return 0
 
 
 def train_and_evaluate(args: argparse.Namespace, prepared) -> int:

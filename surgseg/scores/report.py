@@ -58,6 +58,44 @@ def _other_void(metrics: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     return name, metrics[f"void_{name}"]
 
 
+def summarise_folds(folds: list[list[str]], metrics: list[dict[str, Any]]) -> dict[str, Any]:
+    """Each fold's test videos and scores, with mean and standard deviation (n - 1) over the folds."""
+    rows = [
+        {
+            "fold": index,
+            "test_videos": videos,
+            "frames": one["frames"],
+            "accuracy": one["accuracy"],
+            **one["mean_instrument"],
+            "frame_mean_dice": one["per_frame"]["mean_dice"],
+        }
+        for index, (videos, one) in enumerate(zip(folds, metrics), 1)
+    ]
+    summary: dict[str, Any] = {"folds": rows}
+    for key in ("iou", "dice", "frame_mean_dice"):
+        values = [row[key] for row in rows if row[key] is not None]
+        mean = sum(values) / len(values) if values else math.nan
+        spread = math.sqrt(sum((x - mean) ** 2 for x in values) / (len(values) - 1)) if len(values) > 1 else math.nan
+        summary[key] = {"mean": mean, "sd": spread, "n": len(values)}
+    return summary
+
+
+def folds_block(summary: dict[str, Any]) -> str:
+    """A row per fold, then mean and standard deviation."""
+    lines = [heading("CROSS-VALIDATION"), f"{'Fold':<6}{'Frames':>8}{'IoU':>8}{'Dice':>8}  Test videos"]
+    for row in summary["folds"]:
+        videos = ", ".join(row["test_videos"])
+        lines.append(
+            f"{row['fold']:<6}{row['frames']:>8}{number(row['iou'], '8.4f')}{number(row['dice'], '8.4f')}  {videos}"
+        )
+    iou, dice = summary["iou"], summary["dice"]
+    lines += [
+        f"{'mean':<14}{number(iou['mean'], '8.4f')}{number(dice['mean'], '8.4f')}",
+        f"{'SD':<14}{number(iou['sd'], '8.4f')}{number(dice['sd'], '8.4f')}",
+    ]
+    return "\n".join(lines)
+
+
 def epoch_block(row: dict[str, Any], epochs: int) -> str:
     """The study's lines at the end of an epoch."""
     text = f"Epoch {row['epoch']}/{epochs} - Average Loss: {row['train_loss']:.4f}"

@@ -62,7 +62,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser, argv: list[st
         args = parser.parse_args(argv)
         make_demo_data(args.data_root)
         prepared = options.load_data(args)
-    if args.folds and not args.fold:
+    if args.folds and args.fold is None:
         return run_folds(args, prepared)
     return train_and_evaluate(args, prepared)
 
@@ -93,6 +93,7 @@ def run_folds(args: argparse.Namespace, prepared) -> int:
 
 
 def train_and_evaluate(args: argparse.Namespace, prepared) -> int:
+    from surgseg.evaluation import earlier_predictions
     from surgseg.training.run import fit
 
     device = console.resolve_device(args.device)
@@ -100,6 +101,7 @@ def train_and_evaluate(args: argparse.Namespace, prepared) -> int:
     split = options.make_split(args, prepared.samples)
     print(f"Data: {prepared.root} ({prepared.data}), {len(prepared.samples)} frames, {len(prepared.videos)} videos")
     print(options.describe_split(split, prepared.samples))
+    earlier_predictions(args.save_preds)  # a folder that cannot be written is refused before the training
     plan, settings = options.plan_and_settings(args)
     started = time.perf_counter()
     fitted = fit(
@@ -115,12 +117,12 @@ def train_and_evaluate(args: argparse.Namespace, prepared) -> int:
     )
     print(f"Training took {time.perf_counter() - started:.0f} s; weights of epoch {fitted.chosen_epoch} kept.")
     written = [fitted.weights_path, fitted.history_path, *draw_history(args, fitted, prepared.data)]
-    if fitted.interrupted:
-        print("Stopped by Ctrl-C: what was trained is saved, nothing was scored.")
+    if fitted.stopped:
+        print(f"Stopped early ({fitted.stopped}): what was trained is saved, nothing was scored.")
     else:
         written += evaluate(args, prepared, split, fitted, device)
     print("\nWritten:", *(f"  {path}" for path in written), sep="\n")
-    return console.PARTIAL if fitted.interrupted else 0
+    return console.PARTIAL if fitted.stopped else 0
 
 
 def draw_history(args: argparse.Namespace, fitted, data: str) -> list[Path]:

@@ -6,7 +6,6 @@ import os
 import pickle
 import re
 import shutil
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,7 +44,7 @@ class Checkpoint:
 
 
 def save_checkpoint(path: Path | str, checkpoint: Checkpoint, *, keep_previous: bool = True) -> None:
-    """Write weights (loadable with `weights_only=True`) and, beside them, the same metadata as JSON.
+    """Write weights (loadable with `weights_only=True`) and, beside them, the same metadata as JSON; sets `sha256`.
 
     `keep_previous` keeps an existing file as `<name>.prev`. Raises `UserError` on a full disk.
     """
@@ -71,6 +70,7 @@ def save_checkpoint(path: Path | str, checkpoint: Checkpoint, *, keep_previous: 
         if keep_previous and path.exists():
             _keep(path)
     write_json(path.with_suffix(".json"), metadata)
+    checkpoint.sha256 = file_sha256(path)
 
 
 def _keep(path: Path) -> None:
@@ -105,23 +105,23 @@ def load_checkpoint(path: Path | str = DEFAULT_WEIGHTS, arch: str | None = None)
 
 
 def load_tensors(path: Path) -> dict[str, Any]:
-    """`torch.load(weights_only=True)` on the CPU, its errors in words."""
+    """`torch.load(weights_only=True)` on the CPU, its errors in words: a dict with string keys, or `UserError`."""
     if not path.is_file():
         raise UserError(f"no weights file {path}; instrument_segmentation.py writes {DEFAULT_WEIGHTS}")
     try:
         value = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise UserError(f"{path}: refused, because it holds code or objects other than plain weights") from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: damaged, or no weights file ({str(error).splitlines()[0]})") from error
-    if not isinstance(value, dict):
+    except Exception as error:  # the unpickler fails in every way on bytes that are no pickle
+        if isinstance(error, pickle.UnpicklingError) and "Unsupported" in str(error):
+            raise UserError(f"{path}: refused, because it holds code or objects other than plain weights") from error
+        raise UserError(f"{path}: damaged, or no weights file") from error
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
         raise UserError(f"{path}: holds no weights but a {type(value).__name__}")
     return value
 
 
 def _from_own(path: Path, value: dict) -> Checkpoint:
-    if value["format_version"] > FORMAT_VERSION:
-        raise UserError(f"{path}: written by a newer version (format {value['format_version']}); update this one")
+    if value["format_version"] != FORMAT_VERSION:
+        raise UserError(f"{path}: weights format {value['format_version']}; this version reads {FORMAT_VERSION}")
     try:
         scheme = Scheme.from_json(value["classes"], str(path))
         model = build_model(value["arch"], scheme.num_classes, **value["model_args"])
@@ -137,7 +137,7 @@ def _from_own(path: Path, value: dict) -> Checkpoint:
             metrics=value["metrics"],
             training=value["training"],
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: incomplete weights file ({error!r})") from error
     load_strictly(model, value["state_dict"], str(path))
     return checkpoint
@@ -174,6 +174,8 @@ def default_threshold(scheme: Scheme) -> float | None:
 def load_strictly(model: nn.Module, state: dict[str, torch.Tensor], origin: str) -> None:
     """`load_state_dict` whose error lists missing, unexpected and misshapen keys. Raises `UserError`."""
     own = model.state_dict()
+    counters = {key: value for key, value in own.items() if key.endswith(".num_batches_tracked")}
+    state = {**counters, **state}  # older files lack these, and nothing that is predicted depends on them
     missing = [key for key in own if key not in state]
     unexpected = [key for key in state if key not in own]
     shapes = [

@@ -88,6 +88,8 @@ def evaluate_samples(
             f"the weights know the classes {list_some(checkpoint.scheme.names)}, the data {list_some(scheme.names)}: "
             "prepare the data with the same --class-scheme"
         )
+    if batch_size < 1:
+        raise UserError(f"--batch-size {batch_size}: at least 1 is needed")
     predictor = Predictor(checkpoint, device, threshold, batch_size)
     scored = predict_and_score(predictor, samples, pred_dir, checkpoint.sha256)
     split = checkpoint.training.get("split") or {}
@@ -124,25 +126,33 @@ def _count(predicted: np.ndarray, truth: np.ndarray, num_classes: int) -> np.nda
     return confusion(torch.from_numpy(predicted), torch.from_numpy(truth), num_classes).numpy()
 
 
-def claim_prediction_folder(folder: Path, names: list[str], sha256: str) -> None:
-    """Make `folder` hold this run's predictions only: those that an earlier run listed are removed.
+def earlier_predictions(folder: Path) -> list[Path]:
+    """The predictions that an earlier run wrote into `folder`, as it listed them.
 
-    Raises `UserError` where it holds images that no run of ours listed.
+    Raises `UserError` where the folder holds any other image: those are somebody's, and are not replaced.
     """
+    if not folder.is_dir():
+        return []
     listing = folder / LISTING
-    if folder.is_dir():
-        known = set(read_json(listing)["names"]) if listing.is_file() else set()
-        present = list_images(folder)
-        foreign = [path.name for path in present if path.stem not in known or path.suffix != ".png"]
-        if foreign:
-            raise UserError(
-                f"{folder} holds images that are no earlier predictions ({list_some(foreign, 3)}); "
-                "give --save-preds another folder"
-            )
-        for path in present:
-            path.unlink()
+    listed = read_json(listing) if listing.is_file() else {}
+    names = listed.get("names", []) if isinstance(listed, dict) else []
+    known = {folder / f"{name}.png" for name in names}
+    present = list_images(folder)
+    foreign = [path.relative_to(folder).as_posix() for path in present if path not in known]
+    if foreign:
+        raise UserError(
+            f"{folder} holds images that are no earlier predictions ({list_some(foreign, 3)}); "
+            "give --save-preds another folder"
+        )
+    return present
+
+
+def claim_prediction_folder(folder: Path, names: list[str], sha256: str) -> None:
+    """Make `folder` hold this run's predictions only. Raises `UserError` as `earlier_predictions` does."""
+    for path in earlier_predictions(folder):
+        path.unlink()
     make_folder(folder)
-    write_json(listing, {"weights_sha256": sha256, "names": names})
+    write_json(folder / LISTING, {"weights_sha256": sha256, "names": names})
 
 
 def score_folders(mask_dir: Path, pred_dir: Path, num_classes: int, *, require_all: bool = False):

@@ -43,7 +43,16 @@ def open_cache(samples: list[Sample], size: tuple[int, int], scheme: Scheme, cac
     folder = Path(cache_dir) / f"{size[0]}x{size[1]}-{_key(samples, size, scheme)}"
     if not (folder / "cache.json").is_file():
         _build(samples, size, scheme, folder)
-    return Cache(np.load(folder / "frames.npy", mmap_mode="r"), np.load(folder / "masks.npy", mmap_mode="r"), folder)
+    try:
+        return _open(folder)
+    except (OSError, ValueError):  # damaged since: it is only a copy, so make it again
+        _build(samples, size, scheme, folder)
+        return _open(folder)
+
+
+def _open(folder: Path) -> Cache:
+    frames, masks = (np.load(folder / name, mmap_mode="r") for name in ("frames.npy", "masks.npy"))
+    return Cache(frames, masks, folder)
 
 
 def _key(samples: list[Sample], size: tuple[int, int], scheme: Scheme) -> str:
@@ -71,11 +80,12 @@ def _build(samples: list[Sample], size: tuple[int, int], scheme: Scheme, folder:
     try:
         _fill(samples, size, scheme, temporary)
         write_json(temporary / "cache.json", {"format": FORMAT, "frames": len(samples), "size": size})
+        shutil.rmtree(folder, ignore_errors=True)  # what is left of a damaged one
         try:
             temporary.rename(folder)
-        except OSError:
+        except OSError as error:
             if not (folder / "cache.json").is_file():  # another process may have finished the same cache first
-                raise
+                raise UserError(f"cannot write {folder}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

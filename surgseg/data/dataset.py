@@ -12,6 +12,8 @@ from surgseg.labels import Scheme, load_scheme, read_scheme
 
 MANIFEST_FIELDS = ("name", "video", "clip", "frame", "width", "height", "instrument_fraction", "void_fraction", "split")
 
+FRAME_FOLDERS = ("sample_frames", "frames")
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -52,7 +54,7 @@ def load_prepared(root: Path | str) -> Prepared:
             f"{root} is no prepared folder (no manifest.csv with classes.json): run prepare_full_dataset.py or "
             "prepare_cholecseg8k_assets.py first"
         )
-    frame_folder = root / ("sample_frames" if (root / "sample_frames").is_dir() else "frames")
+    frame_folder = next((root / name for name in FRAME_FOLDERS if (root / name).is_dir()), root / FRAME_FOLDERS[0])
     files = {path.stem: path for path in list_images(frame_folder)}
     rows = read_csv(root / "manifest.csv", required=MANIFEST_FIELDS)
     if not rows:
@@ -65,9 +67,11 @@ def load_prepared(root: Path | str) -> Prepared:
             continue
         try:
             number, fraction = int(row["frame"]), float(row["instrument_fraction"])
-        except ValueError as error:
-            raise UserError(f"{root / 'manifest.csv'}: row {row['name']}: {error}") from error
-        samples.append(Sample(row["name"], files[row["name"]], mask, row["video"], number, row["split"], fraction))
+        except (TypeError, ValueError) as error:
+            raise UserError(f"{root / 'manifest.csv'}: row {row['name']} is not whole ({error})") from error
+        samples.append(
+            Sample(row["name"], files[row["name"]], mask, row["video"], number, row["split"] or "", fraction)
+        )
     if missing:
         raise UserError(
             f"{root}: the manifest lists frames whose frame or mask file is gone: {list_some(missing, 4)}; "
@@ -95,7 +99,8 @@ def load_folders(frame_dir: Path | str, mask_dir: Path | str, scheme_name: str =
     """
     frame_dir, mask_dir = Path(frame_dir), Path(mask_dir)
     parent = frame_dir.resolve().parent
-    if parent == mask_dir.resolve().parent and is_prepared(parent):
+    names = (frame_dir.resolve(), mask_dir.resolve())
+    if names in [(parent / frames, parent / "masks") for frames in FRAME_FOLDERS] and is_prepared(parent):
         return load_prepared(parent)
     frames, masks = _by_stem(frame_dir), _by_stem(mask_dir)
     for what, names in (

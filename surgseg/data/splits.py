@@ -64,18 +64,18 @@ def assign_by_video(rows: list[dict[str, Any]]) -> dict[str, str] | None:
     if len(frames) < 2:
         return None
     shown = {str(row["video"]) for row in rows if float(row.get("instrument_fraction") or 0) > 0}
-    # Smallest first; videos with instruments are the ones that may found a part.
-    order = sorted(frames, key=lambda video: (video not in shown, frames[video], natural_key(video)))
-    founders = ["test", "train"] if len(order) == 2 else ["val", "test", "train"]
-    assignment = {order[index]: part for index, part in enumerate(founders[:-1])}
-    eligible = [video for video in order if video in shown and video not in assignment]
-    largest = (eligible or [video for video in order if video not in assignment])[-1]
-    assignment[largest] = "train"
+    # A video founds each part: the largest that shows instruments trains, the smallest of them test and validate.
+    order = sorted(frames, key=lambda video: (frames[video], natural_key(video)))
+    pool = [video for video in order if video in shown] or order
+    assignment = {pool[-1]: "train"}
+    pool = [video for video in pool + order if video not in assignment]
+    founders = ["train", "test", "val"][: len(order)]
+    assignment.update(zip(dict.fromkeys(pool), founders[1:]))
     filled = Counter(dict.fromkeys(founders, 0))
     for video, part in assignment.items():
         filled[part] += frames[video]
     total = sum(frames.values())
-    rest = sorted((video for video in order if video not in assignment), key=lambda v: (-frames[v], natural_key(v)))
+    rest = sorted(frames.keys() - assignment.keys(), key=lambda v: (-frames[v], natural_key(v)))
     for video in rest:
         part = max(founders, key=lambda name: SHARES[name] * total - filled[name])
         assignment[video] = part
@@ -267,9 +267,11 @@ def _file_split(samples: list, path: str) -> Split:
     value = read_json(path)
     if not isinstance(value, dict) or not value.get("train") or set(value) - set(PARTS):
         raise UserError(f"{path}: expected {{'train': [...], 'val': [...], 'test': [...]}} of videos or frame names")
-    listed = [(str(key), part) for part in PARTS for key in value.get(part, [])]
-    assignment = dict(listed)
-    twice = [key for key, count in Counter(key for key, _ in listed).items() if count > 1]
+    if not all(isinstance(value.get(part, []), list) for part in PARTS):
+        raise UserError(f"{path}: train, val and test must be lists of videos or frame names")
+    listed = {(str(key), part) for part in PARTS for key in value.get(part, [])}
+    assignment = dict(sorted(listed))
+    twice = [key for key, count in Counter(key for key, _ in sorted(listed)).items() if count > 1]
     if twice:
         raise UserError(f"{path}: {list_some(twice)} stands in two parts")
     videos, names = set(_videos(samples)), {sample.name for sample in samples}

@@ -27,10 +27,11 @@ def metrics_block(title: str, metrics: dict[str, Any]) -> str:
         heading(title),
         f"Frames analyzed:  {metrics['frames']}",
         f"Overall accuracy: {number(metrics['accuracy'])}",
-        f"Mean IoU  (instrument classes): {number(mean['iou'])}   per frame {number(per_frame['mean_iou'])}   "
-        f"per video {number(per_video['iou'])}",
-        f"Mean Dice (instrument classes): {number(mean['dice'])}   per frame {number(per_frame['mean_dice'])}   "
-        f"per video {number(per_video['dice'])}",
+        f"Mean IoU  of the instrument classes: {number(mean['iou'])}",
+        f"Mean Dice of the instrument classes: {number(mean['dice'])}",
+        f"Instrument (all classes together), mean of frames: IoU {number(per_frame['mean_iou'])}, "
+        f"Dice {number(per_frame['mean_dice'])}; of videos: IoU {number(per_video['iou'])}, "
+        f"Dice {number(per_video['dice'])}",
         "",
         f"{'Class':<24}{'IoU':>8}{'Dice':>8}{'Precision':>11}{'Recall':>8}{'n (pixels)':>16}",
     ]

@@ -47,10 +47,15 @@ class Settings:
     seed: int = 0
 
 
+class Diverged(UserError):
+    """The loss is no longer a number."""
+
+
 class Trainer:
     """Trains `model` in place; `averaged` is its exponential moving average, the one that is scored and saved.
 
-    After `run`, `averaged` holds the best validated weights, or the last ones where there is no validation part.
+    After `run`, `averaged` holds the best validated weights, or those of the last finished epoch where there is no
+    validation part; `stopped` says why a run ended early.
     """
 
     def __init__(self, model: nn.Module, cache: Cache, scheme: Scheme, device: torch.device, settings: Settings):
@@ -65,17 +70,17 @@ class Trainer:
         self.step_count = 0
         self.history: list[dict] = []
         self.best_epoch = 0
-        self.interrupted = False
+        self.stopped: str | None = None
 
     def run(self, train: np.ndarray, val: np.ndarray, on_epoch=lambda row: None) -> None:
         """Train for `settings.epochs` on the cache rows `train`, choosing the epoch on `val` where it is not empty.
 
-        `on_epoch` sees each history row as it is made. Ctrl-C ends training and keeps what there is.
-        Raises `UserError` where the loss is no longer finite or memory runs out.
+        `on_epoch` sees each history row as it is made. Ctrl-C, and a loss that is no longer a number, end training
+        and keep what the finished epochs gave. Raises `UserError` where none was finished or memory runs out.
         """
         if len(train) < 2:
             raise UserError("training needs at least two frames")
-        best, best_iou = None, -math.inf
+        kept, best_iou = None, -math.inf
         try:
             for epoch in range(1, self.settings.epochs + 1):
                 row = self.run_epoch(epoch, train)
@@ -83,21 +88,23 @@ class Trainer:
                     row.update(self.validate(val))
                 self.history.append(row)
                 # an undefined IoU (no instrument anywhere) cannot choose an epoch: the later one counts
-                if len(val) and not row["val_iou"] < best_iou:
-                    best_iou, self.best_epoch = row["val_iou"], epoch
-                    best = copy.deepcopy(self.averaged.state_dict())
+                if not len(val) or not row["val_iou"] < best_iou:
+                    best_iou, self.best_epoch = row.get("val_iou", best_iou), epoch
+                    kept = copy.deepcopy(self.averaged.state_dict())
                 on_epoch(row)
         except KeyboardInterrupt:
-            self.interrupted = True
+            self.stopped = "Ctrl-C"
+        except Diverged as error:
+            if kept is None:
+                raise
+            self.stopped = str(error)
         except torch.cuda.OutOfMemoryError as error:
             size = self.settings.batch_size
             raise UserError(
                 f"out of GPU memory at --batch-size {size}; try --batch-size {max(1, size // 2)}"
             ) from error
-        if best is not None:
-            self.averaged.load_state_dict(best)
-        else:
-            self.best_epoch = len(self.history)
+        if kept is not None:
+            self.averaged.load_state_dict(kept)
 
     def run_epoch(self, epoch: int, train: np.ndarray) -> dict:
         """One pass over the training part in an order that (seed, epoch) fixes."""
@@ -120,7 +127,7 @@ class Trainer:
                 bar.set_postfix(loss=f"{total.item() / seen:.4f}")
         loss = total.item() / len(order)
         if not math.isfinite(loss):
-            raise UserError(
+            raise Diverged(
                 f"the loss is no longer a number in epoch {epoch}; lower --lr (now {settings.learning_rate:g})"
             )
         seconds = time.perf_counter() - started

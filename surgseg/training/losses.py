@@ -9,6 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from surgseg.files import UserError
 from surgseg.labels import VOID
 
 LOSSES = ("ce", "ce+dice")
@@ -58,7 +59,9 @@ def measure_class_weights(masks: np.ndarray, indices: np.ndarray, num_classes: i
     counts = np.zeros(256, np.int64)
     for index in indices:
         counts += np.bincount(masks[index].reshape(-1), minlength=256)
-    frequency = counts[:num_classes] / max(1, counts[:num_classes].sum())
+    if not counts[:num_classes].any():
+        raise UserError("every pixel of the training part is void: nothing to learn from")
+    frequency = counts[:num_classes] / counts[:num_classes].sum()
     shown = frequency > 0
     weights = np.zeros(num_classes)
     weights[shown] = frequency[shown] ** (-0.5 if kind == "sqrt" else -1.0)

@@ -31,7 +31,7 @@ def add_split_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--val-videos", nargs="+", metavar="VIDEO", help="videos that validate (default: none)")
     group.add_argument("--test-videos", nargs="+", metavar="VIDEO", help="videos that test (default: none)")
     group.add_argument("--folds", metavar="K|videos", help="video-grouped folds, or one per video (default: none)")
-    group.add_argument("--fold", type=int, metavar="k", help="which of the --folds to run, from 1 (default: 1)")
+    group.add_argument("--fold", type=int, metavar="k", help="run one of the --folds only, from 1 (default: all)")
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -106,7 +106,7 @@ def make_split(args: argparse.Namespace, samples: list):
     chosen = [option for option in ("split", "folds") if getattr(args, option)]
     if args.val_videos or args.test_videos:
         chosen.append("val-videos/test-videos")
-    if len(chosen) > 1 or (args.fold and not args.folds):
+    if len(chosen) > 1 or (args.fold is not None and not args.folds):
         raise UserError("give one of --split, --folds [--fold], --val-videos/--test-videos")
     if args.split and args.split not in SPLIT_NAMES and not args.split.endswith(".json"):
         raise UserError(f"--split {args.split}: use {', '.join(SPLIT_NAMES)} or a .json file")
@@ -116,7 +116,7 @@ def make_split(args: argparse.Namespace, samples: list):
         val_videos=args.val_videos,
         test_videos=args.test_videos,
         folds=args.folds,
-        fold=args.fold or 1,
+        fold=1 if args.fold is None else args.fold,
         seed=args.seed,
     )
 

@@ -41,12 +41,12 @@ class Plan:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A finished (or interrupted) run."""
+    """A finished run, or one that `stopped` early for the reason given."""
 
     checkpoint: Checkpoint
     history: list[dict]
     chosen_epoch: int
-    interrupted: bool
+    stopped: str | None
     weights_path: Path
     history_path: Path
 
@@ -103,21 +103,25 @@ def fit(
             "start": started_from,
             "epochs": len(trainer.history),
             "chosen_epoch": trainer.best_epoch,
-            "interrupted": trainer.interrupted,
+            "stopped": trainer.stopped,
             "settings": asdict(settings),
         },
     )
     save_checkpoint(weights_path, checkpoint)
-    return Fitted(checkpoint, trainer.history, trainer.best_epoch, trainer.interrupted, weights_path, history_path)
+    return Fitted(checkpoint, trainer.history, trainer.best_epoch, trainer.stopped, weights_path, history_path)
 
 
 def check_plan(plan: Plan, settings: Settings) -> None:
     """Refuse what would fail deep inside the loop. Raises `UserError`."""
     if settings.epochs < 1 or settings.batch_size < 1 or settings.accumulate < 1:
         raise UserError("--epochs, --batch-size and --accumulate must be at least 1")
+    if plan.learning_rate is not None and not plan.learning_rate > 0:
+        raise UserError(f"--lr {plan.learning_rate:g}: a learning rate above 0 is needed")
+    if settings.seed < 0:
+        raise UserError(f"--seed {settings.seed}: a seed of 0 or more is needed")
     if plan.arch == "deeplabv3" and settings.batch_size < 2:
         raise UserError("--batch-size 1: DeepLabV3's pooled batch normalisation needs at least 2; use --accumulate")
-    smallest = 16 if plan.arch == "unet" else 32
+    smallest = 32  # the U-Net's deepest map is then 2x2, the DeepLabV3's 4x4
     if min(plan.image_size) < smallest:
         raise UserError(f"--image-size {plan.image_size[0]} {plan.image_size[1]}: at least {smallest} pixels a side")
     if plan.arch == "unet" and plan.base_channels < 1:

@@ -1,0 +1,46 @@
+"""The demo: a small synthetic stream, prepared, and the options that train a small U-Net on it on a CPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from surgseg.data.prepare import Target, prepare
+from surgseg.data.release import find_release
+from surgseg.data.sources import open_source
+from surgseg.files import UserError
+from surgseg.labels import SCHEMES
+from surgseg.synthetic.release import DEMO_STREAM, write_release
+
+DATA = Path("data/demo")
+STREAM, DATASET = DATA / "stream", DATA / "dataset"
+
+
+def demo_options() -> dict[str, Any]:
+    """Defaults that replace those of instrument_segmentation.py."""
+    return {
+        "data_root": DATASET,
+        "cache_dir": DATA / "cache",
+        "save_preds": DATA / "preds",
+        "output_dir": Path("outputs/demo"),
+        "arch": "unet",
+        "base_channels": 12,
+        "image_size": [120, 216],
+        "epochs": 16,
+        "batch_size": 4,
+        "seed": 1,
+    }
+
+
+def make_demo_data(root: Path) -> None:
+    """Draw the stream and prepare it in `root`, as far as that is not done yet.
+
+    Raises `UserError` where `root` is not the demo's own folder and holds nothing prepared.
+    """
+    if root != DATASET:
+        raise UserError(
+            f"--preset demo prepares {DATASET} itself; without the preset, --data-root {root} is trained on"
+        )
+    write_release(STREAM, **DEMO_STREAM)
+    with open_source(STREAM) as (files, data):
+        prepare(find_release(files, STREAM.name), Target(root), SCHEMES["binary"], data)

@@ -123,7 +123,8 @@ def ahead(pool: ThreadPoolExecutor, work, items, depth: int):
 
 
 def _count(predicted: np.ndarray, truth: np.ndarray, num_classes: int) -> np.ndarray:
-    return confusion(torch.from_numpy(predicted), torch.from_numpy(truth), num_classes).numpy()
+    # copies: decoders hand out read-only arrays, which torch warns about
+    return confusion(torch.tensor(predicted), torch.tensor(truth), num_classes).numpy()
 
 
 def earlier_predictions(folder: Path) -> list[Path]:

@@ -189,5 +189,5 @@ def _iou_per_video(axis, per_video: dict[str, dict]) -> None:
     for index, value in enumerate(values):
         if not np.isnan(value):
             axis.text(min(value, 0.86) + 0.01, index, f"{value:.3f}", va="center", fontsize=8)
-    axis.invert_yaxis()
+    axis.set_ylim(max(len(names), 4) - 0.5, -0.5)  # first video on top; a few bars stay slim
     axis.set(xlabel="IoU (all pixels of a video)", xlim=(0, 1), title="Per video")

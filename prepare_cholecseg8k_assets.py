@@ -1,0 +1,119 @@
+"""Prepare a folder of frames and a folder of masks (or two trees) for training.
+
+Pairs them by name, never by order, and writes sample_frames, masks of class ids, classes.json, manifest.csv and
+audit.json. CholecSeg8k's codes are the default; code lists serve other data sets, and a second run with another
+--video-id adds a video:
+
+  python prepare_cholecseg8k_assets.py --frame-dir frames --mask-dir masks
+  python prepare_cholecseg8k_assets.py --frame-dir OP1/Raw --mask-dir OP1/Masks --video-id op1 \\
+      --instrument-codes 70 160 --void-codes            (EndoVis 2015: 0 is background, nothing is void)
+
+Faults of pairing are errors before anything is written; with --skip-bad the rest is prepared. Exit status 2 where
+files are bad; the good ones are kept.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from surgseg.console import make_parser, report_errors
+from surgseg.data.pairs import Found, describe_problems, pair_folders
+from surgseg.data.prepare import Target, check_separate, prepare
+from surgseg.data.prepare_options import add_label_options, add_work_options, check_threads, chosen_scheme, report
+from surgseg.data.sources import data_kind, list_folder
+from surgseg.files import UserError
+from surgseg.labels import CHOLECSEG8K_VOID, INSTRUMENT_CODES, Scheme, binary_scheme
+
+
+def build_parser():
+    parser = make_parser(__doc__)
+    files = parser.add_argument_group("files")
+    files.add_argument("--frame-dir", type=Path, required=True, help="frames, at any depth (required)")
+    files.add_argument("--mask-dir", type=Path, required=True, help="masks, at any depth; may be the same (required)")
+    files.add_argument(
+        "--output-root", type=Path, default=Path("data"), help="folder to write; its other videos stay (default: data)"
+    )
+    files.add_argument(
+        "--frame-suffix", metavar="TEXT", help="end of a frame's name before .png (default: _endo or _raw, if any)"
+    )
+    files.add_argument(
+        "--mask-suffix",
+        metavar="TEXT",
+        help="end of a mask's name before .png (default: _endo_watershed_mask or _class, if any)",
+    )
+    files.add_argument(
+        "--video-id", metavar="NAME", help="the video of all these frames (default: their folder, else their name)"
+    )
+    labels = add_label_options(parser)
+    labels.add_argument(
+        "--instrument-codes", type=int, nargs="+", metavar="CODE", help="gray levels of instruments (default: 31 32)"
+    )
+    labels.add_argument(
+        "--void-codes", type=int, nargs="*", metavar="CODE", help="gray levels of void; may be empty (default: 0 255)"
+    )
+    labels.add_argument(
+        "--background-codes",
+        type=int,
+        nargs="+",
+        metavar="CODE",
+        help="gray levels of background; others are errors (default: CholecSeg8k's other classes with its "
+        "instrument codes, else every remaining code)",
+    )
+    add_work_options(parser)
+    return parser
+
+
+def main(argv=None) -> int:
+    return report_errors(run, build_parser().parse_args(argv))
+
+
+def run(args) -> int:
+    check_threads(args)
+    scheme = chosen_scheme(args, scheme_of_codes(args))
+    target = Target(args.output_root, "sample_frames", copy=args.copy, threads=args.threads)
+    check_separate([target.root / target.frames, target.root / target.masks], [args.frame_dir, args.mask_dir])
+    found = find_pairs(args)
+    kinds = {data_kind(args.frame_dir), data_kind(args.mask_dir)}
+    if len(kinds) > 1:
+        raise UserError(f"{args.frame_dir} and {args.mask_dir}: one is synthetic, the other is not")
+    result = prepare(found, target, scheme, kinds.pop())
+    return report(result, target.root, target.frames, args.skip_bad)
+
+
+def scheme_of_codes(args) -> Scheme | None:
+    """A binary scheme where code lists are given, else None. Raises `UserError` beside another --class-scheme."""
+    if args.instrument_codes is None and args.void_codes is None and args.background_codes is None:
+        return None
+    if args.class_scheme not in (None, "binary"):
+        raise UserError("code lists make a binary scheme: leave out --class-scheme, or put the codes in a JSON scheme")
+    return binary_scheme(
+        INSTRUMENT_CODES if args.instrument_codes is None else args.instrument_codes,
+        CHOLECSEG8K_VOID if args.void_codes is None else args.void_codes,
+        args.background_codes,
+    )
+
+
+def find_pairs(args) -> Found:
+    frames, masks = list_folder(args.frame_dir), list_folder(args.mask_dir)
+    for folder, files in ((args.frame_dir, frames), (args.mask_dir, masks)):
+        if not files:
+            raise UserError(f"no images in {folder} (png, jpg, bmp, tif, at any depth)")
+    found = pair_folders(
+        frames,
+        masks,
+        frame_suffix=args.frame_suffix,
+        mask_suffix=args.mask_suffix,
+        video_id=args.video_id,
+        root_name=args.frame_dir.resolve().name,
+    )
+    if found.problems and not args.skip_bad:
+        raise UserError(
+            f"{len(found.problems)} faults in pairing frames with masks, nothing written:\n"
+            f"{describe_problems(found.problems)}\n"
+            "  mend the names, give --frame-suffix/--mask-suffix or --video-id, or leave them out with --skip-bad"
+        )
+    return found
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

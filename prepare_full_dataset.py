@@ -1,0 +1,55 @@
+"""Prepare the whole CholecSeg8k release for training.
+
+Reads the release's tree (videoXX/videoXX_NNNNN/frame_N_endo*.png, at any depth) or its zip as downloaded, and
+writes frames, masks of class ids, classes.json, manifest.csv with a split by video, and audit.json:
+
+  python prepare_full_dataset.py --source-root CholecSeg8k --output-root data/full_dataset
+  python prepare_full_dataset.py --source-root archive.zip --class-scheme full13 --output-root data/full13
+
+Run it again after an interruption: finished files are not done twice. Exit status 2 where files are bad; the good
+ones are kept all the same (--skip-bad: status 0).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from surgseg.console import make_parser, report_errors
+from surgseg.data.prepare import Target, check_separate, prepare
+from surgseg.data.prepare_options import add_label_options, add_work_options, check_threads, chosen_scheme, report
+from surgseg.data.release import find_release
+from surgseg.data.sources import open_source
+
+
+def build_parser():
+    parser = make_parser(__doc__)
+    files = parser.add_argument_group("files")
+    files.add_argument("--source-root", type=Path, required=True, help="the release: a folder or a zip file (required)")
+    files.add_argument(
+        "--output-root",
+        type=Path,
+        default=Path("data/full_dataset"),
+        help="folder to write; other videos in it are kept (default: data/full_dataset)",
+    )
+    add_label_options(parser)
+    add_work_options(parser)
+    return parser
+
+
+def main(argv=None) -> int:
+    return report_errors(run, build_parser().parse_args(argv))
+
+
+def run(args) -> int:
+    check_threads(args)
+    scheme = chosen_scheme(args)
+    target = Target(args.output_root, copy=args.copy, threads=args.threads)
+    check_separate([target.root / target.frames, target.root / target.masks], [args.source_root])
+    with open_source(args.source_root) as (files, data):
+        found = find_release(files, args.source_root.resolve().name)
+        result = prepare(found, target, scheme, data)
+    return report(result, target.root, target.frames, args.skip_bad)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

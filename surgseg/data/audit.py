@@ -1,0 +1,151 @@
+"""The audit of a prepared folder: what its sources held, as JSON and as a summary to read."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+
+from surgseg.data.manifest import class_counts
+from surgseg.files import list_some, natural_key
+from surgseg.labels import VOID, Scheme
+
+
+def make_audit(records: dict[str, dict], rows: list[dict], scheme: Scheme, data: str) -> dict:
+    """Everything counted over a prepared folder.
+
+    `rows` are its manifest rows; `records` the journal's by name (a row whose record is lost has no part in the
+    pixel counts, and is counted as such). Shares are fractions: of all pixels for codes and void, of the non-void
+    pixels for classes. Depends on the folder's content alone, so that a resumed run writes the same audit.
+    """
+    known = [records[row["name"]] for row in rows if row["name"] in records]
+    codes, frames_with = Counter(), Counter()
+    classes = Counter()
+    for record in known:
+        codes.update({int(code): pixels for code, pixels in record["codes"].items()})
+        frames_with.update(int(code) for code in record["codes"])
+        classes.update(class_counts(record, scheme))
+    total, void = sum(codes.values()), classes[VOID]
+    modes = Counter(record["mode"] for record in known)
+    audit = {
+        "data": data,
+        "class_scheme": scheme.name,
+        "frames": len(rows),
+        "frames_without_record": len(rows) - len(known),
+        "instrument_free_frames": sum(float(row["instrument_fraction"]) == 0 for row in rows),
+        "videos": _videos(rows),
+        "splits": _splits(rows),
+        "codes": _codes(codes, frames_with, total, scheme),
+        "classes": _classes(classes, total - void, scheme),
+        "void": {"codes": list(scheme.void_codes), "pixels": void, "share": _share(void, total)},
+        "sizes": dict(sorted(Counter(f"{row['width']}x{row['height']}" for row in rows).items())),
+        "mask_modes": dict(sorted(modes.items())),
+        "repaired_rgba_masks": [record["name"] for record in known if record["mode"] == "RGBA"],
+        "identical_frames": _identical(known),
+        "numbered_by_order": [record["name"] for record in known if record.get("numbered_by_order")],
+    }
+    if (scheme.lookup() >= 0).all():  # every remaining code is background: say which ones there were
+        audit["background_codes_seen"] = sorted(code for code in codes if code in scheme.classes[0].codes)
+    return audit
+
+
+def _share(part: int, whole: int) -> float:
+    return round(part / whole, 6) if whole else 0.0
+
+
+def _videos(rows: list[dict]) -> dict[str, dict]:
+    groups = defaultdict(list)
+    for row in rows:
+        groups[row["video"]].append(row)
+    table = {}
+    for video in sorted(groups, key=natural_key):
+        fractions = [float(row["instrument_fraction"]) for row in groups[video]]
+        table[video] = {
+            "clips": len({row["clip"] for row in groups[video]}),
+            "frames": len(fractions),
+            "with_instrument": sum(fraction > 0 for fraction in fractions),
+            "without_instrument": sum(fraction == 0 for fraction in fractions),
+            "mean_instrument_fraction": round(sum(fractions) / len(fractions), 6),
+            "split": groups[video][0]["split"],
+        }
+    return table
+
+
+def _splits(rows: list[dict]) -> dict[str, list[str]]:
+    parts = {part: {row["video"] for row in rows if row["split"] == part} for part in ("train", "val", "test")}
+    return {part: sorted(videos, key=natural_key) for part, videos in parts.items() if videos}
+
+
+def _codes(codes: Counter, frames_with: Counter, total: int, scheme: Scheme) -> dict[str, dict]:
+    names, lookup = scheme.code_names, scheme.lookup()
+    return {
+        str(code): {
+            "name": names[code],
+            "class": "void" if lookup[code] == VOID else scheme.names[lookup[code]],
+            "frames": frames_with[code],
+            "pixels": pixels,
+            "share": _share(pixels, total),
+        }
+        for code, pixels in sorted(codes.items())
+    }
+
+
+def _classes(classes: Counter, valid: int, scheme: Scheme) -> dict[str, dict]:
+    return {
+        item.name: {
+            "id": item.id,
+            "instrument": item.instrument,
+            "pixels": classes[item.id],
+            "share": _share(classes[item.id], valid),
+        }
+        for item in scheme.classes
+    }
+
+
+def _identical(known: list[dict]) -> dict:
+    """Groups of byte-identical frames; those of different videos first, since they leak between the parts."""
+    groups = defaultdict(list)
+    for record in known:
+        groups[record["digest"]].append(record)
+    groups = [group for group in groups.values() if len(group) > 1]
+    across = [group for group in groups if len({record["video"] for record in group}) > 1]
+    within = [group for group in groups if len({record["video"] for record in group}) == 1]
+    return {
+        "frames": sum(len(group) for group in groups),
+        "across_videos": [[record["name"] for record in group] for group in across],
+        "within_videos": [[record["name"] for record in group] for group in within],
+    }
+
+
+def summary(audit: dict) -> str:
+    """The audit as a short text: a table of videos, the codes seen, the split, repairs and doublets."""
+    lines = [f"{'video':<14}{'clips':>6}{'frames':>8}{'with':>8}{'without':>9}{'instrument %':>14}  split"]
+    for video, row in audit["videos"].items():
+        lines.append(
+            f"{video:<14}{row['clips']:>6}{row['frames']:>8}{row['with_instrument']:>8}{row['without_instrument']:>9}"
+            f"{100 * row['mean_instrument_fraction']:>14.2f}  {row['split'] or '-'}"
+        )
+    lines += ["", f"{'code':>5}  {'name':<24}{'class':<24}{'frames':>8}{'pixels %':>10}"]
+    for code, row in audit["codes"].items():
+        lines.append(f"{code:>5}  {row['name']:<24}{row['class']:<24}{row['frames']:>8}{100 * row['share']:>10.3f}")
+    lines.append("")
+    lines += _notes(audit)
+    return "\n".join(lines)
+
+
+def _notes(audit: dict) -> list[str]:
+    twins, notes = audit["identical_frames"], []
+    sizes = list_some(f"{size} ({count})" for size, count in audit["sizes"].items())
+    notes.append(f"{audit['data']} data, {audit['frames']} frames of {len(audit['videos'])} video(s), size {sizes}")
+    if audit["repaired_rgba_masks"]:
+        names = audit["repaired_rgba_masks"]
+        notes.append(f"repaired RGBA masks: {len(names)} ({list_some(names, 4)})")
+    for key, where in (("across_videos", "of different videos"), ("within_videos", "within a video")):
+        if twins[key]:
+            groups = "; ".join(list_some(group, 3) for group in twins[key][:4])
+            more = "; ..." if len(twins[key]) > 4 else ""
+            notes.append(f"byte-identical frames {where}: {len(twins[key])} groups ({groups}{more})")
+    if audit["numbered_by_order"]:
+        names = audit["numbered_by_order"]
+        notes.append(f"no number in the file name, numbered in order: {len(names)} ({list_some(names, 4)})")
+    if not audit["splits"]:
+        notes.append("one video only, so no split by video: add videos, or train with --split time")
+    return notes

@@ -1,0 +1,219 @@
+"""Pair frames with masks in two folders or trees, by name, never by order."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+
+from surgseg.data.sources import Source
+from surgseg.files import UserError, list_some, natural_key
+
+FRAME_SUFFIXES = ("_endo", "_raw")
+MASK_SUFFIXES = ("_endo_watershed_mask", "_class")
+OTHER_MASKS = ("_endo_mask", "_endo_color_mask")  # siblings of a watershed mask
+_VIDEO = re.compile(r"video\d+", re.IGNORECASE)
+_CLIP = re.compile(r"(video\d+)_\d+", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A frame and its mask, and what they will be called: `name` is the output stem."""
+
+    name: str
+    video: str
+    clip: str
+    number: int
+    frame: Source
+    mask: Source
+    numbered_by_order: bool = False
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A source file that cannot be used: the kind of fault, the file, what is wrong, the video it belongs to."""
+
+    kind: str
+    file: str
+    what: str
+    video: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.file} ({self.what})" if self.what else self.file
+
+
+@dataclass(frozen=True)
+class Found:
+    """Pairs in order, what could not be paired, and how many image files were passed over on purpose."""
+
+    pairs: list[Pair]
+    problems: list[Problem] = field(default_factory=list)
+    ignored: int = 0
+
+
+def describe_problems(problems: list[Problem], limit: int = 8) -> str:
+    """One line per kind of fault: '3 x frame without mask: a, b, c'."""
+    kinds = defaultdict(list)
+    for problem in problems:
+        kinds[problem.kind].append(problem)
+    return "\n".join(f"  {len(items)} x {kind}: {list_some(items, limit)}" for kind, items in kinds.items())
+
+
+def video_and_clip(folders: tuple[str, ...]) -> tuple[str, str]:
+    """(video, clip) that folders name as CholecSeg8k does (videoXX/videoXX_NNNNN); "" for what they do not say."""
+    clip = next((name for name in reversed(folders) if _CLIP.fullmatch(name)), "").lower()
+    video = next((name for name in reversed(folders) if _VIDEO.fullmatch(name)), "").lower()
+    return video or (_CLIP.fullmatch(clip).group(1) if clip else ""), clip
+
+
+def drop_collisions(pairs: list[Pair]) -> tuple[list[Pair], list[Problem]]:
+    """Leave out pairs that would be written under one name (also where only upper and lower case differ)."""
+    groups = defaultdict(list)
+    for pair in pairs:
+        groups[pair.name.lower()].append(pair)
+    problems = [
+        Problem("same output name", group[0].frame.name, f"{_others(group)} would also be {group[0].name}", pair.video)
+        for group in groups.values()
+        for pair in group[:1]
+        if len(group) > 1
+    ]
+    return [pair for pair in pairs if len(groups[pair.name.lower()]) == 1], problems
+
+
+def _others(group: list[Pair]) -> str:
+    return list_some((pair.frame.name for pair in group[1:]), 3)
+
+
+def pair_folders(
+    frames: list[Source],
+    masks: list[Source],
+    *,
+    frame_suffix: str | None = None,
+    mask_suffix: str | None = None,
+    video_id: str | None = None,
+    root_name: str = "",
+) -> Found:
+    """Pair the files of a frame tree and a mask tree, which may be the same tree or lie in one another.
+
+    A pair has the same stem less its suffix and the same place in both trees: the folders that both trees have
+    (so that OP1/Raw meets OP1/Masks). Where one side is flat, the stem alone decides. `video_id` names the video
+    of all frames; otherwise it comes from the folders or the name. `root_name` is the frame folder's own name.
+    """
+    if video_id is not None and not re.fullmatch(r"\w[\w.-]*", video_id):
+        raise UserError(f"--video-id {video_id!r}: use letters, digits, '_', '-' and '.' (it begins file names)")
+    chosen_frames, chosen_masks = _choose(frames, masks, frame_suffix, mask_suffix)
+    used = {source.path for source in chosen_frames} | {source.path for source in chosen_masks}
+    ignored = len({source.path for source in [*frames, *masks]} - used)
+    shared = _folders(chosen_frames) & _folders(chosen_masks)
+    frame_suffixes = FRAME_SUFFIXES if frame_suffix is None else (frame_suffix,)
+    mask_suffixes = (*MASK_SUFFIXES, *FRAME_SUFFIXES) if mask_suffix is None else (mask_suffix,)
+    frames_at, masks_at = _index(chosen_frames, frame_suffixes, shared), _index(chosen_masks, mask_suffixes, shared)
+    matched, problems = _match(frames_at, masks_at, video_id or "")
+    place_of = _naming_places(chosen_frames, chosen_masks, shared)
+    pairs = [_label(key, frame, mask, place_of(frame, mask), video_id, root_name) for key, frame, mask in matched]
+    pairs, collisions = drop_collisions(_number_the_rest(pairs))
+    return Found(pairs, problems + collisions, ignored)
+
+
+def _choose(frames: list, masks: list, frame_suffix: str | None, mask_suffix: str | None) -> tuple[list, list]:
+    """Tell frames from masks where the trees overlap, and leave out the release's other two kinds of mask."""
+    frame_paths, mask_paths = {source.path.resolve() for source in frames}, {source.path.resolve() for source in masks}
+    if mask_paths < frame_paths:  # the mask folder lies inside the frame folder
+        frames = [source for source in frames if source.path.resolve() not in mask_paths]
+    elif frame_paths < mask_paths:
+        masks = [source for source in masks if source.path.resolve() not in frame_paths]
+    if frame_suffix is not None:
+        frames = [source for source in frames if _ends(source, frame_suffix)]
+    known = MASK_SUFFIXES if mask_suffix is None else (mask_suffix,) if mask_suffix else ()
+    frames = [source for source in frames if not _ends(source, *known, *OTHER_MASKS)]
+    if mask_suffix is not None:
+        masks = [source for source in masks if _ends(source, mask_suffix)]
+    elif any(_ends(source, MASK_SUFFIXES[0]) for source in masks):
+        masks = [source for source in masks if not _ends(source, *OTHER_MASKS)]
+    if frame_paths == mask_paths:
+        taken = {source.path.resolve() for source in frames}
+        masks = [source for source in masks if source.path.resolve() not in taken]
+    return frames, masks
+
+
+def _ends(source: Source, *suffixes: str) -> bool:
+    return source.stem.lower().endswith(tuple(suffix.lower() for suffix in suffixes)) if suffixes else False
+
+
+def _folders(sources: list[Source]) -> set[str]:
+    return {folder for source in sources for folder in source.folders}
+
+
+def _index(sources: list[Source], suffixes: tuple[str, ...], shared: set[str]) -> dict[tuple, list[Source]]:
+    """Sources by (place, stem less its suffix)."""
+    index = defaultdict(list)
+    for source in sources:
+        suffix = next((item for item in suffixes if item and _ends(source, item)), "")
+        key = source.stem[: len(source.stem) - len(suffix)]
+        index[tuple(folder for folder in source.folders if folder in shared), key].append(source)
+    return index
+
+
+def _match(frames_at: dict, masks_at: dict, video: str) -> tuple[list[tuple[str, Source, Source]], list[Problem]]:
+    matched, problems = [], []
+    for place_and_key in [*frames_at, *(key for key in masks_at if key not in frames_at)]:
+        frames, masks = frames_at.get(place_and_key, []), masks_at.get(place_and_key, [])
+        if not masks:
+            problems += [Problem("frame without mask", source.name, "", video) for source in frames]
+        elif not frames:
+            problems += [Problem("mask without frame", source.name, "", video) for source in masks]
+        elif len(frames) > 1 or len(masks) > 1:
+            what, several = ("frame", frames) if len(frames) > 1 else ("mask", masks)
+            others = list_some((source.name for source in several[1:]), 3)
+            problems.append(Problem("two candidates", several[0].name, f"{others} could be the same {what}", video))
+        else:
+            matched.append((place_and_key[1], frames[0], masks[0]))
+    return matched, problems
+
+
+def _naming_places(frames: list[Source], masks: list[Source], shared: set[str]):
+    """How the folders of a pair name its video: shared folders, else those of the side that has any.
+
+    Where both sides have folders and share none, those of the frames count if they differ (a lone `Raw` does not).
+    """
+    frame_tree, mask_tree = bool(_folders(frames)), bool(_folders(masks))
+    differ = len({source.folders[:1] for source in frames}) > 1
+
+    def place_of(frame: Source, mask: Source) -> tuple[str, ...]:
+        if frame_tree and mask_tree:
+            place = tuple(folder for folder in frame.folders if folder in shared)
+            return place or (frame.folders if differ and not shared else ())
+        return frame.folders or mask.folders
+
+    return place_of
+
+
+def _label(key: str, frame: Source, mask: Source, place: tuple, video_id: str | None, root_name: str) -> Pair:
+    """Name a pair; number -1 where the key has no trailing number."""
+    digits = re.search(r"\d+$", key)
+    number = int(digits.group()) if digits else -1
+    in_key = re.match(r"(video\d+)[_\-. ](\d+(?=[_\-. ]))?", key, re.IGNORECASE)
+    video, clip = video_and_clip(place)
+    if not place and in_key:
+        video = in_key.group(1).lower()
+        clip = f"{video}_{in_key.group(2)}" if in_key.group(2) else ""
+    elif not place:
+        video, clip = video_and_clip((root_name,))
+    rest = key[: digits.start()] if digits else ""
+    video = video or (place[0] if place else rest)
+    video = video_id or re.sub(r"[^\w.-]+", "-", video).strip("-._ ") or "video"
+    return Pair("", video, clip or "/".join(place[1:]), number, frame, mask)
+
+
+def _number_the_rest(pairs: list[Pair]) -> list[Pair]:
+    """Give frames without a number the next ones of their video, in order, and every pair its name."""
+    following = defaultdict(int)
+    for pair in pairs:
+        following[pair.video] = max(following[pair.video], pair.number + 1)
+    named = []
+    for pair in pairs:
+        if pair.number < 0:
+            pair = replace(pair, number=following[pair.video], numbered_by_order=True)
+            following[pair.video] += 1
+        named.append(replace(pair, name=f"{pair.video}_{pair.number:06d}"))
+    return sorted(named, key=lambda pair: natural_key(pair.name))

@@ -1,0 +1,256 @@
+"""From pairs of frames and masks to a prepared folder: frames as they came, masks as class ids, manifest, audit."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from surgseg.data import audit, manifest
+from surgseg.data.pairs import Found, Pair, Problem, describe_problems
+from surgseg.data.sources import Source, image_size
+from surgseg.files import (
+    IMAGE_SUFFIXES,
+    UserError,
+    list_some,
+    make_folder,
+    natural_key,
+    read_json,
+    write_bytes,
+    write_json,
+)
+from surgseg.labels import Scheme, decode_codes, encode_mask, read_scheme, remap, write_scheme
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a preparation writes, whether frames must be copies, and how many threads work (None: all cores)."""
+
+    root: Path
+    frames: str = "frames"
+    masks: str = "masks"
+    copy: bool = False
+    threads: int | None = None
+
+    def frame_path(self, pair: Pair) -> Path:
+        return self.root / self.frames / f"{pair.name}{pair.frame.suffix}"
+
+    def mask_path(self, pair: Pair) -> Path:
+        return self.root / self.masks / f"{pair.name}.png"
+
+
+@dataclass
+class Result:
+    """What a run did: the folder's audit, this run's problems, pairs done now and found done, names left over."""
+
+    audit: dict
+    problems: list[Problem]
+    done: int = 0
+    kept: int = 0
+    left_over: list[str] = field(default_factory=list)
+
+
+def prepare(found: Found, target: Target, scheme: Scheme, data: str = "real") -> Result:
+    """Write every good pair of `found` into `target`, then the folder's classes.json, audit.json, manifest.csv.
+
+    `data` is "real" or "synthetic". Pairs that stand finished from an earlier run are not done again. Videos of
+    the folder that are not in `found` keep their rows; a video in `found` has its rows replaced. Bad pairs become
+    problems of the result. Raises `UserError` where nothing is usable or the folder holds something else.
+    """
+    if not found.pairs:
+        raise UserError(f"no usable pair of frame and mask\n{describe_problems(found.problems)}".rstrip())
+    videos = {pair.video for pair in found.pairs}
+    rows = manifest.read_manifest(target.root)
+    other_rows = [row for row in rows if row["video"] not in videos]
+    _check_folder(target.root, other_rows, scheme, data)
+    journal = manifest.read_journal(target.root)
+    settings = _settings(scheme, data)
+    records, open_pairs = {}, []
+    for pair in found.pairs:
+        if _stands(pair, journal.get(pair.name), settings, target):
+            records[pair.name] = journal[pair.name]
+        else:
+            open_pairs.append(pair)
+    result = Result({}, list(found.problems), kept=len(records))
+    with manifest.Journal(target.root) as log:
+        for outcome in _work(open_pairs, scheme, settings, target, len(found.pairs)):
+            if isinstance(outcome, Problem):
+                result.problems.append(outcome)
+                continue
+            log.add(outcome)
+            records[outcome["name"]] = outcome
+            result.done += 1
+    if not records:
+        raise UserError(f"none of {len(found.pairs)} pairs could be prepared\n{describe_problems(result.problems)}")
+    result.left_over = [row["name"] for row in rows if row["video"] in videos and row["name"] not in records]
+    _finish(target, scheme, data, records, other_rows, result)
+    return result
+
+
+def check_separate(output_folders: list[Path], source_roots: list[Path]) -> None:
+    """Refuse an output inside a source, or a source inside a folder that is written, before either is touched."""
+    for output in (folder.resolve() for folder in output_folders):
+        for source in (root.resolve() for root in source_roots):
+            if output == source or source in output.parents or output in source.parents:
+                raise UserError(
+                    f"the output {output} and the source {source} lie in one another; choose another --output-root"
+                )
+
+
+def _check_folder(root: Path, other_rows: list[dict], scheme: Scheme, data: str) -> None:
+    """One folder has one class scheme and one kind of data. A folder whose videos are all replaced may change."""
+    if not other_rows:
+        return
+    videos = list_some(sorted({row["video"] for row in other_rows}))
+    if (root / "classes.json").is_file() and read_scheme(root / "classes.json") != scheme:
+        raise UserError(
+            f"{root} holds {videos} with another class scheme, code list or --void; use another --output-root, "
+            "or the options it was made with"
+        )
+    known = read_json(root / "audit.json").get("data", "real") if (root / "audit.json").is_file() else data
+    if known != data:
+        raise UserError(f"{root} holds {known} videos ({videos}) and the source is {data}; use another --output-root")
+
+
+def _settings(scheme: Scheme, data: str) -> str:
+    return hashlib.sha256(json.dumps([1, scheme.to_json(), data]).encode()).hexdigest()[:16]
+
+
+def _stands(pair: Pair, record: dict | None, settings: str, target: Target) -> bool:
+    """Whether a finished frame and mask of this very source are still in place."""
+    if not record or record["sources"] != _stamps(pair) or record.get("settings") != settings:
+        return False
+    try:
+        frame, mask = target.frame_path(pair).stat(), target.mask_path(pair).stat()
+        if [frame.st_size, mask.st_size] != record["bytes"]:
+            return False
+        linked = pair.frame.path is not None and os.path.samestat(frame, pair.frame.path.stat())
+        return not (target.copy and linked)
+    except OSError:
+        return False
+
+
+def _stamps(pair: Pair) -> list[str]:
+    return [pair.frame.name, pair.frame.stamp, pair.mask.name, pair.mask.stamp]
+
+
+def _work(pairs: list[Pair], scheme: Scheme, settings: str, target: Target, total: int) -> Iterator[dict | Problem]:
+    """Prepare pairs in threads (the decoders release Python's lock), yielding outcomes as they come."""
+    lookup = scheme.lookup()
+    with ThreadPoolExecutor(target.threads or os.cpu_count()) as pool:
+        jobs = [pool.submit(prepare_pair, pair, scheme, lookup, settings, target) for pair in pairs]
+        try:
+            bar = tqdm(
+                total=total,
+                initial=total - len(pairs),
+                desc="Preparing",
+                unit="frame",
+                disable=not sys.stderr.isatty(),
+            )
+            with bar:
+                for job in as_completed(jobs):
+                    bar.update()
+                    yield job.result()
+        finally:
+            for job in jobs:
+                job.cancel()
+
+
+def prepare_pair(pair: Pair, scheme: Scheme, lookup: np.ndarray, settings: str, target: Target) -> dict | Problem:
+    """Check one pair and write its two files. Returns its record, or what is wrong with the source."""
+    kind = "bad frame"
+    try:
+        frame = pair.frame.read()
+        width, height = image_size(frame, pair.frame.name)
+        kind = "bad mask"
+        ids, counts, mode = mask_to_ids(pair.mask, lookup)
+    except UserError as error:
+        file = pair.mask.name if kind == "bad mask" else pair.frame.name
+        return Problem(kind, file, str(error).replace(f"{file}: ", "", 1), pair.video)
+    if ids.shape != (height, width):
+        sizes = f"{width}x{height}, its mask {ids.shape[1]}x{ids.shape[0]}"
+        return Problem("size mismatch", pair.frame.name, sizes, pair.video)
+    mask_bytes = encode_mask(ids, scheme)
+    place_frame(frame, pair.frame.path, target.frame_path(pair), target.copy)
+    write_bytes(target.mask_path(pair), mask_bytes)
+    return {
+        "name": pair.name,
+        "video": pair.video,
+        "clip": pair.clip,
+        "frame": pair.number,
+        "width": width,
+        "height": height,
+        "codes": {str(code): int(counts[code]) for code in counts.nonzero()[0]},
+        "mode": mode,
+        "digest": hashlib.sha256(frame).hexdigest()[:32],
+        "numbered_by_order": pair.numbered_by_order,
+        "sources": _stamps(pair),
+        "bytes": [len(frame), len(mask_bytes)],
+        "settings": settings,
+    }
+
+
+def mask_to_ids(source: Source, lookup: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
+    """Read and check a mask: ((H, W) uint8 class ids, (256,) pixels per source code, Pillow's mode of the file)."""
+    data = source.read()
+    image_size(data, source.name)
+    codes, mode = decode_codes(data, source.name)
+    return (*remap(codes, lookup, source.name), mode)
+
+
+def place_frame(data: bytes, source: Path | None, destination: Path, copy: bool) -> None:
+    """Put a frame's file at `destination`: a hard link to `source` where that works and is wanted, else a copy.
+
+    An older file there is replaced, never written into: it may be a hard link to somebody's original. A file of
+    the same stem with another image suffix goes, since two frames of one name would be ambiguous.
+    """
+    make_folder(destination.parent)
+    if copy or source is None or not _link(source, destination):
+        write_bytes(destination, data)
+    for suffix in IMAGE_SUFFIXES:
+        if suffix != destination.suffix:
+            destination.with_suffix(suffix).unlink(missing_ok=True)
+
+
+def _link(source: Path, destination: Path) -> bool:
+    temporary = destination.with_name(f".{destination.name}.{os.getpid()}.{threading.get_ident()}.part")
+    try:
+        os.link(source.resolve(), temporary)  # a symbolic link's target, not the link
+        temporary.replace(destination)
+    except OSError:
+        return False
+    finally:
+        temporary.unlink(missing_ok=True)  # it stays where both names were one file already
+    return True
+
+
+def _finish(target: Target, scheme: Scheme, data: str, records: dict, others: list[dict], result: Result) -> None:
+    """Write the folder's tables, the manifest last: a folder with a manifest is a whole one.
+
+    `records` are this run's by name, `others` the manifest rows of videos that were not in it.
+    """
+    videos = {record["video"] for record in records.values()} | {problem.video for problem in result.problems}
+    journal = {name: r for name, r in manifest.read_journal(target.root).items() if r["video"] not in videos}
+    rows = manifest.with_splits([manifest.manifest_row(record, scheme) for record in records.values()] + others)
+    everything = {**journal, **records}
+    old = read_json(target.root / "audit.json") if (target.root / "audit.json").is_file() else {}
+    remembered = [item for item in old.get("problems", []) if item["video"] and item["video"] not in videos]
+    result.problems.sort(key=lambda problem: (problem.kind, natural_key(problem.file)))
+    result.audit = audit.make_audit(everything, rows, scheme, data)
+    result.audit["problems"] = remembered + [asdict(problem) for problem in result.problems]
+    for folder in (target.frames, target.masks):
+        for unfinished in (target.root / folder).glob(".*.part*"):  # of a process that was ended from outside
+            unfinished.unlink(missing_ok=True)
+    write_scheme(target.root / "classes.json", scheme)
+    manifest.write_journal(target.root, everything.values())
+    write_json(target.root / "audit.json", result.audit)
+    manifest.write_manifest(target.root, rows)

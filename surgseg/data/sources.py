@@ -1,0 +1,153 @@
+"""Source files of a preparation: found in a folder or a zip, read as bytes, checked for damage."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import struct
+import threading
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from PIL import Image
+
+from surgseg.files import IMAGE_SUFFIXES, UserError, is_hidden, natural_key
+
+MARKER = "synthetic.json"  # stands at the root of a tree that surgseg.synthetic drew
+_PNG = b"\x89PNG\r\n\x1a\n"
+_ZIP_LOCK = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file: `name` is its path below the source root (posix), `stamp` changes when its content does."""
+
+    name: str
+    stamp: str
+    path: Path | None = None
+    archive: zipfile.ZipFile | None = None
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        return PurePosixPath(self.name).parts[:-1]
+
+    @property
+    def stem(self) -> str:
+        return PurePosixPath(self.name).stem
+
+    @property
+    def suffix(self) -> str:
+        return PurePosixPath(self.name).suffix.lower()
+
+    def read(self) -> bytes:
+        """The file's bytes as they are. A file that cannot be read is a `UserError`."""
+        try:
+            if self.archive is None:
+                return self.path.read_bytes()
+            with _ZIP_LOCK:  # ZipFile counts its open members without a lock of its own
+                member = self.archive.open(self.name)
+            try:
+                return member.read()
+            finally:
+                with _ZIP_LOCK:
+                    member.close()
+        except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, NotImplementedError) as error:
+            raise UserError(f"{self.name}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+
+
+@contextlib.contextmanager
+def open_source(root: Path | str) -> Iterator[tuple[list[Source], str]]:
+    """Yield (image files in natural order, "real" or "synthetic") of a folder or zip. Raises `UserError`."""
+    root = Path(root)
+    if root.is_dir():
+        yield list_folder(root), data_kind(root)
+    elif not root.exists():
+        raise UserError(f"{root}: no such folder or zip file")
+    else:
+        try:
+            archive = zipfile.ZipFile(root)
+        except (OSError, zipfile.BadZipFile) as error:
+            raise UserError(f"{root} is no folder and no whole zip file ({error}); download it again?") from error
+        with archive:
+            members = [info for info in archive.infolist() if not info.is_dir()]
+            names = {PurePosixPath(info.filename).name for info in members}
+            files = [
+                Source(info.filename, f"{info.file_size}:{info.CRC:08x}", archive=archive)
+                for info in members
+                if _is_image(PurePosixPath(info.filename).parts)
+            ]
+            yield _sorted(files), "synthetic" if MARKER in names else data_kind(root)
+
+
+def list_folder(root: Path) -> list[Source]:
+    """Image files at any depth below a folder, in natural order; linked folders are followed once."""
+    if not root.is_dir():
+        raise UserError(f"{root} is not a folder")
+    found, seen = [], set()
+    for parent, folders, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(parent)
+        folders[:] = [] if real in seen else [name for name in folders if not is_hidden(name)]
+        if real in seen:
+            continue
+        seen.add(real)
+        for name in names:
+            path = Path(parent, name)
+            if _is_image((name,)) and path.is_file():
+                status = path.stat()
+                stamp = f"{status.st_size}:{status.st_mtime_ns}"
+                found.append(Source(path.relative_to(root).as_posix(), stamp, path=path))
+    return _sorted(found)
+
+
+def data_kind(root: Path) -> str:
+    """ "synthetic" where the marker stands at `root` or up to two folders above it, otherwise "real"."""
+    root = root.resolve()
+    return "synthetic" if any((folder / MARKER).is_file() for folder in (root, *root.parents[:2])) else "real"
+
+
+def image_size(data: bytes, name: str) -> tuple[int, int]:
+    """(width, height) of an undamaged image file. Raises `UserError` naming the file and what is wrong.
+
+    A PNG's chunk checksums are verified and a JPEG's end marker is looked for, neither is decoded; other formats
+    are decoded once.
+    """
+    if not data:
+        raise UserError(f"{name}: the file is empty")
+    if data.startswith(_PNG):
+        _check_png(data, name)
+    elif data.startswith(b"\xff\xd8") and not data.rstrip(b"\0").endswith(b"\xff\xd9"):
+        raise UserError(f"{name}: truncated JPEG (no end marker)")
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            if image.format not in ("PNG", "JPEG"):
+                image.load()
+            return image.size
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UserError(f"{name}: is no readable image ({error.__class__.__name__})") from error
+
+
+def _check_png(data: bytes, name: str) -> None:
+    view, position = memoryview(data), len(_PNG)
+    while position + 12 <= len(data):
+        (length,) = struct.unpack_from(">I", data, position)
+        end = position + 8 + length
+        if end + 4 > len(data):
+            break
+        if zlib.crc32(view[position + 4 : end]) != struct.unpack_from(">I", data, end)[0]:
+            raise UserError(f"{name}: damaged PNG (checksum of its {bytes(view[position + 4 : position + 8])} chunk)")
+        if view[position + 4 : position + 8] == b"IEND":
+            return
+        position = end + 4
+    raise UserError(f"{name}: truncated PNG ({len(data)} bytes, no end chunk)")
+
+
+def _is_image(parts: tuple[str, ...]) -> bool:
+    return parts[-1].lower().endswith(IMAGE_SUFFIXES) and not any(is_hidden(part) for part in parts)
+
+
+def _sorted(files: list[Source]) -> list[Source]:
+    return sorted(files, key=lambda source: natural_key(source.name))

@@ -2,13 +2,235 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple
 
 import av
 import numpy as np
+from av.codec.codec import Capabilities
 
 from surgseg.files import UserError, make_folder
+from surgseg.video.deinterlace import Deinterlacer
+from surgseg.video.source import open_source
+from surgseg.video.timeline import Timeline
+
+_HOLE = 4096  # bytes of a Matroska file between two packets that no header explains
+
+
+class Frame(NamedTuple):
+    """One decoded frame: source index from 0, seconds from the stream's start, (H, W, 3) uint8 RGB, and whether
+    it was decoded after damage and before the next keyframe."""
+
+    index: int
+    time_s: float
+    image: np.ndarray
+    suspect: bool
+
+
+class VideoReader:
+    """Iterate over the frames of a video file, every `step`-th one converted to RGB; use as a context manager.
+
+    What damage cost is counted, never hidden: see `counts`; frames between damage and the next keyframe are marked
+    suspect. Rotation metadata is applied, interlaced frames are deinterlaced (bwdif), a
+    frame of another size is scaled to the first one's. Raises `UserError` where nothing can be decoded.
+    """
+
+    def __init__(self, path: Path | str, step: int = 1):
+        self.path, self.step = Path(path), step
+        self.frames_read = self.suspects = self.rescaled = self.rotation = 0
+        self.covered_s = 0.0
+        self.interlaced = self.ended = False
+        self.size: tuple[int, int] | None = None  # (H, W) as delivered, known from the first frame on
+        self._deinterlacer: Deinterlacer | None = None
+        self.container, self.stream = open_source(self.path)
+        self.format = self.container.format.name
+        self._start_decoder()
+
+    def _start_decoder(self) -> None:
+        codec = self.stream.codec_context
+        threads = max(1, min(os.cpu_count() or 1, 8))
+        by_frame = bool(codec.codec.capabilities & Capabilities.frame_threads)
+        codec.thread_type, codec.thread_count = ("FRAME" if by_frame else "SLICE"), threads
+        rate = self.stream.average_rate or self.stream.guessed_rate
+        self.rate = float(rate) if rate and 0 < rate <= 1000 else None
+        self.timeline = Timeline(
+            interval=float(1 / (self.rate * self.stream.time_base)) if self.rate else None,
+            delay=threads - 1 if by_frame else 0,
+            counted=self.format == "avi" and self.rate is not None,
+            exact="mp4" in self.format,
+            steady=self.format == "mpeg",
+        )
+        self._start = self.stream.start_time
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds, as the file's header states them; None where it does not, or cannot be believed."""
+        hours, *rest = self.stream.metadata.get("DURATION", "").split(":")  # Matroska: 01:02:03.4
+        if self.stream.duration is not None:
+            seconds = float(self.stream.duration * self.stream.time_base)
+        elif len(rest) == 2:
+            seconds = int(hours) * 3600 + int(rest[0]) * 60 + float(rest[1])
+        else:
+            seconds = (self.container.duration or 0) / av.time_base
+        return seconds if 0 < seconds < 1e6 else None
+
+    @property
+    def expected(self) -> int | None:
+        """Frames that the header counts, else duration times rate; None where neither is known."""
+        if self.stream.frames:
+            return self.stream.frames
+        return round(self.duration * self.rate) if self.duration and self.rate else None
+
+    @property
+    def data(self) -> str:
+        """'synthetic' where the file's own tags say so, else 'unmarked'."""
+        tags = (self.container.metadata.get(tag, "") for tag in ("comment", "title", "description"))
+        return "synthetic" if "synthetic" in " ".join(tags).lower() else "unmarked"
+
+    def counts(self) -> dict[str, int | None]:
+        """Frames and damage of the part read so far, under `run.json`'s names."""
+        return {
+            "frames_expected": self.expected,
+            "frames_read": self.frames_read,
+            "frames_read_suspect": self.suspects,
+            "frames_lost": self.timeline.lost,
+            "frames_rescaled": self.rescaled,
+            "damaged_packets": self.timeline.damaged,
+        }
+
+    def describe(self) -> dict:
+        """What `run.json` says of the video: plain types, and neither its path nor its name."""
+        height, width = self.size or (self.stream.codec_context.height, self.stream.codec_context.width)
+        return {
+            "width": width,
+            "height": height,
+            "rate": self.rate,
+            "duration_s": self.duration,
+            "codec": self.stream.codec_context.name,
+            "pixel_format": self.stream.codec_context.pix_fmt,
+            "container": self.format,
+            "video_tracks": len(self.container.streams.video),
+            "rotation": self.rotation,
+            "deinterlaced": "bwdif" if self.interlaced else None,
+        }
+
+    def __enter__(self) -> VideoReader:
+        return self
+
+    def __exit__(self, kind, value, trace) -> None:
+        self.container.close()
+
+    def __iter__(self) -> Iterator[Frame]:
+        for picture, index, time_s, suspect in self._deinterlaced():
+            if self.size is None:
+                self.rotation = int(round(picture.rotation / 90) * 90) % 360
+                flipped = self.rotation % 180 == 90
+                self.size = (picture.width, picture.height) if flipped else (picture.height, picture.width)
+            if index % self.step == 0:
+                yield Frame(index, time_s, self._to_rgb(picture), suspect)
+        self.ended = True
+        self._count_missing_end()
+        if not self.frames_read:
+            raise UserError(f"{self.path}: not one frame can be decoded ({self.timeline.damaged} damaged packets)")
+
+    def _to_rgb(self, picture: av.VideoFrame) -> np.ndarray:
+        height, width = self.size if self.rotation % 180 == 0 else self.size[::-1]
+        self.rescaled += (picture.height, picture.width) != (height, width)
+        image = picture.to_ndarray(format="rgb24", width=width, height=height)
+        return np.ascontiguousarray(np.rot90(image, self.rotation // 90))
+
+    def _deinterlaced(self) -> Iterator[tuple]:
+        """`_decoded`, through the filter from the first interlaced frame on."""
+        for item in self._decoded():
+            if item[0].interlaced_frame and self._deinterlacer is None:
+                self._deinterlacer, self.interlaced = Deinterlacer(), True
+            if self._deinterlacer is None:
+                yield item
+            else:
+                yield from self._deinterlacer.push(item)
+        if self._deinterlacer is not None:
+            yield from self._deinterlacer.flush()
+
+    def _decoded(self) -> Iterator[tuple[av.VideoFrame, int, float, bool]]:
+        for picture in self._pictures():
+            place = self.timeline.frame(picture.pts, picture.key_frame, picture.is_corrupt)
+            if place is None:
+                continue
+            index, suspect = place
+            self.frames_read += 1
+            self.suspects += suspect
+            time_s = self._seconds(picture.pts, index)
+            self.covered_s = time_s + (1 / self.rate if self.rate else 0.0)
+            yield picture, index, time_s, suspect
+        self.timeline.finish()
+
+    def _seconds(self, pts: int | None, index: int) -> float:
+        if pts is None or self.timeline.counted:
+            return index / self.rate if self.rate else float(index)
+        if self._start is None:
+            self._start = pts
+        return float((pts - self._start) * self.stream.time_base)
+
+    def _pictures(self) -> Iterator[av.VideoFrame]:
+        for packet in self._packets():
+            try:
+                yield from packet.decode()
+            except av.error.FFmpegError:
+                self.timeline.error()
+                if not packet.size:  # the decoder is being emptied: go on behind the damage
+                    yield from self._drain()
+
+    def _drain(self) -> Iterator[av.VideoFrame]:
+        for _ in range(64):
+            try:
+                pictures = self.stream.codec_context.decode(None)
+            except av.error.EOFError:
+                return
+            except av.error.FFmpegError:
+                self.timeline.error()
+                continue
+            if not pictures:
+                return
+            yield from pictures
+
+    def _packets(self) -> Iterator[av.Packet]:
+        """Packets of the chosen stream; after a demuxing error, those that follow it."""
+        matroska = "matroska" in self.format
+        failures, end, hole = 0, None, False
+        while failures < 16:
+            try:
+                for packet in self.container.demux():
+                    if matroska and packet.pos is not None and packet.size:
+                        hole |= end is not None and packet.pos - end > _HOLE
+                        end = max(end or 0, packet.pos + packet.size)
+                    if packet.stream_index != self.stream.index:
+                        continue
+                    failures = 0
+                    if packet.size and not packet.is_discard:
+                        self.timeline.packet(packet.pts, packet.is_corrupt, hole)
+                        hole = False
+                    yield packet
+                return
+            except av.error.EOFError:
+                return
+            except av.error.FFmpegError:
+                failures += 1
+                self.timeline.error()
+
+    def _count_missing_end(self) -> None:
+        """A file cut off at its end: the header promises more than came."""
+        if self.stream.frames:
+            missing = self.stream.frames - self.timeline.next_index
+        elif self.duration and self.rate and self.timeline.next_index:
+            missing = round((self.duration - self.covered_s) * self.rate)
+            if missing < 0.5 * self.rate + 2:  # half a second is a muxer's rounding
+                missing = 0
+        else:
+            missing = 0
+        self.timeline.lost += max(missing, 0)
 
 
 class VideoWriter:

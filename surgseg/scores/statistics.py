@@ -1,0 +1,76 @@
+"""Detection and coverage: what a mask says of its frame, and what a table of frames says of a video."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import cv2
+import numpy as np
+
+PERCENTILES = (5, 25, 75, 95)
+
+
+def frame_statistics(
+    ids: np.ndarray, probability: np.ndarray, instrument_ids: Sequence[int], min_component_area: float
+) -> dict:
+    """Statistics of one predicted frame, as `frames.csv` holds them.
+
+    `ids` (H, W) uint8 class ids, `probability` (H, W) float32 of the union of instrument classes. Returns
+    coverage (instrument / all pixels, 0-1), mean_confidence (mean of max(p, 1 - p)), uncertainty (mean binary
+    entropy / ln 2, 0-1) and components (8-connected, of more than `min_component_area` of the frame).
+    """
+    instrument = np.isin(ids, list(instrument_ids))
+    p = np.clip(np.asarray(probability, np.float32), 0.0, 1.0)
+    q = 1.0 - p
+    tiny = np.finfo(np.float32).tiny  # p log p -> 0 as p -> 0
+    entropy = -(p * np.log2(np.maximum(p, tiny)) + q * np.log2(np.maximum(q, tiny)))
+    _, _, boxes, _ = cv2.connectedComponentsWithStats(instrument.astype(np.uint8), connectivity=8)
+    return {
+        "coverage": float(instrument.mean(dtype=np.float64)),
+        "mean_confidence": float(np.maximum(p, q).mean(dtype=np.float64)),
+        "uncertainty": float(entropy.mean(dtype=np.float64)),
+        "components": int((boxes[1:, cv2.CC_STAT_AREA] > min_component_area * ids.size).sum()),
+    }
+
+
+def spread(values: Iterable[float]) -> dict:
+    """n, mean, median, SD (n - 1; NaN for one value), percentiles, minimum and maximum; NaN where empty."""
+    values = np.asarray(list(values), np.float64)
+    if not len(values):
+        return {"n": 0, **dict.fromkeys(("mean", "median", "sd", "min", "max", *_names()), float("nan"))}
+    percentiles = np.percentile(values, PERCENTILES)
+    return {
+        "n": len(values),
+        "mean": float(values.mean()),
+        "median": float(np.median(values)),
+        "sd": float(values.std(ddof=1)) if len(values) > 1 else float("nan"),
+        "min": float(values.min()),
+        "max": float(values.max()),
+        **{name: float(value) for name, value in zip(_names(), percentiles)},
+    }
+
+
+def _names() -> list[str]:
+    return [f"p{percent}" for percent in PERCENTILES]
+
+
+def detection_statistics(rows: Sequence, min_area: float) -> dict:
+    """Detection and coverage over rows of `frames.csv` (objects with its columns as attributes).
+
+    `detection_rate` counts frames with any instrument pixel, as the original study did;
+    `detection_rate_min_area` those whose instrument covers at least `min_area` of the frame (fraction).
+    """
+    coverage = np.array([row.coverage for row in rows], np.float64)
+    absent = [row for row in rows if not row.coverage > 0]
+    return {
+        "frames": len(rows),
+        "detection_rate": float((coverage > 0).mean()),
+        "min_area": min_area,
+        "detection_rate_min_area": float((coverage >= min_area).mean()),
+        "frames_without_detection": len(absent),
+        "without_detection": [{"name": row.name, "frame": row.frame, "time_s": row.time_s} for row in absent],
+        "coverage": spread(coverage),
+        "mean_confidence": float(np.mean([row.mean_confidence for row in rows])),
+        "mean_uncertainty": float(np.mean([row.uncertainty for row in rows])),
+        "mean_components": float(np.mean([row.components for row in rows])),
+    }

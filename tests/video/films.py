@@ -1,0 +1,102 @@
+"""Small videos for tests: a bright square that moves over a dim textured background, and ways to damage a file."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+from torch import nn
+
+from surgseg.checkpoint import Checkpoint
+from surgseg.labels import SCHEMES
+
+SIDE = 20
+
+
+def square_at(index: int, width: int) -> int:
+    """Left edge (pixels) of the square in a frame; its rows are 40 to 59."""
+    return (10 + 2 * index) % (width - SIDE)
+
+
+def draw(index: int, height: int = 120, width: int = 160, noise: float = 6.0) -> np.ndarray:
+    """(H, W, 3) uint8 RGB; every tenth group of five frames shows no square."""
+    frame = np.random.default_rng(index).normal(60, noise, (height, width, 3)).clip(0, 120).astype(np.uint8)
+    if index % 50 < 45:
+        left = square_at(index, width)
+        frame[40 : 40 + SIDE, left : left + SIDE] = 250
+    return frame
+
+
+def write_film(
+    path: Path,
+    count: int = 60,
+    size: tuple[int, int] = (120, 160),
+    codec: str = "libx264",
+    pixel_format: str = "yuv420p",
+    gop: int = 25,
+    b_frames: int = 0,
+    rotation: int = 0,
+    ticks=None,
+    options: dict | None = None,
+) -> Path:
+    """Encode `count` frames at 25 fps; `ticks(index)` gives milliseconds for a variable rate."""
+    with av.open(str(path), "w") as container:
+        fixed = {"sc_threshold": "0"} if codec == "libx264" else {}  # keyframes every `gop` frames only
+        stream = container.add_stream(codec, rate=25, options={**fixed, **(options or {})})
+        stream.height, stream.width = size
+        stream.pix_fmt = pixel_format
+        stream.codec_context.gop_size, stream.codec_context.max_b_frames = gop, b_frames
+        if ticks:
+            stream.codec_context.time_base = Fraction(1, 1000)
+        if rotation:
+            stream.set_display_rotation(rotation)
+        for index in range(count):
+            picture = av.VideoFrame.from_ndarray(draw(index, *size), format="rgb24")
+            if ticks:
+                picture.pts, picture.time_base = ticks(index), Fraction(1, 1000)
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    return path
+
+
+def damage(path: Path, at: float = 0.5, share: float = 0.05) -> Path:
+    """Overwrite a share of the file's bytes with noise, from the place `at` (0-1) on."""
+    data = bytearray(path.read_bytes())
+    start, length = int(len(data) * at), int(len(data) * share)
+    data[start : start + length] = np.random.default_rng(0).integers(0, 256, length, dtype=np.uint8).tobytes()
+    path.write_bytes(data)
+    return path
+
+
+def fast_start(path: Path) -> Path:
+    """Move an mp4's index to its front, so that a file cut short can still be read."""
+    target = path.with_name(f"fast_{path.name}")
+    with av.open(str(path)) as source, av.open(str(target), "w", options={"movflags": "faststart"}) as output:
+        stream = output.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(source.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = stream
+                output.mux(packet)
+    return target
+
+
+class BrightModel(nn.Module):
+    """Two logits a pixel: instrument where the normalised frame is bright."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(8.0))
+
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        bright = (frames.mean(1, keepdim=True) - 0.9) * self.scale
+        return torch.cat([-bright, bright], 1)
+
+
+def bright_checkpoint(data: str = "real") -> Checkpoint:
+    """A loaded weights file that finds the square."""
+    return Checkpoint(
+        BrightModel().eval(), "unet", {}, SCHEMES["binary"], (120, 160), training={"data": data}, sha256="0" * 64
+    )

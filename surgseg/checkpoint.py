@@ -110,8 +110,10 @@ def load_tensors(path: Path) -> dict[str, Any]:
         raise UserError(f"no weights file {path}; instrument_segmentation.py writes {DEFAULT_WEIGHTS}")
     try:
         value = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     except Exception as error:  # the unpickler fails in every way on bytes that are no pickle
-        if isinstance(error, pickle.UnpicklingError) and "Unsupported" in str(error):
+        if isinstance(error, pickle.UnpicklingError) and re.search("Unsupported (global|class)", str(error)):
             raise UserError(f"{path}: refused, because it holds code or objects other than plain weights") from error
         raise UserError(f"{path}: damaged, or no weights file") from error
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):

@@ -136,8 +136,8 @@ def earlier_predictions(folder: Path) -> list[Path]:
         return []
     listing = folder / LISTING
     listed = read_json(listing) if listing.is_file() else {}
-    names = listed.get("names", []) if isinstance(listed, dict) else []
-    known = {folder / f"{name}.png" for name in names}
+    names = listed.get("names") if isinstance(listed, dict) else None
+    known = {folder / f"{name}.png" for name in names} if isinstance(names, list) else set()
     present = list_images(folder)
     foreign = [path.relative_to(folder).as_posix() for path in present if path not in known]
     if foreign:

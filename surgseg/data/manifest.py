@@ -17,7 +17,20 @@ from surgseg.files import UserError, natural_key, read_csv, write_csv, write_tex
 from surgseg.labels import VOID, Scheme
 
 JOURNAL = ".prepare.jsonl"
-_RECORD = {"name", "video", "clip", "frame", "width", "height", "codes", "mode", "digest", "sources", "bytes"}
+_RECORD = {
+    "name",
+    "video",
+    "clip",
+    "frame",
+    "width",
+    "height",
+    "codes",
+    "mode",
+    "digest",
+    "mask_digest",
+    "sources",
+    "bytes",
+}
 
 
 def read_manifest(root: Path) -> list[dict[str, str]]:
@@ -75,7 +88,9 @@ def read_journal(root: Path) -> dict[str, dict]:
                 record = json.loads(line)
             except ValueError:
                 continue
-            if isinstance(record, dict) and record.keys() >= _RECORD:  # a foreign line is no record
+            if isinstance(record, dict) and record.get("redo"):
+                records.pop(record["name"], None)
+            elif isinstance(record, dict) and record.keys() >= _RECORD:  # a foreign line is no record
                 records[record["name"]] = record
     return records
 

@@ -50,13 +50,15 @@ class Target:
 
 @dataclass
 class Result:
-    """What a run did: the folder's audit, this run's problems, pairs done now and found done, names left over."""
+    """What a run did: the folder's audit, this run's problems, pairs done now and found done, and the names of
+    frames that lost their source (`left_over`) or whose mask was corrected since (`corrected`, kept as they are)."""
 
     audit: dict
     problems: list[Problem]
     done: int = 0
     kept: int = 0
     left_over: list[str] = field(default_factory=list)
+    corrected: list[str] = field(default_factory=list)
 
 
 def prepare(found: Found, target: Target, scheme: Scheme, data: str = "real") -> Result:
@@ -75,13 +77,18 @@ def prepare(found: Found, target: Target, scheme: Scheme, data: str = "real") ->
     journal = manifest.read_journal(target.root)
     settings = _settings(scheme, data)
     records, open_pairs = {}, []
+    corrected = {pair.name for pair in found.pairs if _is_corrected(pair, journal.get(pair.name), target)}
     for pair in found.pairs:
         if _stands(pair, journal.get(pair.name), settings, target):
             records[pair.name] = journal[pair.name]
         else:
             open_pairs.append(pair)
-    result = Result({}, list(found.problems), kept=len(records))
+    _check_corrections([pair.name for pair in open_pairs if pair.name in corrected], target)
+    result = Result({}, list(found.problems), kept=len(records), corrected=sorted(corrected, key=natural_key))
     with manifest.Journal(target.root) as log:
+        for pair in open_pairs:
+            if pair.name in journal:  # from here on its mask is ours to replace, also after a kill
+                log.add({"name": pair.name, "redo": True})
         for outcome in _work(open_pairs, scheme, settings, target, len(found.pairs)):
             if isinstance(outcome, Problem):
                 result.problems.append(outcome)
@@ -121,22 +128,56 @@ def _check_folder(root: Path, other_rows: list[dict], scheme: Scheme, data: str)
         raise UserError(f"{root} holds {known} videos ({videos}) and the source is {data}; use another --output-root")
 
 
+def _check_corrections(lost: list[str], target: Target) -> None:
+    """Refuse to do again what somebody has corrected."""
+    if lost:
+        raise UserError(
+            f"{len(lost)} masks in {target.root / target.masks} were changed since they were prepared, and their "
+            f"source or the options are others now ({list_some(lost, 4)}): move them away, "
+            "or choose another --output-root"
+        )
+
+
 def _settings(scheme: Scheme, data: str) -> str:
     return hashlib.sha256(json.dumps([1, scheme.to_json(), data]).encode()).hexdigest()[:16]
 
 
 def _stands(pair: Pair, record: dict | None, settings: str, target: Target) -> bool:
-    """Whether a finished frame and mask of this very source are still in place."""
+    """Whether the frame and a mask, ours or a corrected one, of this very source are still in place."""
     if not record or record["sources"] != _stamps(pair) or record.get("settings") != settings:
         return False
     try:
-        frame, mask = target.frame_path(pair).stat(), target.mask_path(pair).stat()
-        if [frame.st_size, mask.st_size] != record["bytes"]:
+        frame = target.frame_path(pair).stat()
+        if frame.st_size != record["bytes"]:
+            return False
+        if _mask_digest(pair, target) != record["mask_digest"] and not _is_corrected(pair, record, target):
             return False
         linked = pair.frame.path is not None and os.path.samestat(frame, pair.frame.path.stat())
         return not (target.copy and linked)
     except OSError:
         return False
+
+
+def _is_corrected(pair: Pair, record: dict | None, target: Target) -> bool:
+    """Whether somebody has changed the mask since it was prepared: their work is not written over."""
+    if not record or _mask_digest(pair, target) in (None, record["mask_digest"]):
+        return False
+    try:
+        decode_codes(target.mask_path(pair))
+    except UserError:  # damaged, not corrected
+        return False
+    return True
+
+
+def _mask_digest(pair: Pair, target: Target) -> str | None:
+    try:
+        return _digest(target.mask_path(pair).read_bytes())
+    except OSError:
+        return None
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:32]
 
 
 def _stamps(pair: Pair) -> list[str]:
@@ -191,10 +232,11 @@ def prepare_pair(pair: Pair, scheme: Scheme, lookup: np.ndarray, settings: str, 
         "height": height,
         "codes": {str(code): int(counts[code]) for code in counts.nonzero()[0]},
         "mode": mode,
-        "digest": hashlib.sha256(frame).hexdigest()[:32],
+        "digest": _digest(frame),
+        "mask_digest": _digest(mask_bytes),
         "numbered_by_order": pair.numbered_by_order,
         "sources": _stamps(pair),
-        "bytes": [len(frame), len(mask_bytes)],
+        "bytes": len(frame),
         "settings": settings,
     }
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from surgseg.data.audit import summary
 from surgseg.data.pairs import describe_problems
 from surgseg.data.prepare import Result
-from surgseg.files import UserError
+from surgseg.files import UserError, list_some
 from surgseg.labels import SCHEMES, Scheme, load_scheme, void_as_background
 
 SHOWN = 50  # bad files named on the screen, of each kind; the audit names all
@@ -55,6 +55,8 @@ def report(result: Result, root: Path, frames: str, skip_bad: bool) -> int:
     """Print the summary, the bad files, where things are and what to do next. Returns the exit status."""
     print(summary(result.audit))
     print(f"prepared {result.done} frames, {result.kept} stood finished from an earlier run")
+    if result.corrected:
+        print(f"{len(result.corrected)} masks changed since they were prepared, kept: {list_some(result.corrected, 4)}")
     if result.left_over:
         print(
             f"{len(result.left_over)} frames without a good source now: out of the manifest, their files left in place"

@@ -14,7 +14,7 @@ from surgseg.data.prepare import Target, check_separate, prepare
 from surgseg.data.release import find_release
 from surgseg.data.sources import image_size, open_source
 from surgseg.files import UserError, read_csv
-from surgseg.labels import SCHEMES, binary_scheme, void_as_background
+from surgseg.labels import SCHEMES, binary_scheme, void_as_background, write_mask
 from tests.helpers import (
     code_mask,
     folder_bytes,
@@ -416,3 +416,19 @@ def test_an_output_that_the_scan_would_find_is_refused(tmp_path, output):
     with pytest.raises(UserError, match="--output-root"):
         check_separate([frames], [tmp_path / "src"])
     check_separate([tmp_path / "frames"], [tmp_path / "src"])
+
+
+def test_a_corrected_mask_is_kept(release, output):
+    run(release, output)
+    path = output / "masks" / "video01_000000.png"
+    corrected = np.array(Image.open(path))
+    corrected[:3] = 1
+    write_mask(path, corrected, SCHEMES["binary"])
+    kept = path.read_bytes()
+    result = run(release, output)
+    assert result.corrected == ["video01_000000"] and result.done == 0
+    assert path.read_bytes() == kept
+    save_rgb_mask(release_mask(release, "video01", 0), code_mask(instrument=9))
+    with pytest.raises(UserError, match="changed since they were prepared"):
+        run(release, output)
+    assert path.read_bytes() == kept

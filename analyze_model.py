@@ -102,7 +102,9 @@ def find_scheme(args: argparse.Namespace):
     beside = args.mask_dir.resolve().parent / "classes.json"
     scheme = read_scheme(beside) if beside.is_file() else SCHEMES["binary"]
     names = [name.strip() for name in args.class_names.split(",")] if args.class_names else None
-    count = args.num_classes or (len(names) if names else scheme.num_classes)
+    count = (len(names) if names else scheme.num_classes) if args.num_classes is None else args.num_classes
+    if not 2 <= count <= 255:
+        raise UserError(f"--num-classes {count}: 2 to 255 classes, the background among them")
     if names and len(names) != count:
         raise UserError(f"--class-names names {len(names)} classes, --num-classes says {count}")
     if count == scheme.num_classes and (names is None or names == scheme.names):

@@ -109,9 +109,11 @@ def load_tensors(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"no weights file {path}; instrument_segmentation.py writes {DEFAULT_WEIGHTS}")
     try:
-        value = torch.load(path, map_location="cpu", weights_only=True)
+        path.open("rb").close()
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+    try:
+        value = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the unpickler fails in every way on bytes that are no pickle
         if isinstance(error, pickle.UnpicklingError) and re.search("Unsupported (global|class)", str(error)):
             raise UserError(f"{path}: refused, because it holds code or objects other than plain weights") from error

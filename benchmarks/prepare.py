@@ -130,7 +130,8 @@ def measure_masks(files: list[Path], out: Path, rounds: int) -> dict[str, float]
     """Rates of the mask work as preparation does it, and of its bound."""
     from surgseg.data.prepare import mask_to_ids
     from surgseg.data.sources import Source
-    from surgseg.labels import SCHEMES, encode_mask
+    from surgseg.labels import SCHEMES
+    from surgseg.masks import encode_mask
 
     scheme = SCHEMES["binary"]
     lookup = scheme.lookup()
@@ -173,7 +174,7 @@ def measure_cache(prepared: Path, count: int, cache_dir: Path, rounds: int) -> d
     from surgseg.data.cache import open_cache
     from surgseg.data.dataset import load_prepared
     from surgseg.frames import read_frame
-    from surgseg.labels import read_mask
+    from surgseg.masks import read_mask
     from surgseg.preprocess import resize_frames, resize_masks
 
     data, size = load_prepared(prepared), (256, 256)

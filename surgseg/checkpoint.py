@@ -149,8 +149,7 @@ def _from_own(path: Path, value: dict) -> Checkpoint:
 
 def _from_bare(path: Path, value: dict, arch: str) -> Checkpoint:
     """A state_dict alone: classes and width follow from its shapes, size and scheme are the defaults."""
-    state = value.get("state_dict", value)
-    state = {re.sub(r"^((module|model)\.)+", "", key): item for key, item in state.items()}
+    state = strip_prefixes(value.get("state_dict", value))
     head = {"unet": "head.weight", "deeplabv3": "classifier.4.weight"}[arch]
     if head not in state or (arch == "unet" and "stem.0.weight" not in state):
         raise UserError(f"{path}: no {arch} state_dict (it has no {head})")
@@ -168,6 +167,11 @@ def _from_bare(path: Path, value: dict, arch: str) -> Checkpoint:
     model = build_model(arch, num_classes, **model_args)
     load_strictly(model, state, str(path))
     return Checkpoint(model, arch, model_args, scheme, (256, 256), threshold=default_threshold(scheme))
+
+
+def strip_prefixes(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Drop the `module.` and `model.` that wrappers put before each key."""
+    return {re.sub(r"^((module|model)\.)+", "", key): value for key, value in state.items()}
 
 
 def default_threshold(scheme: Scheme) -> float | None:

@@ -18,7 +18,8 @@ from surgseg.checkpoint import Checkpoint
 from surgseg.data.dataset import Sample, video_of
 from surgseg.files import UserError, list_some, make_folder, natural_key, read_json, write_csv, write_json
 from surgseg.frames import list_images, read_frame
-from surgseg.labels import Scheme, read_mask, write_mask
+from surgseg.labels import Scheme
+from surgseg.masks import read_mask, write_mask
 from surgseg.scores.metrics import confusion, frame_scores, summarise
 from surgseg.video.predictor import Predictor
 

@@ -10,7 +10,7 @@ from torch import nn
 from torchvision.models import ResNet50_Weights
 from torchvision.models.segmentation import DeepLabV3_ResNet50_Weights
 
-from surgseg.checkpoint import load_strictly, load_tensors
+from surgseg.checkpoint import load_strictly, load_tensors, strip_prefixes
 from surgseg.files import UserError
 
 SOURCES = {
@@ -31,7 +31,7 @@ def load_pretraining(model: nn.Module, arch: str, weights: str) -> str:
         raise UserError(f"--weights {weights}: the {arch} has no pretrained backbone; use --weights none")
     path = fetch(weights) if weights in SOURCES else Path(weights)
     state = load_tensors(path)
-    state = state.get("state_dict", state)
+    state = strip_prefixes(state.get("state_dict", state))
     if any(key.startswith("backbone.") for key in state):
         return _load_deeplab(model, state, path)
     state = {key: value for key, value in state.items() if not key.startswith("fc.")}

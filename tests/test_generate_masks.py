@@ -11,7 +11,8 @@ import torch
 import generate_masks_from_model as script
 import surgseg.checkpoint
 from models import build_model
-from surgseg.labels import SCHEMES, read_mask
+from surgseg.labels import SCHEMES
+from surgseg.masks import read_mask
 from surgseg.video.generated import read_generated
 from tests.helpers import shared_data
 from tests.video.films import SIDE, bright_checkpoint, damage, square_at, write_film

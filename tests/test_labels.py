@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from surgseg import labels
+from surgseg import labels, masks
 from surgseg.files import UserError
 from tests.helpers import code_mask, save_image, save_rgb_mask
 
@@ -39,7 +39,7 @@ def test_cholecseg8k_schemes_name_every_code_once(name):
 @given(st.sampled_from(CHOLEC_SCHEMES), hnp.arrays(np.uint8, (5, 7), elements=st.sampled_from(NAMED_CODES)))
 def test_remap_gives_known_ids_and_keeps_pixel_counts(name, codes):
     scheme = labels.SCHEMES[name]
-    ids, counts = labels.remap(codes, scheme.lookup(), "mask.png")
+    ids, counts = masks.remap(codes, scheme.lookup(), "mask.png")
     assert set(np.unique(ids)) <= {*range(scheme.num_classes), labels.VOID}
     assert counts.sum() == codes.size
     assert (counts == np.bincount(codes.reshape(-1), minlength=256)).all()
@@ -54,12 +54,12 @@ def test_an_unknown_code_is_named_with_file_and_pixels(code, pixels):
     codes = np.full((3, 5), 21, np.uint8)
     codes.reshape(-1)[:pixels] = code
     with pytest.raises(UserError, match=rf"clip/mask\.png: unknown mask code {code} \({pixels} pixels\)"):
-        labels.remap(codes, labels.SCHEMES["binary"].lookup(), "clip/mask.png")
+        masks.remap(codes, labels.SCHEMES["binary"].lookup(), "clip/mask.png")
 
 
 def test_void_as_background_counts_void_codes_as_class_0():
     scheme = labels.void_as_background(labels.SCHEMES["binary"])
-    ids, _ = labels.remap(np.array([[0, 255, 31, 21]], np.uint8), scheme.lookup(), "m")
+    ids, _ = masks.remap(np.array([[0, 255, 31, 21]], np.uint8), scheme.lookup(), "m")
     assert ids.tolist() == [[0, 0, 1, 0]]
     assert scheme.void_codes == ()
 
@@ -136,7 +136,7 @@ def test_every_honest_mask_format_decodes_to_the_same_codes(tmp_path, mode):
     else:
         image = image.convert(mode)
     image.save(tmp_path / "m.png")
-    decoded, found = labels.decode_codes(tmp_path / "m.png")
+    decoded, found = masks.decode_codes(tmp_path / "m.png")
     assert found == mode
     assert (decoded == codes).all()
 
@@ -146,13 +146,13 @@ def test_a_colour_mask_is_refused(tmp_path):
     colours[0, 0] = (210, 140, 140)
     path = save_image(tmp_path / "colour.png", colours)
     with pytest.raises(UserError, match=r"colour\.png: colour channels differ"):
-        labels.decode_codes(path)
+        masks.decode_codes(path)
 
 
 def test_a_16_bit_mask_is_refused(tmp_path):
     Image.fromarray(np.zeros((4, 4), np.uint16)).save(tmp_path / "deep.png")
     with pytest.raises(UserError, match="no 8-bit label mask"):
-        labels.decode_codes(tmp_path / "deep.png")
+        masks.decode_codes(tmp_path / "deep.png")
 
 
 @pytest.mark.parametrize("content", [b"", b"no image", None])
@@ -161,32 +161,32 @@ def test_a_mask_that_is_no_image_is_named(tmp_path, content):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(UserError, match=r"broken\.png"):
-        labels.decode_codes(path)
+        masks.decode_codes(path)
 
 
 def test_a_written_mask_is_indexed_with_a_visible_palette(tmp_path):
     ids = np.array([[0, 1, 255]], np.uint8)
-    labels.write_mask(tmp_path / "m.png", ids, labels.SCHEMES["binary"])
+    masks.write_mask(tmp_path / "m.png", ids, labels.SCHEMES["binary"])
     with Image.open(tmp_path / "m.png") as image:
         assert image.mode == "P"
         assert np.asarray(image).tolist() == ids.tolist()
         assert np.asarray(image.convert("RGB"))[0].tolist() == [[0, 0, 0], [0, 158, 230], [224, 224, 224]]
-    assert labels.read_mask(tmp_path / "m.png", 2).tolist() == ids.tolist()
+    assert masks.read_mask(tmp_path / "m.png", 2).tolist() == ids.tolist()
 
 
 def test_a_gray_0_255_file_is_a_binary_mask(tmp_path):
     path = save_image(tmp_path / "m.png", np.array([[0, 255, 255]], np.uint8))
-    assert labels.read_mask(path, 2).tolist() == [[0, 1, 1]]
+    assert masks.read_mask(path, 2).tolist() == [[0, 1, 1]]
 
 
 def test_ids_beyond_the_classes_are_named_with_pixels(tmp_path):
     path = save_rgb_mask(tmp_path / "m.png", np.array([[0, 31, 31]], np.uint8))
     with pytest.raises(UserError, match=r"m\.png: class id 31 \(2 pixels\)"):
-        labels.read_mask(path, 2)
+        masks.read_mask(path, 2)
 
 
 def test_pixels_of_a_very_large_mask_are_counted_exactly():
     codes = np.zeros((4097, 4096), np.uint8)  # above 2**24, where a float32 histogram stops counting
     codes[0, 0] = 31
-    counts = labels.count_codes(codes)
+    counts = masks.count_codes(codes)
     assert (counts[0], counts[31]) == (codes.size - 1, 1)

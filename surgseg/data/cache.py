@@ -19,7 +19,8 @@ from tqdm import tqdm
 from surgseg.data.dataset import Sample
 from surgseg.files import UserError, make_folder, write_json
 from surgseg.frames import read_frame
-from surgseg.labels import Scheme, read_mask
+from surgseg.labels import Scheme
+from surgseg.masks import read_mask
 from surgseg.preprocess import resize_frames, resize_masks
 
 FORMAT = 1

@@ -28,7 +28,8 @@ from surgseg.files import (
     write_bytes,
     write_json,
 )
-from surgseg.labels import Scheme, decode_codes, encode_mask, read_scheme, remap, write_scheme
+from surgseg.labels import Scheme, read_scheme, write_scheme
+from surgseg.masks import decode_codes, encode_mask, remap
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ from surgseg.figures.style import (
 )
 from surgseg.files import read_csv
 from surgseg.frames import read_frame
-from surgseg.labels import VOID, Scheme, read_mask
+from surgseg.labels import VOID, Scheme
+from surgseg.masks import read_mask
 
 ERRORS = {"correct": (0, 114, 178), "false positive": (230, 159, 0), "missed": (213, 94, 0), "void": (200, 200, 200)}
 

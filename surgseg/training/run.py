@@ -119,6 +119,8 @@ def check_plan(plan: Plan, settings: Settings) -> None:
         raise UserError(f"--lr {plan.learning_rate:g}: a learning rate above 0 is needed")
     if settings.seed < 0:
         raise UserError(f"--seed {settings.seed}: a seed of 0 or more is needed")
+    if plan.init_from is not None and plan.weights not in (None, "none"):
+        raise UserError("--init-from and --weights both say where to start: give one")
     if plan.arch == "deeplabv3" and settings.batch_size < 2:
         raise UserError("--batch-size 1: DeepLabV3's pooled batch normalisation needs at least 2; use --accumulate")
     smallest = 32  # the U-Net's deepest map is then 2x2, the DeepLabV3's 4x4

@@ -18,7 +18,8 @@ import numpy as np
 
 from surgseg.files import UserError, is_hidden, list_some, make_folder, read_csv, read_json, write_bytes, write_json
 from surgseg.frames import encode_frame
-from surgseg.labels import Scheme, encode_mask, read_scheme, write_scheme
+from surgseg.labels import Scheme, read_scheme, write_scheme
+from surgseg.masks import encode_mask
 from surgseg.scores.statistics import frame_statistics
 
 SCHEMA = "surgseg.generated/1"

@@ -12,7 +12,8 @@ from surgseg.data.cache import open_cache
 from surgseg.data.dataset import load_prepared
 from surgseg.files import UserError
 from surgseg.frames import read_frame
-from surgseg.labels import SCHEMES, read_mask, write_mask
+from surgseg.labels import SCHEMES
+from surgseg.masks import read_mask, write_mask
 from surgseg.preprocess import resize_frames, resize_masks
 from tests.helpers import noise_frame, save_image
 

@@ -14,7 +14,8 @@ from surgseg.data.prepare import Target, check_separate, prepare
 from surgseg.data.release import find_release
 from surgseg.data.sources import image_size, open_source
 from surgseg.files import UserError, read_csv
-from surgseg.labels import SCHEMES, binary_scheme, void_as_background, write_mask
+from surgseg.labels import SCHEMES, binary_scheme, void_as_background
+from surgseg.masks import write_mask
 from tests.helpers import (
     code_mask,
     folder_bytes,

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from surgseg.files import UserError, read_json, write_json
-from surgseg.labels import SCHEMES, read_mask
+from surgseg.labels import SCHEMES
+from surgseg.masks import read_mask
 from surgseg.scores.statistics import detection_statistics, frame_statistics
 from surgseg.video.generated import FrameRow, GeneratedWriter, check_name, check_target, read_generated
 from surgseg.video.io import Frame

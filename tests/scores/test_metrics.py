@@ -1,0 +1,251 @@
+"""Scores against hand-computed values, and properties that any confusion count must have."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from surgseg.files import write_json
+from surgseg.labels import SCHEMES, LabelClass, Scheme
+from surgseg.scores.metrics import (
+    class_scores,
+    confusion,
+    empty_frames,
+    frame_scores,
+    nanmean,
+    pooled_scores,
+    square,
+    summarise,
+    union_matrix,
+)
+
+BINARY, TOOLS = SCHEMES["binary"], SCHEMES["grasper-hook"]
+
+
+def count(truth, predicted, classes=2):
+    """(N, K + 1, K) counts of lists of pixel rows, one list a frame."""
+    as_tensor = [torch.tensor(item, dtype=torch.uint8)[:, None] for item in (predicted, truth)]
+    return confusion(as_tensor[0], as_tensor[1], classes).numpy()
+
+
+def frame(tp=0, fp=0, fn=0, tn=0, void=(0, 0)):
+    """One frame's binary counts."""
+    return np.array([[tn, fp], [fn, tp], list(void)])
+
+
+@pytest.mark.parametrize(
+    ("truth", "predicted", "background", "instrument"),
+    [
+        ([1, 1, 0, 0], [1, 0, 0, 0], (2 / 3, 4 / 5, 2 / 3, 1), (1 / 2, 2 / 3, 1, 1 / 2)),
+        ([0, 1, 1, 1], [1, 1, 0, 1], (0, 0, 0, 0), (2 / 4, 4 / 6, 2 / 3, 2 / 3)),
+        ([1, 1, 0, 0], [1, 1, 0, 0], (1, 1, 1, 1), (1, 1, 1, 1)),
+        ([0, 0, 0, 0], [0, 0, 0, 0], (1, 1, 1, 1), (None, None, None, None)),
+        ([0, 0, 0, 0], [0, 0, 0, 1], (3 / 4, 6 / 7, 1, 3 / 4), (0, 0, 0, None)),
+        ([0, 0, 0, 1], [0, 0, 0, 0], (3 / 4, 6 / 7, 3 / 4, 1), (0, 0, None, 0)),
+    ],
+)
+def test_golden_scores_of_two_classes(truth, predicted, background, instrument):
+    scores = class_scores(square(count([truth], [predicted])[0]))
+    for class_id, expected in enumerate((background, instrument)):
+        found = [scores[key][class_id] for key in ("iou", "dice", "precision", "recall")]
+        wanted = [math.nan if value is None else value for value in expected]
+        assert found == pytest.approx(wanted, nan_ok=True)
+    assert scores["n"].tolist() == [truth.count(0), truth.count(1)]
+
+
+def test_false_positives_on_background_count_in_the_union():
+    """5 instrument pixels all found, 4 background pixels taken for instrument: 5 / 9, not 5 / 5."""
+    scores = pooled_scores(count([[1] * 5 + [0] * 11], [[1] * 9 + [0] * 7]), BINARY)
+    assert scores["classes"]["instrument"]["iou"] == pytest.approx(5 / 9)
+    assert scores["mean_instrument"]["iou"] == pytest.approx(5 / 9)
+    assert scores["instrument_union"]["iou"] == pytest.approx(5 / 9)
+    assert scores["classes"]["background"]["iou"] == pytest.approx(7 / 11)
+
+
+def test_void_pixels_do_not_count_or_count_as_background():
+    counts = count([[1, 1, 0, 255, 255, 255]], [[1, 0, 0, 1, 1, 0]])
+    ignored, background = pooled_scores(counts, BINARY), pooled_scores(counts, BINARY, "background")
+    assert ignored["classes"]["instrument"]["iou"] == pytest.approx(1 / 2)
+    assert ignored["accuracy"] == pytest.approx(2 / 3)
+    assert ignored["classes"]["background"]["n"] == 1
+    assert background["classes"]["instrument"]["iou"] == pytest.approx(1 / 4)
+    assert background["accuracy"] == pytest.approx(3 / 6)
+    assert background["classes"]["background"]["n"] == 4
+    assert counts.sum() == 6, "counting one way must not change the counts"
+
+
+def test_mean_is_over_instrument_classes_and_the_union_ignores_which():
+    counts = count([[1, 1, 2, 2, 0, 0]], [[1, 2, 2, 2, 0, 1]], 3)
+    scores = pooled_scores(counts, TOOLS)
+    assert scores["classes"]["grasper"]["iou"] == pytest.approx(1 / 3)
+    assert scores["classes"]["l-hook"]["iou"] == pytest.approx(2 / 3)
+    assert scores["mean_instrument"] == pytest.approx({"iou": 1 / 2, "dice": (1 / 2 + 4 / 5) / 2})
+    assert scores["instrument_union"] == pytest.approx({"iou": 4 / 5, "dice": 8 / 9, "precision": 4 / 5, "recall": 1})
+    assert scores["accuracy"] == pytest.approx(4 / 6)
+
+
+def test_a_class_that_nobody_shows_or_predicts_is_left_out_of_the_mean():
+    scores = pooled_scores(count([[1, 1, 0]], [[1, 0, 0]], 3), TOOLS)
+    assert math.isnan(scores["classes"]["l-hook"]["iou"])
+    assert scores["mean_instrument"]["iou"] == pytest.approx(1 / 2)
+
+
+def test_tissue_classes_are_no_instruments():
+    """endovit8's instrument is class 6; the other classes are not in the mean, nor in the union."""
+    scores = pooled_scores(count([[6, 6, 2, 0]], [[6, 2, 2, 3]], 8), SCHEMES["endovit8"])
+    assert scores["mean_instrument"]["iou"] == scores["instrument_union"]["iou"] == pytest.approx(1 / 2)
+
+
+def test_an_instrument_of_id_0_is_scored_as_such():
+    black = (0, 0, 0)
+    scheme = Scheme("odd", (LabelClass(0, "tool", (1,), black, True), LabelClass(1, "rest", (2,), black)))
+    counts = count([[0, 0, 1, 1]], [[0, 1, 1, 1]])
+    assert pooled_scores(counts, scheme)["instrument_union"]["recall"] == pytest.approx(1 / 2)
+
+
+def test_frames_empty_on_both_sides_have_no_score_and_on_one_side_score_0():
+    counts = count([[0, 0], [0, 0], [1, 0], [1, 0]], [[0, 0], [1, 0], [0, 0], [1, 0]])
+    scores = frame_scores(counts, BINARY)
+    assert scores["iou"].tolist() == pytest.approx([math.nan, 0, 0, 1], nan_ok=True)
+    assert scores["dice"].tolist() == pytest.approx([math.nan, 0, 0, 1], nan_ok=True)
+    assert scores["coverage"].tolist() == [0, 0, 0.5, 0.5]
+    assert scores["predicted_coverage"].tolist() == [0, 0.5, 0, 0.5]
+    expected = {"truth_empty": 2, "both_empty": 1, "false_alarms": 1, "false_alarm_rate": 0.5, "missed": 1}
+    assert empty_frames(counts, BINARY) == expected
+
+
+def test_void_can_make_a_frame_empty():
+    """The only prediction lies on void: ignored it is no false alarm, as background it is."""
+    counts = count([[255, 0, 0]], [[1, 0, 0]])
+    assert empty_frames(counts, BINARY)["both_empty"] == 1
+    assert empty_frames(counts, BINARY, "background")["false_alarms"] == 1
+    assert math.isnan(frame_scores(counts, BINARY)["iou"][0])
+
+
+def test_a_frame_of_void_alone_has_neither_score_nor_coverage():
+    counts = count([[255, 255]], [[1, 0]])
+    assert all(math.isnan(values[0]) for values in frame_scores(counts, BINARY).values())
+    assert math.isnan(pooled_scores(counts, BINARY)["accuracy"])
+
+
+def test_pooled_per_frame_and_per_video_are_three_things():
+    counts = np.stack([frame(tp=1, fp=1, tn=8), frame(tp=4, tn=6), frame(tp=1, fn=3, tn=6)])
+    summary = summarise(["a", "a", "b"], counts, BINARY)
+    assert summary["mean_instrument"]["iou"] == pytest.approx(6 / 10)
+    assert summary["per_frame"] == pytest.approx(
+        {"mean_iou": 1.75 / 3, "mean_dice": (2 / 3 + 1 + 0.4) / 3, "scored": 3}
+    )
+    assert summary["per_video"]["a"]["iou"] == pytest.approx(5 / 6)
+    assert summary["per_video"]["a"]["frame_mean_iou"] == pytest.approx(0.75)
+    assert summary["per_video"]["b"]["iou"] == summary["per_video"]["b"]["frame_mean_iou"] == pytest.approx(0.25)
+    assert [row["frames"] for row in summary["per_video"].values()] == [2, 1]
+    assert summary["video_mean"]["iou"] == pytest.approx((5 / 6 + 1 / 4) / 2)
+    assert (summary["frames"], summary["void_policy"]) == (3, "ignore")
+
+
+def test_the_summary_holds_the_other_treatment_of_void_too():
+    counts = np.stack([frame(tp=2, tn=2, void=(1, 2))])
+    one, other = summarise(["a"], counts, BINARY), summarise(["a"], counts, BINARY, "background")
+    assert one["mean_instrument"]["iou"] == 1 and one["void_background"]["mean_instrument"]["iou"] == 0.5
+    assert other["mean_instrument"]["iou"] == 0.5 and other["void_ignore"]["mean_instrument"]["iou"] == 1
+    assert one["confusion"]["counts"].tolist() == [[2, 0], [0, 2], [1, 2]]
+
+
+def test_undefined_scores_become_null_in_json(tmp_path):
+    summary = summarise(["a"], count([[0, 0]], [[0, 0]]), BINARY)
+    write_json(tmp_path / "metrics.json", summary)
+    read = json.loads((tmp_path / "metrics.json").read_text(), parse_constant=lambda name: pytest.fail(name))
+    assert read["classes"]["instrument"] == {"iou": None, "dice": None, "precision": None, "recall": None, "n": 0}
+    assert read["mean_instrument"]["iou"] is read["per_frame"]["mean_iou"] is read["video_mean"]["iou"] is None
+    assert read["classes"]["background"]["n"] == 2 and read["confusion"]["counts"] == [[2, 0], [0, 0], [0, 0]]
+
+
+def test_nanmean_of_nothing_is_undefined():
+    assert math.isnan(nanmean([])) and math.isnan(nanmean([math.nan]))
+    assert nanmean([1, math.nan, 0]) == 0.5
+
+
+@st.composite
+def masks(draw):
+    """(truth, predicted, K): (N, H, W) uint8 ids, the truth with void."""
+    classes = draw(st.integers(2, 5))
+    shape = (draw(st.integers(1, 3)), draw(st.integers(1, 6)), draw(st.integers(1, 6)))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    truth = rng.integers(0, draw(st.integers(1, classes)), shape).astype(np.uint8)
+    truth[rng.random(shape) < draw(st.sampled_from([0, 0.2, 1]))] = 255
+    return truth, rng.integers(0, draw(st.integers(1, classes)), shape).astype(np.uint8), classes
+
+
+def counted(truth, predicted, classes):
+    return confusion(torch.from_numpy(predicted), torch.from_numpy(truth), classes).numpy()
+
+
+@settings(deadline=None, max_examples=60)
+@given(masks(), st.sampled_from(["ignore", "background"]))
+def test_scores_agree_with_sets_of_pixels(sample, void):
+    truth, predicted, classes = sample
+    scores = class_scores(square(counted(*sample).sum(0), void))
+    valid = truth != 255 if void == "ignore" else np.ones(truth.shape, bool)
+    truth = np.where(truth == 255, 0, truth)
+    for class_id in range(classes):
+        a = set(np.flatnonzero((truth == class_id) & valid))
+        b = set(np.flatnonzero((predicted == class_id) & valid))
+        both, either = len(a & b), len(a | b)
+        expected = {
+            "iou": both / either if either else math.nan,
+            "dice": 2 * both / (len(a) + len(b)) if a or b else math.nan,
+            "precision": both / len(b) if b else math.nan,
+            "recall": both / len(a) if a else math.nan,
+        }
+        for key, value in expected.items():
+            assert scores[key][class_id] == pytest.approx(value, nan_ok=True), (key, class_id)
+        assert scores["n"][class_id] == len(a)
+
+
+@settings(deadline=None, max_examples=60)
+@given(masks())
+def test_counts_keep_every_pixel_and_scores_stay_in_order(sample):
+    truth, _, classes = sample
+    counts = counted(*sample)
+    assert counts.shape == (len(truth), classes + 1, classes)
+    assert (counts.sum((1, 2)) == truth[0].size).all()
+    assert (counts[:, -1].sum(1) == (truth == 255).sum((1, 2))).all()
+    scores = class_scores(square(counts))
+    iou, dice = scores["iou"], scores["dice"]
+    assert np.array_equal(np.isnan(iou), np.isnan(dice))
+    defined = ~np.isnan(iou)
+    assert (iou[defined] >= 0).all() and (iou <= dice)[defined].all() and (dice[defined] <= 1).all()
+    np.testing.assert_allclose(dice[defined], 2 * iou[defined] / (1 + iou[defined]))
+
+
+@settings(deadline=None, max_examples=30)
+@given(masks(), st.randoms(use_true_random=False))
+def test_the_order_of_pixels_and_frames_does_not_matter(sample, random):
+    truth, predicted, classes = sample
+    order = list(range(truth[0].size))
+    random.shuffle(order)
+    shuffled = [item.reshape(len(item), 1, -1)[::-1, :, order].copy() for item in (truth, predicted)]
+    assert np.array_equal(counted(*shuffled, classes)[::-1], counted(*sample))
+
+
+@settings(deadline=None, max_examples=30)
+@given(masks())
+def test_renaming_the_classes_renames_the_scores(sample):
+    truth, predicted, classes = sample
+    renamed = [np.where(item == 255, 255, classes - 1 - item).astype(np.uint8) for item in (truth, predicted)]
+    first, second = (class_scores(square(counted(*item, classes).sum(0))) for item in ((truth, predicted), renamed))
+    np.testing.assert_array_equal(first["iou"][::-1], second["iou"])
+
+
+@settings(deadline=None, max_examples=30)
+@given(masks())
+def test_the_union_of_instruments_is_two_classes_of_all_pixels(sample):
+    matrix = square(counted(*sample))
+    tools = [sample[2] - 1]
+    union = union_matrix(matrix, tools)
+    assert (union.sum((1, 2)) == matrix.sum((1, 2))).all()
+    np.testing.assert_array_equal(class_scores(union)["iou"][:, 1], class_scores(matrix)["iou"][:, tools[0]])

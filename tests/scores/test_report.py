@@ -1,0 +1,97 @@
+"""The printed blocks."""
+
+import math
+import re
+
+import numpy as np
+import pytest
+
+from surgseg.labels import SCHEMES
+from surgseg.scores.metrics import summarise
+from surgseg.scores.report import epoch_block, folds_block, metrics_block, number, summarise_folds
+
+
+def metrics(scheme="binary", videos=("a", "b"), void="ignore"):
+    classes = SCHEMES[scheme].num_classes
+    counts = np.zeros((2, classes + 1, classes), np.int64)
+    counts[0, 0, 0], counts[0, 1, 1], counts[0, 0, 1] = 1_000_000, 600, 200
+    counts[1, 0, 0], counts[1, 1, 1], counts[1, 1, 0], counts[1, -1, 1] = 500, 150, 50, 100
+    return summarise(list(videos), counts, SCHEMES[scheme], void)
+
+
+def test_the_block_states_what_the_study_states():
+    text = metrics_block("EVALUATION METRICS", metrics())
+    lines = text.splitlines()
+    assert lines[2] == "EVALUATION METRICS"
+    assert "Frames analyzed:  2" in text
+    assert f"Overall accuracy: {(1_000_000 + 600 + 500 + 150) / 1_001_500:7.4f}" in text
+    for name, value in (("IoU", "0.7500"), ("Dice", "0.8571")):
+        assert re.search(rf"Mean {name} .*instrument classes.*{value}", text), name
+    assert re.search(r"mean of frames: IoU +0\.7500", text) and re.search(r"of videos: IoU +0\.7500", text)
+    head = next(line for line in lines if line.startswith("Class"))
+    assert head.split()[1:5] == ["IoU", "Dice", "Precision", "Recall"] and "n (pixels)" in head
+    row = next(line for line in lines if line.startswith("instrument"))
+    assert row.split() == ["instrument", "0.7500", "0.8571", "0.7895", "0.9375", "800"]
+    assert next(line for line in lines if line.startswith("background")).split()[-1] == "1,000,700"
+
+
+def test_the_block_reports_void_both_ways():
+    assert "Void pixels: ignore; as background: IoU  0.6818" in metrics_block("X", metrics())
+    assert "Void pixels: background; as ignore: IoU  0.7500" in metrics_block("X", metrics(void="background"))
+
+
+def test_videos_are_listed_where_there_are_several():
+    assert metrics_block("X", metrics()).splitlines()[-1].split() == ["b", "1", "0.7500", "0.8571"]
+    assert "Video" not in metrics_block("X", metrics(videos=("a", "a")))
+
+
+@pytest.mark.parametrize("scheme", ["grasper-hook", "endovit8", "full13"])
+def test_every_class_has_its_row(scheme):
+    text = metrics_block("X", metrics(scheme))
+    for name in SCHEMES[scheme].names:
+        assert f"\n{name[:23]}" in text
+    assert "n/a" in text and "nan" not in text
+
+
+def test_several_instrument_classes_do_not_pass_the_union_off_as_their_mean():
+    """The mean is over the classes; scores per frame and per video are of all instruments together, and say so."""
+    summary = metrics("grasper-hook")
+    summary["mean_instrument"]["iou"], summary["per_frame"]["mean_iou"] = 0.1234, 0.5678
+    lines = metrics_block("X", summary).splitlines()
+    assert "together" in next(line for line in lines if "0.5678" in line)
+    assert "together" not in next(line for line in lines if "0.1234" in line)
+
+
+@pytest.mark.parametrize("value", [None, math.nan])
+def test_undefined_is_written_na(value):
+    assert number(value) == "    n/a" and number(value, ".4f") == "n/a"
+    assert number(0.5) == " 0.5000"
+
+
+def test_an_epochs_lines_read_as_the_studys():
+    row = {"epoch": 2, "train_loss": 0.51234}
+    assert epoch_block(row, 15) == "Epoch 2/15 - Average Loss: 0.5123"
+    row.update(val_loss=0.4, val_iou=math.nan, val_dice=0.75, val_accuracy=0.98765)
+    first, second = epoch_block(row, 15).splitlines()
+    assert first == "Epoch 2/15 - Average Loss: 0.5123"
+    assert second == "Epoch 2 Validation: Loss 0.4000, IoU n/a, Dice 0.7500, Accuracy 0.9877"
+
+
+def fold(iou, dice, frames=10):
+    mean = {"iou": iou, "dice": dice}
+    return {"frames": frames, "accuracy": 0.9, "mean_instrument": mean, "per_frame": {"mean_dice": dice}}
+
+
+def test_folds_are_summarised_by_mean_and_standard_deviation():
+    summary = summarise_folds([["a"], ["b", "c"], ["d"]], [fold(0.4, 0.5), fold(0.6, 0.7), fold(0.8, 0.9)])
+    assert summary["iou"] == pytest.approx({"mean": 0.6, "sd": 0.2, "n": 3})
+    assert summary["folds"][1]["test_videos"] == ["b", "c"]
+    text = folds_block(summary)
+    assert re.search(r"^2 +10 +0\.6000 +0\.7000 +b, c$", text, re.M)
+    assert re.search(r"^mean +0\.6000 +0\.7000$", text, re.M) and re.search(r"^SD +0\.2000 +0\.2000$", text, re.M)
+
+
+def test_a_fold_without_score_is_left_out_and_one_fold_has_no_deviation():
+    summary = summarise_folds([["a"], ["b"]], [fold(0.4, 0.5), fold(None, None)])
+    assert summary["iou"]["n"] == 1 and summary["iou"]["mean"] == 0.4 and math.isnan(summary["iou"]["sd"])
+    assert "n/a" in folds_block(summary)

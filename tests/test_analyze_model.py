@@ -1,0 +1,229 @@
+"""Scoring through the script: saved predictions, a weights file, and every way to refuse."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import analyze_model
+from surgseg.checkpoint import load_checkpoint
+from surgseg.files import write_json
+from surgseg.labels import SCHEMES
+from surgseg.masks import read_mask, write_mask
+from tests.helpers import noise_frame, save_image
+
+SCORES = (
+    "frames", "accuracy", "classes", "mean_instrument", "instrument_union", "per_frame", "per_video", "video_mean",
+    "empty_frames", "confusion", "void_policy", "void_background",
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch, request):
+    """A folder of the test's own; the figure is drawn where the test looks at it."""
+    import surgseg.figures.scores
+
+    monkeypatch.chdir(tmp_path)
+    if not request.node.get_closest_marker("usefixtures"):
+        monkeypatch.setattr(surgseg.figures.scores, "draw_comprehensive", lambda metrics, rows, path, **options: path)
+
+
+@pytest.fixture
+def drawn():
+    """Marks a test that looks at the figure."""
+
+
+def analyzed(*argv):
+    assert analyze_model.main([str(item) for item in argv]) == 0
+    return json.loads(Path("outputs/analysis_metrics.json").read_text())
+
+
+def dataset(run, *extra):
+    return analyzed("--mask-dir", run.data / "masks", "--pred-dir", run.preds, *extra)
+
+
+def model(run, *extra):
+    return analyzed("--mode", "model", "--model-path", run.weights, "--data-root", run.data, "--device", "cpu", *extra)
+
+
+def refused(capsys, *argv):
+    assert analyze_model.main([str(item) for item in argv]) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("error: ")
+    assert not Path("outputs").exists()
+    return lines[0]
+
+
+@pytest.mark.parametrize("name", ["tiny_run", "tool_run"])
+@pytest.mark.parametrize("mode", [dataset, model])
+def test_all_three_ways_give_exactly_the_same_scores(name, mode, request, capsys):
+    run = request.getfixturevalue(name)
+    trained = json.loads((run.output / "metrics.json").read_text())
+    found = mode(run)
+    assert {key: found[key] for key in SCORES} == {key: trained[key] for key in SCORES}
+    table = "analysis_metrics_frames.csv"
+    assert (Path("outputs") / table).read_text() == (run.output / "metrics_frames.csv").read_text()
+
+
+@pytest.mark.usefixtures("drawn")
+def test_the_studys_command_prints_the_studys_block(tiny_run, capsys):
+    dataset(tiny_run, "--mode", "dataset", "--num-classes", "2", "--class-names", "background,instrument")
+    text = capsys.readouterr().out
+    assert "REAL DATASET EVALUATION" in text and "Frames analyzed:  6" in text and "Overall accuracy" in text
+    assert "\nbackground " in text and "\ninstrument " in text
+    assert "Predictions cover 6 of 24 masks." in text
+    with Image.open("outputs/figures/comprehensive_analysis.png") as image:
+        assert min(image.size) > 1000
+
+
+def test_synthetic_data_is_called_so(tiny_run, tmp_path, capsys):
+    data = shutil.copytree(tiny_run.data, tmp_path / "synthetic")
+    write_json(data / "audit.json", {"data": "synthetic"})
+    analyzed("--mask-dir", data / "masks", "--pred-dir", tiny_run.preds)
+    assert "SYNTHETIC DATASET EVALUATION" in capsys.readouterr().out
+
+
+def test_the_part_is_the_one_the_weights_were_trained_with(tiny_run, capsys):
+    parts = {part: model(tiny_run, "--split-part", part) for part in ("test", "val", "all")}
+    assert {part: list(found["per_video"]) for part, found in parts.items()} == {
+        "test": ["video04"], "val": ["video03"], "all": ["video01", "video02", "video03", "video04"],
+    }  # fmt: skip
+
+
+def test_predictions_are_saved_where_that_is_asked(tool_run, capsys):
+    model(tool_run, "--split-part", "val", "--save-preds", "predicted")
+    paths = sorted(Path("predicted").glob("*.png"))
+    assert len(paths) == 6 and read_mask(paths[0], 3).shape == (48, 64)
+
+
+def test_threshold_and_void_policy_are_taken_from_the_command(tiny_run, capsys):
+    strict = model(tiny_run, "--threshold", "0.999", "--void", "background")
+    assert (strict["threshold"], strict["void_policy"]) == (0.999, "background")
+    loose = model(tiny_run, "--threshold", "0.001")
+    predicted = [sum(row[1] for row in found["confusion"]["counts"]) for found in (strict, loose)]
+    assert predicted[0] <= predicted[1]
+
+
+def test_a_bare_state_dict_is_scored_where_its_architecture_is_named(tiny_run, capsys):
+    torch.save(load_checkpoint(tiny_run.weights).model.state_dict(), "bare.pth")
+    arguments = ("--mode", "model", "--model-path", "bare.pth", "--data-root", tiny_run.data, "--device", "cpu")
+    assert "--arch" in refused(capsys, *arguments)
+    assert "--split-part all" in refused(capsys, *arguments, "--arch", "unet")
+    assert analyzed(*arguments, "--arch", "unet", "--split-part", "all")["frames"] == 24
+
+
+@pytest.mark.usefixtures("drawn")
+def test_thirteen_classes_are_scored_and_drawn(capsys):
+    scheme = SCHEMES["full13"]
+    for index in range(3):
+        ids = np.random.default_rng(index).integers(0, scheme.num_classes, (20, 30)).astype(np.uint8)
+        write_mask(Path(f"preds/a_{index}.png"), ids, scheme)
+        ids[:5] = 255
+        write_mask(Path(f"masks/a_{index}.png"), ids, scheme)
+    write_json("classes.json", scheme.to_json())
+    found = analyzed("--mask-dir", "masks", "--pred-dir", "preds")
+    assert list(found["classes"]) == scheme.names and found["accuracy"] == 1
+    with Image.open("outputs/figures/comprehensive_analysis.png") as image:
+        image.load()
+
+
+def test_classes_without_a_scheme_are_numbered(capsys):
+    ids = np.array([[0, 1, 2, 2]], np.uint8).repeat(4, 0)
+    for folder in ("masks", "preds"):
+        save_image(Path(folder, "a_1.png"), ids)
+    folders = ("--mask-dir", "masks", "--pred-dir", "preds")
+    assert list(analyzed(*folders, "--num-classes", "3")["classes"]) == ["background", "class 1", "class 2"]
+    assert list(analyzed(*folders, "--class-names", "rest, shaft ,tip")["classes"]) == ["rest", "shaft", "tip"]
+
+
+class TestRefusals:
+    @pytest.fixture
+    def folders(self, tiny_run, tmp_path):
+        masks = Path(shutil.copytree(tiny_run.data / "masks", tmp_path / "masks"))
+        return masks, Path(shutil.copytree(tiny_run.preds, tmp_path / "preds"))
+
+    @pytest.fixture
+    def argv(self, folders):
+        return ["--mask-dir", folders[0], "--pred-dir", folders[1]]
+
+    def test_predictions_of_another_size_are_named(self, folders, argv, capsys):
+        for path in sorted(folders[1].glob("*.png"))[:2]:
+            write_mask(path, np.zeros((24, 32), np.uint8), SCHEMES["binary"])
+        text = refused(capsys, *argv)
+        assert "video04_000000.png" in text and "video04_000001.png" in text and "32x24" in text
+
+    def test_ids_beyond_the_classes_are_named(self, folders, argv, capsys):
+        write_mask(folders[1] / "video04_000003.png", np.full((48, 64), 2, np.uint8), SCHEMES["parts"])
+        text = refused(capsys, *argv, "--num-classes", "2")
+        assert "video04_000003.png" in text and "2 (3072 pixels)" in text
+
+    def test_unprepared_masks_are_named(self, folders, argv, capsys):
+        codes = np.full((48, 64), 50, np.uint8)
+        codes[:9] = 31
+        for path in folders[0].glob("video04*.png"):
+            save_image(path, codes)
+        text = refused(capsys, *argv)
+        assert "6 of 6" in text and "video04_000000.png" in text and "50" in text
+
+    def test_no_common_names(self, folders, argv, capsys):
+        for path in folders[1].glob("*.png"):
+            path.rename(path.with_name(f"{path.stem}_pred.png"))
+        text = refused(capsys, *argv)
+        assert str(folders[0]) in text and str(folders[1]) in text
+
+    def test_gaps_where_all_are_required(self, argv, capsys):
+        assert "18 masks without a prediction" in refused(capsys, *argv, "--require-all")
+
+    @pytest.mark.parametrize(
+        ("extra", "words"),
+        [
+            (["--num-classes", "3", "--class-names", "a,b"], "--class-names names 2"),
+            (["--num-classes", "1"], "2 to 255"),
+            (["--num-classes", "0"], "--num-classes"),
+            (["--num-classes", "300"], "2 to 255"),
+            (["--class-names", "a,a"], "same name"),
+            (["--pred-dir", "nowhere"], "nowhere"),
+            (["--mask-dir", "nowhere"], "nowhere"),
+        ],
+    )
+    def test_bad_options(self, argv, capsys, extra, words):
+        assert words in refused(capsys, *argv, *extra)
+
+    @pytest.mark.parametrize(
+        ("extra", "words"),
+        [
+            (["--model-path", "nowhere.pth"], "instrument_segmentation.py"),
+            (["--data-root", "nowhere"], "prepare_full_dataset.py"),
+            (["--threshold", "1.5"], "--threshold"),
+            (["--batch-size", "0"], "--batch-size"),
+        ],
+    )
+    def test_bad_options_of_the_model_mode(self, tiny_run, capsys, extra, words):
+        argv = ["--mode", "model", "--model-path", tiny_run.weights, "--data-root", tiny_run.data, "--device", "cpu"]
+        assert words in refused(capsys, *argv, *extra)
+
+    def test_no_data_is_refused_not_invented(self, tiny_run, capsys):
+        assert "--data-root" in refused(capsys, "--mode", "model", "--model-path", tiny_run.weights, "--device", "cpu")
+
+    def test_data_of_other_classes(self, tiny_run, tool_run, capsys):
+        argv = ["--mode", "model", "--model-path", tiny_run.weights, "--data-root", tool_run.data, "--device", "cpu"]
+        text = refused(capsys, *argv)
+        assert "l-hook" in text and "--class-scheme" in text
+
+    def test_data_without_the_weights_videos(self, tiny_run, make_prepared, capsys):
+        make_prepared(Path("other"), {"op1": "train", "op2": "test"}, frames=2)
+        text = refused(
+            capsys, "--mode", "model", "--model-path", tiny_run.weights, "--data-root", "other", "--device", "cpu"
+        )
+        assert "test part" in text and "--split-part all" in text
+
+    def test_predictions_do_not_replace_somebodys_images(self, tiny_run, capsys):
+        mine = save_image(Path("mine/video04_000000.png"), noise_frame(0))
+        argv = ["--mode", "model", "--model-path", tiny_run.weights, "--data-root", tiny_run.data, "--device", "cpu"]
+        before = mine.read_bytes()
+        assert "--save-preds" in refused(capsys, *argv, "--save-preds", "mine")
+        assert mine.read_bytes() == before

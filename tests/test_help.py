@@ -1,0 +1,98 @@
+"""Each script as its users start it: `--help` at once and without torch, a mistake in one line."""
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.helpers import ROOT
+
+SCRIPTS = sorted(path.name for path in ROOT.glob("*.py"))
+HELP = """
+import runpy, sys
+kind, name = sys.argv[1:]
+sys.argv = [name, "--help"]
+status = None
+try:
+    runpy.run_path(name, run_name="__main__") if kind == "path" else runpy.run_module(name, run_name="__main__")
+except SystemExit as end:
+    status = end.code
+heavy = [name for name in ("torch", "torchvision", "matplotlib") if name in sys.modules]
+print(f"status {status or 0}; imported: {heavy}")
+"""
+
+MISTAKES = {
+    "instrument_segmentation.py": ["--data-root", "no-such-folder"],
+    "analyze_model.py": ["--mask-dir", "no-such-folder"],
+    "generate_masks_from_model.py": [
+        "--video-path",
+        "no-such-folder/video.mp4",
+        "--model-path",
+        "no-such-folder/w.pth",
+    ],
+    "analyze_mask_statistics.py": ["--generated-dir", "no-such-folder"],
+    "prepare_full_dataset.py": ["--source-root", "no-such-folder"],
+    "prepare_cholecseg8k_assets.py": ["--frame-dir", "no-such-folder", "--mask-dir", "no-such-folder"],
+}
+
+
+def start(*command, folder=ROOT):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8", "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [sys.executable, *command], capture_output=True, text=True, encoding="utf-8", cwd=folder, env=environment,
+        timeout=120, check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def helps():
+    """What every script answers to `--help`, asked of all at the same time."""
+    asked = [("path", name) for name in SCRIPTS] + [("module", "surgseg.synthetic")]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        answers = pool.map(lambda item: start("-c", HELP, *item), asked)
+        return dict(zip((name for _, name in asked), answers))
+
+
+@pytest.mark.parametrize("name", [*SCRIPTS, "surgseg.synthetic"])
+def test_help_is_printed_without_importing_torch(helps, name):
+    answer = helps[name]
+    assert answer.returncode == 0, answer.stderr
+    lines = answer.stdout.strip().splitlines()
+    assert lines[0].startswith("usage: ") and lines[-1] == "status 0; imported: []"
+
+
+@pytest.mark.parametrize("name", [*SCRIPTS, "surgseg.synthetic"])
+def test_every_option_states_its_default(helps, name):
+    """Of each option that takes a value or is a switch; those that must be given are named in the usage line."""
+    text = helps[name].stdout
+    usage, _, rest = text.partition("options:\n")
+    required = {word for word in usage.split() if word.startswith("--")}
+    current, described = None, {}
+    for line in rest.splitlines():
+        if line.startswith("  -"):
+            current = line.split()[0].rstrip(",")
+            described[current] = line
+        elif current and line.startswith("    "):
+            described[current] += line
+    missing = [option for option, said in described.items() if "default" not in said and option not in required]
+    assert [option for option in missing if option != "-h"] == []
+
+
+@pytest.fixture(scope="module")
+def mistakes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("mistakes")
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        answers = pool.map(lambda name: start(str(ROOT / name), *MISTAKES[name], folder=folder), MISTAKES)
+        return dict(zip(MISTAKES, answers)), folder
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_one_line_on_stderr_and_status_2(mistakes, name):
+    answers, folder = mistakes
+    answer = answers[name]
+    assert answer.returncode == 2
+    lines = answer.stderr.strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("error: ") and "no-such-folder" in lines[0]
+    assert "Traceback" not in answer.stdout and not list(folder.rglob("*"))

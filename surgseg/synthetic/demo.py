@@ -24,9 +24,10 @@ def demo_options() -> dict[str, Any]:
         "save_preds": DATA / "preds",
         "output_dir": Path("outputs/demo"),
         "arch": "unet",
-        "base_channels": 12,
-        "image_size": [120, 216],
-        "epochs": 16,
+        "base_channels": 16,
+        "image_size": [112, 200],
+        "epochs": 22,
+        "lr": 2e-3,
         "batch_size": 4,
         "seed": 1,
     }

@@ -28,7 +28,7 @@ from surgseg.synthetic.scenes import DOMAINS, MINIMUM_SIZE, draw_frame
 
 MARKER = "synthetic.json"
 VIDEO_COMMENT = "synthetic laparoscopic scene"
-DEMO_STREAM = {"videos": 20, "clips": 4, "frames": 4, "size": (240, 428), "seed": 7}
+DEMO_STREAM = {"videos": 20, "clips": 4, "frames": 4, "size": (240, 428), "seed": 3}
 FRAMES_PER_SECOND = 25
 _STRIDE = 240  # frames between the beginnings of two clips, where a clip is shorter
 _DRAWING = 1  # raise it when the pictures change: a folder drawn by another version is not continued

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from surgseg.preprocess import MEAN
+
 DRAWS = 12  # random numbers per sample, drawn whether used or not
 
 
@@ -41,13 +43,15 @@ def augment(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """(N, 3, H, W) uint8 and (N, H, W) uint8 -> float32 in 0..1 and uint8, moved and recoloured per sample.
 
-    Pixels that the motion brings in from outside are black in the frame and void (255) in the mask.
+    Pixels that the motion brings in from outside are void (255) in the mask and of the mean colour in the frame: black
+    ones would teach the model that nothing is ever said of black, which the border around a round image is.
     """
     u = torch.from_numpy(uniform).to(frames.device)
     grid = F.affine_grid(
         affine(u, frames.shape[-2:], strength), [len(frames), 1, *frames.shape[-2:]], align_corners=False
     )
-    moved = F.grid_sample(frames.float().div_(255), grid, mode="bilinear", align_corners=False)
+    mean = torch.tensor(MEAN, device=frames.device).view(1, 3, 1, 1)
+    moved = F.grid_sample(frames.float().div_(255).sub_(mean), grid, mode="bilinear", align_corners=False).add_(mean)
     # grid_sample pads with 0: shift the ids by one, so that 0 is void, sample, and shift back
     ids = (masks.to(torch.int16) + 1).remainder_(256).float()[:, None]
     ids = F.grid_sample(ids, grid, mode="nearest", align_corners=False)[:, 0]

@@ -26,7 +26,7 @@ demo: setup
 	$(BIN)/python instrument_segmentation.py --preset demo
 	$(BIN)/python analyze_model.py --mode dataset --mask-dir data/demo/dataset/masks --pred-dir data/demo/preds \
 		--num-classes 2 --class-names "background,instrument" --output-dir outputs/demo
-	$(BIN)/python generate_masks_from_model.py --video-path data/demo/stream/videos/video06.mp4 \
+	$(BIN)/python generate_masks_from_model.py --video-path data/demo/stream/videos/video01.mp4 \
 		--model-path outputs/demo/instrument_segmentation_model.pth --output-dir data/demo/generated \
 		--frame-step 1 --overwrite
 	$(BIN)/python analyze_mask_statistics.py --generated-dir data/demo/generated --output-dir outputs/demo

@@ -43,8 +43,8 @@ def augment(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """(N, 3, H, W) uint8 and (N, H, W) uint8 -> float32 in 0..1 and uint8, moved and recoloured per sample.
 
-    Pixels that the motion brings in from outside are void (255) in the mask and of the mean colour in the frame: black
-    ones would teach the model that nothing is ever said of black, which the border around a round image is.
+    Pixels that the motion brings in from outside are void (255) in the mask and of the mean colour in the frame, so
+    that black is labelled wherever a model sees it: in the border around a round image.
     """
     u = torch.from_numpy(uniform).to(frames.device)
     grid = F.affine_grid(

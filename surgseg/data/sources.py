@@ -106,7 +106,8 @@ def list_folder(root: Path) -> list[Source]:
 def data_kind(root: Path) -> str:
     """ "synthetic" where the marker stands at `root` or up to two folders above it, otherwise "real"."""
     root = root.resolve()
-    return "synthetic" if any((folder / MARKER).is_file() for folder in (root, *root.parents[:2])) else "real"
+    near = (root, *list(root.parents)[:2])  # a slice of `parents` itself needs Python 3.10
+    return "synthetic" if any((folder / MARKER).is_file() for folder in near) else "real"
 
 
 def image_size(data: bytes, name: str) -> tuple[int, int]:

@@ -91,10 +91,8 @@ def run_pipeline(
 
 
 def _finish_writing(waiting: deque[Future], writer: GeneratedWriter) -> None:
-    """After an early end: commit what is being written, up to the first that failed."""
+    """After an early end: write what is predicted already (a batch or two), up to the first that fails."""
     for future in waiting:
-        if future.cancel():
-            break
         try:
             writer.commit(future.result())
         except Exception:  # the first error is on its way to the caller already

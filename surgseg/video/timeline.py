@@ -82,7 +82,10 @@ class Timeline:
                 skipped += 1
         gap = 0
         if self.interval and self._last is not None and not self.exact:
-            gap = round((pts - self._last) / self.interval) - 1
+            steps = (pts - self._last) / self.interval
+            gap = max(round(steps) - 1, 0)
+            if abs(steps - round(steps)) < 0.1:  # a regular grid: packets whose stamp damage made up do not count
+                skipped = gap
         if self.steady and gap >= 2 and not self._damage:
             self.damaged += 1
             self._damage.append(number - 0.5)

@@ -31,6 +31,9 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="weights file (default: %(default)s)",
     )
+    source.add_argument(
+        "--arch", choices=["deeplabv3", "unet"], help="architecture of a bare state_dict (default: from the file)"
+    )
     sampling = parser.add_argument_group("sampling")
     sampling.add_argument("--frame-step", type=int, default=30, metavar="N", help="every N-th frame (default: 30)")
     sampling.add_argument("--max-frames", type=int, metavar="N", help="at most N frames (default: to the end)")
@@ -109,7 +112,7 @@ def work(args: argparse.Namespace) -> int:
         from surgseg.video.predictor import Predictor
 
         device = resolve_device(args.device)
-        checkpoint = load_checkpoint(args.model_path)
+        checkpoint = load_checkpoint(args.model_path, args.arch)
         predictor = Predictor(checkpoint, device, args.threshold, args.batch_size)
         private = ("video_path", "output_dir") if not args.keep_source_name else ()
         public = argparse.Namespace(**{key: value for key, value in vars(args).items() if key not in private})

@@ -168,8 +168,8 @@ def score_folders(mask_dir: Path, pred_dir: Path, num_classes: int, *, require_a
     stray = sorted(predictions.keys() - masks.keys(), key=natural_key)
     if not common:
         raise UserError(
-            f"no prediction in {pred_dir} ({len(predictions)} images) has the name of a mask in {mask_dir} "
-            f"({len(masks)} images)"
+            f"no prediction in {pred_dir} ({list_some(sorted(predictions), 3) or 'no images'}) has the name of a mask "
+            f"in {mask_dir} ({list_some(sorted(masks), 3) or 'no images'})"
         )
     if stray:
         raise UserError(f"{pred_dir}: {len(stray)} predictions without a mask in {mask_dir}: {list_some(stray, 4)}")

@@ -30,6 +30,8 @@ def load_pretraining(model: nn.Module, arch: str, weights: str) -> str:
     if arch != "deeplabv3":
         raise UserError(f"--weights {weights}: the {arch} has no pretrained backbone; use --weights none")
     path = fetch(weights) if weights in SOURCES else Path(weights)
+    if not path.is_file():
+        raise UserError(f"--weights {weights}: no such file; give imagenet, coco, none or a weights file")
     state = load_tensors(path)
     state = strip_prefixes(state.get("state_dict", state))
     if any(key.startswith("backbone.") for key in state):

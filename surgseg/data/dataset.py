@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from surgseg.data.pairs import FRAME_SUFFIXES, MASK_SUFFIXES, video_and_clip
 from surgseg.files import UserError, list_some, natural_key, read_csv, read_json
 from surgseg.frames import list_images
 from surgseg.labels import Scheme, load_scheme, read_scheme
@@ -128,14 +129,20 @@ def _by_stem(folder: Path) -> dict[str, Path]:
 
 
 def video_of(stem: str) -> str:
-    """The video that a frame's name speaks of: the name less its trailing number."""
-    match = re.match(r"^(.*?)[_\-. ]*\d+$", stem)
-    return (match.group(1) if match else stem) or "video"
+    """The video that a frame's name speaks of: the name less known suffixes and the trailing number."""
+    return _key(stem)[0] or "video"
+
+
+def _key(stem: str) -> tuple[str, int]:
+    """(name without suffix and number, number) of a frame's stem; number 0 where there is none."""
+    for suffix in (*MASK_SUFFIXES, *FRAME_SUFFIXES):
+        stem = stem[: -len(suffix)] if stem.lower().endswith(suffix) else stem
+    match = re.match(r"^(.*?)[_\-. ]*(\d+)$", stem)
+    return (match.group(1), int(match.group(2))) if match else (stem, 0)
 
 
 def _sample(frame: Path, mask: Path, root: Path) -> Sample:
-    """The video is the folder below the root, or the name less its trailing number."""
-    number = re.search(r"(\d+)$", frame.stem)
+    """The video is the one that the folders name (a clip's folder names its video too), or that of the name."""
     folders = frame.relative_to(root).parts[:-1]
-    video = folders[0] if folders else video_of(frame.stem)
-    return Sample(frame.stem, frame, mask, video, int(number.group(1)) if number else 0)
+    video = video_and_clip(folders)[0] or (folders[0] if folders else video_of(frame.stem))
+    return Sample(frame.stem, frame, mask, video, _key(frame.stem)[1])

@@ -144,3 +144,9 @@ def test_other_folders_beside_a_manifest_are_read_themselves(folder):
 )  # fmt: skip
 def test_the_video_is_the_name_less_its_number(stem, video):
     assert video_of(stem) == video
+
+
+def test_known_suffixes_are_no_part_of_a_video_name():
+    assert video_of("frame_80_endo") == video_of("frame_81_endo") == "frame"
+    assert video_of("img_03_raw") == "img" and video_of("video01_000080") == "video01"
+    assert video_of("000123") == "video"

@@ -94,7 +94,7 @@ def run_folds(args: argparse.Namespace, prepared) -> int:
 
 def train_and_evaluate(args: argparse.Namespace, prepared) -> int:
     from surgseg.evaluation import earlier_predictions
-    from surgseg.files import make_folder
+    from surgseg.files import check_folder
     from surgseg.training.run import fit
 
     device = console.resolve_device(args.device)
@@ -103,7 +103,7 @@ def train_and_evaluate(args: argparse.Namespace, prepared) -> int:
     print(f"Data: {prepared.root} ({prepared.data}), {len(prepared.samples)} frames, {len(prepared.videos)} videos")
     print(options.describe_split(split, prepared.samples))
     earlier_predictions(args.save_preds)  # a folder that cannot be written is refused before the training
-    make_folder(args.output_dir)
+    check_folder(args.output_dir)
     plan, settings = options.plan_and_settings(args)
     started = time.perf_counter()
     fitted = fit(

@@ -76,6 +76,16 @@ def make_folder(path: Path | str) -> Path:
     return path
 
 
+def check_folder(path: Path | str) -> None:
+    """Refuse, before work is spent, a folder that could not be made or written into; makes nothing itself."""
+    path = Path(path).absolute()
+    nearest = next(folder for folder in (path, *path.parents) if folder.exists())
+    if not nearest.is_dir():
+        raise UserError(f"cannot write into {path}: {nearest} is a file")
+    if not os.access(nearest, os.W_OK):
+        raise UserError(f"cannot write into {path}: no right to write in {nearest}")
+
+
 def write_bytes(path: Path | str, data: bytes) -> None:
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)

@@ -288,7 +288,7 @@ def test_names_that_do_not_meet_are_refused(folders, tmp_path):
     assert "stray_7" in message(score_folders, masks, preds, 2)
     write_mask(tmp_path / "other" / "x_1.png", np.zeros((48, 64), np.uint8), BINARY)
     text = message(score_folders, masks, tmp_path / "other", 2)
-    assert "1 images" in text and "24 images" in text and str(masks) in text
+    assert "x_1" in text and "video01_000000" in text and "21 more" in text and str(masks) in text
     assert "not a folder" in message(score_folders, masks, tmp_path / "nowhere", 2)
 
 

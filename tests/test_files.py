@@ -91,3 +91,11 @@ def test_long_lists_are_shortened():
 def test_operating_system_files_are_no_data(name):
     assert files.is_hidden(name)
     assert not files.is_hidden("frame_1_endo.png")
+
+
+def test_an_output_folder_is_checked_without_being_made(tmp_path):
+    files.check_folder(tmp_path / "new" / "deeper")
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(UserError, match="is a file"):
+        files.check_folder(tmp_path / "file" / "deeper")

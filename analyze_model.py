@@ -71,13 +71,15 @@ def run(args: argparse.Namespace) -> int:
     metrics_path = args.output_dir / "analysis_metrics.json"
     metrics = score_dataset(args, metrics_path) if args.mode == "dataset" else score_model(args, metrics_path)
     print(metrics_block(f"{metrics['data'].upper()} DATASET EVALUATION", metrics))
-    if metrics["frames"] < metrics["masks"]:
+    if args.mode == "dataset":
         print(f"Predictions cover {metrics['frames']} of {metrics['masks']} masks.")
     path = args.output_dir / "figures" / "comprehensive_analysis.png"
-    rows = read_csv(metrics_path.with_name(f"{metrics_path.stem}_frames.csv"))
+    table = metrics_path.with_name(f"{metrics_path.stem}_frames.csv")
+    rows = read_csv(table)
     title = f"{metrics['data'].capitalize()} data, {metrics['frames']} frames, void: {metrics['void_policy']}"
     draw_comprehensive(metrics, rows, path, title=title)
-    print("\nWritten:", f"  {metrics_path}", f"  {path}", sep="\n")
+    predictions = [args.save_preds] if args.mode == "model" and args.save_preds else []
+    print("\nWritten:", *(f"  {written}" for written in (metrics_path, table, path, *predictions)), sep="\n")
     return 0
 
 
@@ -126,6 +128,11 @@ def score_model(args: argparse.Namespace, metrics_path: Path) -> dict:
     if root is None:
         raise UserError("no prepared data in data/full_dataset or data/sample_frames; name it with --data-root")
     prepared = load_prepared(root)
+    trained_on = checkpoint.training.get("data", "unknown")
+    if trained_on != prepared.data:
+        print(f"Warning: these weights were trained on {trained_on} data, and are scored on {prepared.data} data.")
+    if args.split_part == "all":
+        print("Scoring all frames: where the model was trained on some of them, the scores are optimistic.")
     samples = stored_part(prepared.samples, checkpoint.training.get("split"), args.split_part)
     return evaluate_samples(
         checkpoint,

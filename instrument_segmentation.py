@@ -117,8 +117,10 @@ def train_and_evaluate(args: argparse.Namespace, prepared) -> int:
         cache_dir=args.cache_dir,
         record=console.run_metadata(args, device),
     )
-    print(f"Training took {time.perf_counter() - started:.0f} s; weights of epoch {fitted.chosen_epoch} kept.")
-    written = [fitted.weights_path, fitted.history_path, *draw_history(args, fitted, prepared.data)]
+    kept = fitted.chosen_epoch or "1 (unfinished)"
+    print(f"Training took {time.perf_counter() - started:.0f} s; weights of epoch {kept} kept.")
+    weights = fitted.weights_path
+    written = [weights, weights.with_suffix(".json"), *draw_history(args, fitted, prepared.data)]
     if fitted.stopped:
         print(f"Stopped early ({fitted.stopped}): what was trained is saved, nothing was scored.")
     else:
@@ -128,14 +130,15 @@ def train_and_evaluate(args: argparse.Namespace, prepared) -> int:
 
 
 def draw_history(args: argparse.Namespace, fitted, data: str) -> list[Path]:
-    """The loss curve; nothing where not even one epoch was finished."""
+    """History and loss curve; nothing where not even one epoch was finished."""
     from surgseg.figures.training import draw_training_loss
 
     if not fitted.history:
         return []
     path = args.output_dir / "figures" / "training_loss.png"
     chosen = fitted.chosen_epoch
-    return [draw_training_loss(fitted.history, path, chosen_epoch=chosen, synthetic=data == "synthetic")]
+    figure = draw_training_loss(fitted.history, path, chosen_epoch=chosen, synthetic=data == "synthetic")
+    return [fitted.history_path, figure]
 
 
 def evaluate(args: argparse.Namespace, prepared, split, fitted, device) -> list[Path]:
@@ -164,11 +167,13 @@ def evaluate(args: argparse.Namespace, prepared, split, fitted, device) -> list[
     )
     print(metrics_block("EVALUATION METRICS", metrics))
     print(f"Scored on the {part} part at native size, {prepared.data} data.")
+    if part == "val":
+        print("There is no test part: these frames chose the epoch, so the scores are optimistic.")
     figure_path = args.output_dir / "figures" / "segmentation_results.png"
     examples = read_examples(samples, args.save_preds, metrics_path, prepared.scheme)
     title = f"Examples of the {part} part, from the lowest to the highest IoU"
     draw_examples(examples, prepared.scheme, figure_path, title=title, synthetic=prepared.data == "synthetic")
-    return [metrics_path, figure_path, args.save_preds]
+    return [metrics_path, metrics_path.with_name("metrics_frames.csv"), figure_path, args.save_preds]
 
 
 if __name__ == "__main__":

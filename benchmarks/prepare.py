@@ -31,7 +31,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from surgseg.console import make_parser, report_errors
-from surgseg.files import write_bytes, write_json
+from surgseg.files import UserError, write_bytes, write_json
 
 HEIGHT, WIDTH = 480, 854
 CODES = (50, 11, 21, 13, 12, 22, 31, 32)
@@ -51,6 +51,8 @@ def main(argv=None) -> int:
 
 
 def run(args) -> int:
+    if args.rounds < 1 or (args.pairs is not None and args.pairs < 1):
+        raise UserError("--rounds and --pairs must be at least 1")
     pairs, distinct = (480, 60) if args.quick else (8080, 200)
     pairs = args.pairs or pairs
     with tempfile.TemporaryDirectory() as folder:

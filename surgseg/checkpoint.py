@@ -107,7 +107,9 @@ def load_checkpoint(path: Path | str = DEFAULT_WEIGHTS, arch: str | None = None)
 def load_tensors(path: Path) -> dict[str, Any]:
     """`torch.load(weights_only=True)` on the CPU, its errors in words: a dict with string keys, or `UserError`."""
     if not path.is_file():
-        raise UserError(f"no weights file {path}; instrument_segmentation.py writes {DEFAULT_WEIGHTS}")
+        raise UserError(
+            f"no weights file {path}; training writes one: python instrument_segmentation.py -> {DEFAULT_WEIGHTS}"
+        )
     try:
         path.open("rb").close()
     except OSError as error:
@@ -166,6 +168,7 @@ def _from_bare(path: Path, value: dict, arch: str) -> Checkpoint:
             state = {key: item for key, item in state.items() if not key.startswith("aux_classifier.")}
     model = build_model(arch, num_classes, **model_args)
     load_strictly(model, state, str(path))
+    print(f"{path.name}: a bare state_dict; taken to be {scheme.name}, trained at 256x256")
     return Checkpoint(model, arch, model_args, scheme, (256, 256), threshold=default_threshold(scheme))
 
 

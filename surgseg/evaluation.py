@@ -78,6 +78,7 @@ def evaluate_samples(
     batch_size: int = 4,
     pred_dir: Path | None = None,
     scheme: Scheme | None = None,
+    run: dict[str, Any] | None = None,
     **extra: Any,
 ) -> dict[str, Any]:
     """Predict and score samples with a weights file; writes and returns the metrics JSON.
@@ -101,7 +102,7 @@ def evaluate_samples(
         masks=len(samples),
         threshold=predictor.threshold,
         weights={"sha256": checkpoint.sha256, "arch": checkpoint.arch, "image_size": checkpoint.image_size},
-        split={key: split.get(key) for key in ("name", "hash")},
+        run={**(run or {}), "split": {key: split.get(key) for key in ("name", "hash")}},
         **extra,
     )
     write_metrics(metrics_path, scored, checkpoint.scheme, metrics)

@@ -92,5 +92,7 @@ def read_mask(path: Path, num_classes: int) -> np.ndarray:
     bad = [value for value in range(num_classes, VOID) if counts[value]]
     if bad:
         found = list_some(f"{value} ({counts[value]} pixels)" for value in bad)
-        raise UserError(f"{path}: class id {found} beyond the {num_classes} classes; prepare the masks first?")
+        raise UserError(
+            f"{path}: class id {found} beyond the {num_classes} classes; prepare the masks, or say that there are more"
+        )
     return ids

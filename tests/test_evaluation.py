@@ -163,8 +163,8 @@ def test_the_metrics_json_is_strict_and_says_what_was_scored(samples, tmp_path):
     assert read["void_policy"] == "background" and "void_ignore" in read
     assert read["classes"]["instrument"]["n"] == returned["classes"]["instrument"]["n"] > 0
     assert read["weights"] == {"sha256": "abc", "arch": "unet", "image_size": [24, 32]}
-    assert read["split"] == {"name": "video", "hash": "123"} and read["threshold"] == 0.5
-    assert (read["data"], read["part"], read["run"]) == ("real", "test", {"seed": 1})
+    assert read["run"]["split"] == {"name": "video", "hash": "123"} and read["threshold"] == 0.5
+    assert (read["data"], read["part"], read["run"]["seed"]) == ("real", "test", 1)
     assert not list(path.parent.glob("*.png")), "no predictions where none were asked for"
 
 

@@ -108,7 +108,7 @@ BAD_OPTIONS = [
     (("--batch-size", "-1"), "--batch-size -1"),
     (("--threshold", "1.5"), "between 0 and 1"),
     (("--name", "a/b"), "--name"),
-    (("--model-path", "nowhere.pth"), r"nowhere.pth; instrument_segmentation.py"),
+    (("--model-path", "nowhere.pth"), r"nowhere.pth; training writes one: python instrument_segmentation.py"),
 ]
 
 

@@ -97,7 +97,7 @@ def test_metrics_are_of_the_test_video_only(tiny_run):
     run = metrics["run"]
     assert run["seed"] == 0 and run["arguments"]["epochs"] == tiny_run.epochs and "torch" in run["versions"]
     assert set(run["git"]) == {"commit", "dirty"}
-    assert metrics["split"]["hash"] in tiny_run.text
+    assert metrics["run"]["split"]["hash"] in tiny_run.text
 
 
 def test_the_weights_rebuild_their_model_and_say_where_they_come_from(tiny_run):

@@ -93,9 +93,10 @@ def data_kind_near(folder: Path | str) -> str:
     return _data_kind(Path(folder).resolve().parent)
 
 
-def load_folders(frame_dir: Path | str, mask_dir: Path | str, scheme_name: str = "binary") -> Prepared:
+def load_folders(frame_dir: Path | str, mask_dir: Path | str, scheme_name: str | None = None) -> Prepared:
     """Frames and masks in two folders, paired by equal stem; masks hold class ids.
 
+    The scheme is the one named, else the classes.json beside the masks (a generated folder has one), else binary.
     Where both stand in a prepared folder, its manifest is read instead.
     """
     frame_dir, mask_dir = Path(frame_dir), Path(mask_dir)
@@ -115,8 +116,10 @@ def load_folders(frame_dir: Path | str, mask_dir: Path | str, scheme_name: str =
             )
     if not frames:
         raise UserError(f"no images in {frame_dir}")
+    beside = mask_dir.resolve().parent / "classes.json"
+    scheme = read_scheme(beside) if scheme_name is None and beside.is_file() else load_scheme(scheme_name or "binary")
     samples = [_sample(frames[name], masks[name], frame_dir) for name in sorted(frames, key=natural_key)]
-    return Prepared(parent, samples, load_scheme(scheme_name), data_kind_near(frame_dir))
+    return Prepared(parent, samples, scheme, data_kind_near(frame_dir))
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:
@@ -134,15 +137,16 @@ def video_of(stem: str) -> str:
 
 
 def _key(stem: str) -> tuple[str, int]:
-    """(name without suffix and number, number) of a frame's stem; number 0 where there is none."""
+    """(name less suffix and number, number) of a frame's stem; ("", 0) where it has no number."""
     for suffix in (*MASK_SUFFIXES, *FRAME_SUFFIXES):
         stem = stem[: -len(suffix)] if stem.lower().endswith(suffix) else stem
     match = re.match(r"^(.*?)[_\-. ]*(\d+)$", stem)
-    return (match.group(1), int(match.group(2))) if match else (stem, 0)
+    return (match.group(1), int(match.group(2))) if match else ("", 0)
 
 
 def _sample(frame: Path, mask: Path, root: Path) -> Sample:
     """The video is the one that the folders name (a clip's folder names its video too), or that of the name."""
     folders = frame.relative_to(root).parts[:-1]
-    video = video_and_clip(folders)[0] or (folders[0] if folders else video_of(frame.stem))
-    return Sample(frame.stem, frame, mask, video, _key(frame.stem)[1])
+    spoken, number = _key(frame.stem)
+    video = video_and_clip(folders)[0] or (folders[0] if folders else spoken or root.name)
+    return Sample(frame.stem, frame, mask, video, number)

@@ -51,8 +51,9 @@ class Target:
 
 @dataclass
 class Result:
-    """What a run did: the folder's audit, this run's problems, pairs done now and found done, and the names of
-    frames that lost their source (`left_over`) or whose mask was corrected since (`corrected`, kept as they are)."""
+    """What a run did: the folder's audit, this run's problems, pairs done now and found done; and the names of frames
+    that lost their source (`left_over`), whose mask was corrected since (`corrected`, kept as they are), or that came
+    from other files before (`replaced`)."""
 
     audit: dict
     problems: list[Problem]
@@ -60,6 +61,7 @@ class Result:
     kept: int = 0
     left_over: list[str] = field(default_factory=list)
     corrected: list[str] = field(default_factory=list)
+    replaced: list[str] = field(default_factory=list)
 
 
 def prepare(found: Found, target: Target, scheme: Scheme, data: str = "real") -> Result:
@@ -86,6 +88,9 @@ def prepare(found: Found, target: Target, scheme: Scheme, data: str = "real") ->
             open_pairs.append(pair)
     _check_corrections([pair.name for pair in open_pairs if pair.name in corrected], target)
     result = Result({}, list(found.problems), kept=len(records), corrected=sorted(corrected, key=natural_key))
+    for pair in open_pairs:
+        if pair.name in journal and journal[pair.name]["sources"] != _stamps(pair):
+            result.replaced.append(pair.name)
     with manifest.Journal(target.root) as log:
         for pair in open_pairs:
             if pair.name in journal:  # from here on its mask is ours to replace, also after a kill
@@ -98,7 +103,12 @@ def prepare(found: Found, target: Target, scheme: Scheme, data: str = "real") ->
             records[outcome["name"]] = outcome
             result.done += 1
     if not records:
-        raise UserError(f"none of {len(found.pairs)} pairs could be prepared\n{describe_problems(result.problems)}")
+        result.problems.sort(key=lambda problem: (problem.kind, natural_key(problem.file)))
+        raise UserError(
+            f"none of {len(found.pairs)} pairs could be prepared; codes of another data set are named with "
+            "--instrument-codes, --void-codes, --background-codes or a .json --class-scheme\n"
+            f"{describe_problems(result.problems, 3)}"
+        )
     result.left_over = [row["name"] for row in rows if row["video"] in videos and row["name"] not in records]
     _finish(target, scheme, data, records, other_rows, result)
     return result

@@ -55,6 +55,11 @@ def report(result: Result, root: Path, frames: str, skip_bad: bool) -> int:
     """Print the summary, the bad files, where things are and what to do next. Returns the exit status."""
     print(summary(result.audit))
     print(f"prepared {result.done} frames, {result.kept} stood finished from an earlier run")
+    if result.replaced:
+        print(
+            f"{len(result.replaced)} frames came from other or changed files before and were replaced "
+            f"({list_some(result.replaced, 3)}); another --video-id or --output-root keeps both"
+        )
     if result.corrected:
         print(f"{len(result.corrected)} masks changed since they were prepared, kept: {list_some(result.corrected, 4)}")
     if result.left_over:

@@ -12,7 +12,6 @@ import torch.nn.functional as F
 from surgseg.files import UserError
 from surgseg.labels import VOID
 
-LOSSES = ("ce", "ce+dice")
 AUX_WEIGHT = 0.4  # of the auxiliary head, as in torchvision's reference training
 
 

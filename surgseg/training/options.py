@@ -9,14 +9,23 @@ from surgseg.console import add_device_option
 from surgseg.data.splits import SPLIT_NAMES
 from surgseg.files import UserError
 
+LOSSES = ("ce", "ce+dice")
+CLASS_WEIGHTS = ("none", "sqrt", "inverse")
+
 
 def add_data_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("data")
-    group.add_argument("--data-root", type=Path, help="prepared folder (default: data/full_dataset, or data)")
+    group.add_argument(
+        "--data-root",
+        type=Path,
+        help="prepared folder (default: data/full_dataset or data, whichever alone is prepared)",
+    )
     group.add_argument("--frame-dir", type=Path, help="folder of frames, with --mask-dir (default: none)")
     group.add_argument("--mask-dir", type=Path, help="folder of class-id masks, with --frame-dir (default: none)")
     group.add_argument(
-        "--class-scheme", default="binary", help="classes of a bare --mask-dir: name or .json file (default: binary)"
+        "--class-scheme",
+        metavar="NAME",
+        help="classes of a bare --mask-dir: a name or .json file (default: its classes.json, otherwise binary)",
     )
     group.add_argument("--cache-dir", type=Path, default=Path("data/cache"), help="resized cache (default: data/cache)")
 
@@ -46,7 +55,10 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         help="the backbone's pretraining (default: imagenet for deeplabv3 on real data, otherwise none)",
     )
     group.add_argument(
-        "--init-from", type=Path, metavar="FILE", help="start from a weights file of ours (default: none)"
+        "--init-from",
+        type=Path,
+        metavar="FILE",
+        help="start from a weights file of ours, with its architecture (default: none)",
     )
 
 
@@ -64,11 +76,11 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         help="input size of the model, pixels (default: 256 256)",
     )
     group.add_argument("--lr", type=float, help="peak rate of AdamW (default: 0.001; 0.0003 from pretrained weights)")
-    group.add_argument("--loss", default="ce+dice", choices=["ce", "ce+dice"], help="loss (default: ce+dice)")
+    group.add_argument("--loss", default="ce+dice", choices=LOSSES, help="loss (default: ce+dice)")
     group.add_argument(
         "--class-weights",
         default="none",
-        choices=["none", "sqrt", "inverse"],
+        choices=CLASS_WEIGHTS,
         help="cross-entropy weights by the training part's class frequencies (default: none)",
     )
     group.add_argument("--no-augment", action="store_true", help="train on the frames as they are (default: off)")
@@ -107,6 +119,8 @@ def make_split(args: argparse.Namespace, samples: list):
     if args.val_videos or args.test_videos:
         chosen.append("val-videos/test-videos")
     if len(chosen) > 1 or (args.fold is not None and not args.folds):
+        if args.fold is not None and not args.folds:
+            raise UserError("--fold chooses one of --folds K or --folds videos: give that too")
         raise UserError("give one of --split, --folds [--fold], --val-videos/--test-videos")
     if args.split and args.split not in SPLIT_NAMES and not args.split.endswith(".json"):
         raise UserError(f"--split {args.split}: use {', '.join(SPLIT_NAMES)} or a .json file")

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from models import build_model, parameter_count
-from surgseg.checkpoint import Checkpoint, default_threshold, init_from, save_checkpoint
+from surgseg.checkpoint import Checkpoint, default_threshold, init_from, load_tensors, save_checkpoint
 from surgseg.data.cache import open_cache
 from surgseg.data.dataset import Prepared
 from surgseg.data.splits import Split
@@ -67,10 +67,11 @@ def fit(
 
     `record` (run metadata) is stored with the weights. Raises `UserError` for unusable data or options.
     """
+    plan = follow_start(plan)
     check_plan(plan, settings)
-    model, started_from = start_model(plan, prepared)
+    model, started_from, pretrained = start_model(plan, prepared)
     cache = open_cache(prepared.samples, plan.image_size, prepared.scheme, cache_dir)
-    rate = plan.learning_rate or LEARNING_RATE["random" if started_from.startswith("none") else "pretrained"]
+    rate = plan.learning_rate or LEARNING_RATE["pretrained" if pretrained else "random"]
     train, val = split.parts["train"], split.parts["val"]
     weights = measure_class_weights(cache.masks, train, prepared.scheme.num_classes, plan.class_weights)
     settings = replace(
@@ -130,16 +131,25 @@ def check_plan(plan: Plan, settings: Settings) -> None:
         raise UserError("--base-channels must be at least 1")
 
 
+def follow_start(plan: Plan) -> Plan:
+    """With `init_from`, the architecture and width are those of that file: nobody types them again."""
+    if plan.init_from is None:
+        return plan
+    start = load_tensors(plan.init_from)
+    width = start.get("model_args", {}).get("base_channels", plan.base_channels)
+    return replace(plan, arch=start.get("arch", plan.arch), base_channels=width)
+
+
 def start_model(plan: Plan, prepared: Prepared):
-    """The model with its starting weights, and where they come from, in words."""
+    """The model with its starting weights, where they come from in words, and whether they were trained before."""
     model = build_model(plan.arch, prepared.scheme.num_classes, **plan.model_args)
     if plan.init_from is not None:
         init_from(model, plan.init_from)
-        return model, f"{plan.init_from.name} (--init-from)"
+        return model, f"{plan.init_from.name} (--init-from)", True
     weights = plan.weights
     if weights is None:
         weights = "imagenet" if plan.arch == "deeplabv3" and prepared.data == "real" else "none"
-    return model, load_pretraining(model, plan.arch, weights)
+    return model, load_pretraining(model, plan.arch, weights), weights != "none"
 
 
 def _chosen_metrics(trainer: Trainer) -> dict[str, Any]:

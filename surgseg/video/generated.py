@@ -25,6 +25,7 @@ from surgseg.scores.statistics import frame_statistics
 SCHEMA = "surgseg.generated/1"
 FRAME_FORMATS = ("jpg", "png", "none")
 MIN_COMPONENT_AREA = 0.0005  # of the frame's area; smaller specks are not counted as components
+_DERIVED = ("mask_statistics.json", "figures/mask_statistics.png")  # what analyses say of a run goes with it
 _OWN = ("classes.json", "frames.csv", "run.json")  # run.json goes last and comes first: it says whose the rest is
 
 
@@ -136,7 +137,7 @@ class GeneratedWriter:
     def begin(self, run: dict) -> None:
         """Create the folder, with `run.json` first."""
         check_target(self.folder, self.overwrite)
-        for path in [*_own_images(self.folder), *(self.folder / name for name in _OWN[:2])]:
+        for path in [*_own_images(self.folder), *(self.folder / name for name in (*_OWN[:2], *_DERIVED))]:
             path.unlink(missing_ok=True)
         for part in ("masks",) if self.frame_format == "none" else ("frames", "masks"):
             make_folder(self.folder / part)

@@ -13,7 +13,7 @@ from surgseg.data.dataset import load_prepared
 from surgseg.data.splits import make_split
 from surgseg.files import UserError, read_csv
 from surgseg.training.loop import HISTORY_FIELDS, Settings, Trainer
-from surgseg.training.run import Plan, check_plan, fit, start_model
+from surgseg.training.run import Plan, check_plan, fit, follow_start, start_model
 
 UNET = Plan(arch="unet", base_channels=2, image_size=(32, 48), weights="none")
 QUICK = Settings(epochs=1, batch_size=4)
@@ -127,3 +127,8 @@ def test_two_starts_are_refused():
     plan = Plan(arch="deeplabv3", weights="imagenet", init_from=Path("mine.pth"))
     with pytest.raises(UserError, match="--init-from and --weights"):
         check_plan(plan, Settings())
+
+
+def test_the_start_brings_its_own_architecture(tiny_run):
+    followed = follow_start(Plan(arch="deeplabv3", init_from=tiny_run.weights))
+    assert (followed.arch, followed.base_channels) == ("unet", 4)

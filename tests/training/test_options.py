@@ -49,7 +49,7 @@ def test_every_option_reaches_the_plan():
     ],
 )
 def test_only_one_kind_of_split_is_taken(argv):
-    with pytest.raises(UserError, match="give one of|--fold chooses"):
+    with pytest.raises(UserError, match=r"give one of|--fold chooses"):
         options.make_split(parse(*argv), SAMPLES)
 
 

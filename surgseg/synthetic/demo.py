@@ -26,7 +26,7 @@ def demo_options() -> dict[str, Any]:
         "arch": "unet",
         "base_channels": 16,
         "image_size": [112, 200],
-        "epochs": 20,
+        "epochs": 22,
         "lr": 2e-3,
         "batch_size": 4,
         "seed": 1,

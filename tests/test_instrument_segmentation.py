@@ -134,7 +134,7 @@ def test_frame_and_mask_folders_are_trained_on_too(options, tiny_prepared, capsy
     for name in ("frames", "masks"):
         shutil.copytree(tiny_prepared / name, Path("mine") / f"my_{name}")
     argv = [*options[2:], "--frame-dir", "mine/my_frames", "--mask-dir", "mine/my_masks", "--test-videos", "video02"]
-    assert instrument_segmentation.main([*argv, "--class-weights", "sqrt", "--loss", "ce", "--no-augment"]) == 0
+    assert instrument_segmentation.main([*argv, "--class-weights", "sqrt", "--loss", "ce", "--augment", "none"]) == 0
     text = capsys.readouterr().out
     assert "No validation part" in text and "Validation:" not in text
     assert sorted(path.stem for path in Path("data/preds").glob("*.png"))[0] == "video02_000000"

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 
 from surgseg.preprocess import MEAN
 
-DRAWS = 12  # random numbers per sample, drawn whether used or not
+DRAWS = 16  # random numbers per sample, drawn whether used or not
 
 
 @dataclass(frozen=True)
@@ -30,23 +30,32 @@ class Strength:
     saturation: float = 0.3
     cast: float = 0.1  # gain of each colour channel
     blur: float = 0.2  # probability; the deviation is 0.3 to 1.5 pixels
+    border: float = 0.0  # probability of a black border around a round field of view, labelled background
 
 
-def draw(seed: int, epoch: int, indices: np.ndarray) -> np.ndarray:
-    """(N, DRAWS) float32 uniform in 0..1, one row per sample."""
-    rows = [np.random.default_rng([seed, epoch, int(index)]).random(DRAWS) for index in indices]
-    return np.stack(rows).astype(np.float32)
+STRENGTHS = {
+    "none": None,
+    "light": Strength(0.5, 7.0, 0.1, 0.05, 0.1, 0.1, 0.1, 0.03, 0.0),
+    "medium": Strength(),
+    "strong": Strength(0.5, 45.0, 0.6, 0.25, 0.5, 0.5, 0.5, 0.2, 0.3),
+    "medium+border": Strength(border=0.3),
+}
+
+
+def draw(seed: int, epoch: int, count: int) -> np.ndarray:
+    """(count, DRAWS) float32 uniform in 0..1: row i belongs to sample i, however many rows are drawn."""
+    return np.random.default_rng([seed, epoch]).random((count, DRAWS), np.float32)
 
 
 def augment(
-    frames: torch.Tensor, masks: torch.Tensor, uniform: np.ndarray, strength: Strength
+    frames: torch.Tensor, masks: torch.Tensor, u: torch.Tensor, strength: Strength
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """(N, 3, H, W) uint8 and (N, H, W) uint8 -> float32 in 0..1 and uint8, moved and recoloured per sample.
 
+    `u` are the samples' rows of `draw`, on the same device.
     Pixels that the motion brings in from outside are void (255) in the mask and of the mean colour in the frame, so
     that black is labelled wherever a model sees it: in the border around a round image.
     """
-    u = torch.from_numpy(uniform).to(frames.device)
     grid = F.affine_grid(
         affine(u, frames.shape[-2:], strength), [len(frames), 1, *frames.shape[-2:]], align_corners=False
     )
@@ -56,6 +65,8 @@ def augment(
     ids = (masks.to(torch.int16) + 1).remainder_(256).float()[:, None]
     ids = F.grid_sample(ids, grid, mode="nearest", align_corners=False)[:, 0]
     masks = ids.to(torch.int16).add_(255).remainder_(256).to(torch.uint8)
+    if strength.border:
+        moved, masks = blacken(moved, masks, u, strength)
     return blur(recolour(moved, u, strength), u, strength), masks
 
 
@@ -70,6 +81,20 @@ def affine(u: torch.Tensor, size, strength: Strength) -> torch.Tensor:
     top = torch.stack([cosine * mirror, -sine / aspect, _signed(u[:, 3]) * 2 * strength.shift], 1)
     bottom = torch.stack([sine * aspect * mirror, cosine, _signed(u[:, 4]) * 2 * strength.shift], 1)
     return torch.stack([top, bottom], 1)
+
+
+def blacken(
+    frames: torch.Tensor, masks: torch.Tensor, u: torch.Tensor, strength: Strength
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Black outside a circle, as an endoscope shows it, in the samples whose draw falls below `strength.border`."""
+    height, width = frames.shape[-2:]
+    rows = (torch.arange(height, device=frames.device) + 0.5 - height / 2)[None, :, None]
+    columns = (torch.arange(width, device=frames.device) + 0.5 - width / 2)[None, None, :]
+    down, right = (_signed(u[:, column]) * 0.1 * size for column, size in ((13, height), (14, width)))
+    radius = width * (0.4 + 0.15 * u[:, 15])  # the circle touches neither side, or cuts the corners only
+    outside = (rows - down[:, None, None]) ** 2 + (columns - right[:, None, None]) ** 2 > radius[:, None, None] ** 2
+    outside &= (u[:, 12] < strength.border)[:, None, None]
+    return frames.masked_fill(outside[:, None], 0), masks.masked_fill(outside, 0)
 
 
 def recolour(frames: torch.Tensor, u: torch.Tensor, strength: Strength) -> torch.Tensor:

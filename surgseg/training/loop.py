@@ -6,7 +6,7 @@ import copy
 import math
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from surgseg.files import UserError
 from surgseg.labels import Scheme
 from surgseg.preprocess import MEAN, STD, normalise
 from surgseg.scores.metrics import confusion, pooled_scores
-from surgseg.training.augment import Strength, augment, draw
+from surgseg.training.augment import STRENGTHS, augment, draw
 from surgseg.training.losses import segmentation_loss
 from surgseg.video.predictor import autocast, decide
 
@@ -39,10 +39,11 @@ class Settings:
     weight_decay: float = 1e-2
     warmup: float = 0.05  # share of all steps
     ema_decay: float = 0.99
+    schedule: str = "cosine"  # or "constant": the rate as given, from the first step to the last
     loss: str = "ce+dice"
     class_weights: list[float] | None = None
-    augment: bool = True
-    strength: Strength = field(default_factory=Strength)
+    augment: str = "medium"  # of STRENGTHS
+    precision: str = "float32"  # or "bf16" autocast
     threshold: float | None = 0.5
     seed: int = 0
 
@@ -113,14 +114,14 @@ class Trainer:
         batches = even_batches(order, settings.batch_size * settings.accumulate)
         steps = len(batches)
         total = torch.zeros((), device=self.device)
-        self.model.train()
+        self.start_epoch(epoch)
         shown = 0.0
         bar = tqdm(batches, f"Epoch {epoch}/{settings.epochs}", unit="step", disable=not sys.stderr.isatty())
         for done, batch in enumerate(bar, 1):
             rate = self.learning_rate(steps)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
-            total += self.train_step(epoch, batch) * len(batch)
+            total += self.train_step(batch) * len(batch)
             if done == steps or time.perf_counter() - shown > 0.5:  # reading the loss waits for the GPU
                 shown = time.perf_counter()
                 seen = sum(len(item) for item in batches[:done])
@@ -136,17 +137,22 @@ class Trainer:
             "images_per_s": len(order) / seconds,
         }  # fmt: skip
 
-    def train_step(self, epoch: int, indices: np.ndarray) -> torch.Tensor:
+    def start_epoch(self, epoch: int) -> None:
+        """Training mode, and this epoch's augmentation parameters of every cache row."""
+        self.model.train()
+        self.draws = torch.from_numpy(draw(self.settings.seed, epoch, len(self.cache.frames))).to(self.device)
+
+    def train_step(self, indices: np.ndarray) -> torch.Tensor:
         """One optimizer step on the samples `indices`; returns the mean loss (a tensor on the device)."""
         self.optimizer.zero_grad(set_to_none=True)
         pieces = even_batches(indices, self.settings.batch_size)
+        strength = STRENGTHS[self.settings.augment]
         total = torch.zeros((), device=self.device)
         for piece in pieces:
             frames, masks = self.load(piece)
-            if self.settings.augment:
-                uniform = draw(self.settings.seed, epoch, piece)
-                frames, masks = augment(frames, masks, uniform, self.settings.strength)
-            with autocast(self.device):
+            if strength is not None:
+                frames, masks = augment(frames, masks, self.draws[piece], strength)
+            with autocast(self.device, self.settings.precision):
                 output = self.model(_prepare(frames))
             losses = segmentation_loss(output, masks, self.settings.loss, self.class_weights)
             loss = losses.sum() / len(indices)
@@ -158,8 +164,10 @@ class Trainer:
         return total
 
     def learning_rate(self, steps_per_epoch: int) -> float:
-        """Linear warm-up, then half a cosine down to 1 % of the rate."""
+        """Linear warm-up, then half a cosine down to 1 % of the rate; or the rate itself."""
         settings = self.settings
+        if settings.schedule == "constant":
+            return settings.learning_rate
         total = max(1, steps_per_epoch * settings.epochs)
         warmup = max(1, round(settings.warmup * total))
         if self.step_count < warmup:
@@ -184,7 +192,7 @@ class Trainer:
         counts, losses = [], []
         for piece in even_batches(indices, self.settings.batch_size):
             frames, masks = self.load(piece)
-            with autocast(self.device):
+            with autocast(self.device, self.settings.precision):
                 logits = self.averaged(_prepare(frames)).float()
             losses.append(segmentation_loss(logits, masks, self.settings.loss, self.class_weights))
             predicted, _ = decide(logits.softmax(1), self.scheme, self.settings.threshold)

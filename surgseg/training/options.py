@@ -9,7 +9,8 @@ from surgseg.console import add_device_option
 from surgseg.data.splits import SPLIT_NAMES
 from surgseg.files import UserError
 
-LOSSES = ("ce", "ce+dice")
+LOSSES = ("ce", "ce+dice", "focal+dice", "tversky")
+AUGMENTATIONS = ("none", "light", "medium", "strong", "medium+border")
 CLASS_WEIGHTS = ("none", "sqrt", "inverse")
 
 
@@ -83,7 +84,27 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         choices=CLASS_WEIGHTS,
         help="cross-entropy weights by the training part's class frequencies (default: none)",
     )
-    group.add_argument("--no-augment", action="store_true", help="train on the frames as they are (default: off)")
+    group.add_argument(
+        "--augment",
+        default="medium",
+        choices=AUGMENTATIONS,
+        help="strength of the random changes to each frame (default: medium)",
+    )
+    group.add_argument(
+        "--ema-decay", type=float, default=0.99, help="of the averaged weights, per step; 0: none (default: 0.99)"
+    )
+    group.add_argument(
+        "--schedule",
+        default="cosine",
+        choices=["cosine", "constant"],
+        help="of the learning rate: warm-up and half a cosine, or constant (default: cosine)",
+    )
+    group.add_argument(
+        "--precision",
+        default="auto",
+        choices=["auto", "float32", "bf16"],
+        help="of convolutions; auto: bf16 on a GPU that has it (default: auto)",
+    )
     group.add_argument("--seed", type=int, default=0, help="seed of weights, order, augmentation (default: 0)")
     add_device_option(group)
 
@@ -169,7 +190,10 @@ def plan_and_settings(args: argparse.Namespace):
         batch_size=args.batch_size,
         accumulate=args.accumulate,
         loss=args.loss,
-        augment=not args.no_augment,
+        augment=args.augment,
+        ema_decay=args.ema_decay,
+        schedule=args.schedule,
+        precision=args.precision,
         seed=args.seed,
     )
     return plan, settings

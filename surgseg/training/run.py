@@ -18,6 +18,7 @@ from surgseg.pretraining import load_pretraining
 from surgseg.scores.report import epoch_block
 from surgseg.training.loop import HISTORY_FIELDS, Settings, Trainer
 from surgseg.training.losses import measure_class_weights
+from surgseg.video.predictor import best_precision
 
 LEARNING_RATE = {"random": 1e-3, "pretrained": 3e-4}  # AdamW, peak after warm-up
 
@@ -75,7 +76,11 @@ def fit(
     train, val = split.parts["train"], split.parts["val"]
     weights = measure_class_weights(cache.masks, train, prepared.scheme.num_classes, plan.class_weights)
     settings = replace(
-        settings, learning_rate=rate, class_weights=weights, threshold=default_threshold(prepared.scheme)
+        settings,
+        learning_rate=rate,
+        class_weights=weights,
+        threshold=default_threshold(prepared.scheme),
+        precision=best_precision(device) if settings.precision == "auto" else settings.precision,
     )
     print(f"Model: {plan.arch}, {parameter_count(model):,} parameters, start: {started_from}")
     print(f"Input {plan.image_size[0]}x{plan.image_size[1]} (height x width), learning rate {rate:g}, device {device}")

@@ -53,7 +53,7 @@ class Predictor:
 
     def _predict_batch(self, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         inputs = normalise(resize_frames(frames, self.image_size), self.mean, self.std)
-        with autocast(self.device):
+        with autocast(self.device, best_precision(self.device)):
             logits = self.model(inputs.contiguous(memory_format=torch.channels_last))
         probability = logits.float().softmax(1)
         if self.scheme.num_classes == 2:  # one channel says it all
@@ -80,8 +80,11 @@ def decide(probability: torch.Tensor, scheme: Scheme, threshold: float | None) -
     return torch.where(union >= threshold, tool, other).to(torch.uint8), union
 
 
-def autocast(device: torch.device):
+def best_precision(device: torch.device) -> str:
     """bf16 where a GPU has it; float32 everywhere else."""
-    if device.type == "cuda" and torch.cuda.is_bf16_supported():
-        return torch.autocast("cuda", torch.bfloat16)
-    return contextlib.nullcontext()
+    return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
+
+
+def autocast(device: torch.device, precision: str):
+    """A context in which convolutions compute in `precision`, "float32" or "bf16"."""
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else contextlib.nullcontext()

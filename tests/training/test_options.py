@@ -25,17 +25,17 @@ def test_the_defaults_are_those_of_the_study_and_the_design():
     plan, settings = options.plan_and_settings(parse())
     assert (plan.arch, plan.image_size, plan.weights, plan.class_weights) == ("deeplabv3", (256, 256), None, "none")
     assert (settings.epochs, settings.batch_size, settings.accumulate, settings.seed) == (15, 4, 1, 0)
-    assert settings.loss == "ce+dice" and settings.augment
+    assert settings.loss == "ce+dice" and settings.augment == "medium"
 
 
 def test_every_option_reaches_the_plan():
     argv = ["--arch", "unet", "--base-channels", "8", "--image-size", "64", "96", "--weights", "none", "--lr", "0.1"]
     argv += ["--epochs", "2", "--batch-size", "3", "--accumulate", "4", "--loss", "ce", "--class-weights", "sqrt"]
-    plan, settings = options.plan_and_settings(parse(*argv, "--no-augment", "--seed", "9", "--init-from", "w.pth"))
+    plan, settings = options.plan_and_settings(parse(*argv, "--augment", "none", "--seed", "9", "--init-from", "w.pth"))
     assert plan.model_args == {"base_channels": 8} and plan.image_size == (64, 96) and plan.weights == "none"
     assert (plan.learning_rate, plan.class_weights, plan.init_from) == (0.1, "sqrt", Path("w.pth"))
     assert (settings.epochs, settings.batch_size, settings.accumulate, settings.loss) == (2, 3, 4, "ce")
-    assert not settings.augment and settings.seed == 9
+    assert settings.augment == "none" and settings.seed == 9
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,163 @@
+"""Choose the training defaults on EndoVis 2015, then score the chosen ones once on each held-out operation.
+
+  python benchmarks/endovis2015.py select --data-root data/endovis2015 --seeds 0        # the screening table
+  python benchmarks/endovis2015.py select --only base bf16 --seeds 0 1                  # rows by name
+  python benchmarks/endovis2015.py score --only defaults plain --seeds 0 1              # held-out operations
+  python benchmarks/endovis2015.py table                                                # what is there, as markdown
+
+`select` trains on the first three quarters of two operations and validates on their last quarters; the third operation
+is not read. `score` trains on all of two operations, on a fixed schedule, and scores the third. Every run is a call of
+instrument_segmentation.py on one thread; finished ones are kept, so that a stopped table goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import numpy as np  # noqa: E402
+
+from surgseg.data.dataset import load_prepared  # noqa: E402
+from surgseg.files import read_json, write_json  # noqa: E402
+
+BASE = "--arch unet --base-channels 16 --image-size 120 160 --epochs 40 --batch-size 4 --precision bf16"
+ROWS = {  # what each row changes; the last value of an option counts
+    "base": "",
+    "float32": "--precision float32",
+    "plain": "--loss ce --augment none --ema-decay 0 --schedule constant",
+    "loss ce": "--loss ce",
+    "loss focal+dice": "--loss focal+dice",
+    "loss tversky": "--loss tversky",
+    "weights sqrt": "--class-weights sqrt",
+    "weights inverse": "--class-weights inverse",
+    "no EMA": "--ema-decay 0",
+    "augment none": "--augment none",
+    "augment light": "--augment light",
+    "augment strong": "--augment strong",
+    "augment medium+border": "--augment medium+border",
+    "rate 0.0003": "--lr 0.0003",
+    "rate 0.003": "--lr 0.003",
+    "constant rate": "--schedule constant",
+    "size 136x136": "--image-size 136 136",
+    "size 88x118": "--image-size 88 118",
+    "size 192x256": "--image-size 192 256",
+    "20 epochs": "--epochs 20",
+    "80 epochs": "--epochs 80",
+}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("stage", choices=["select", "score", "table"], help="what to do")
+    parser.add_argument(
+        "--data-root", type=Path, default=Path("data/endovis2015"), help="prepared folder (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--output-dir", type=Path, default=Path("outputs/endovis2015"), help="runs (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--cache-dir", type=Path, default=Path("data/cache"), help="resized cache (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--only", nargs="+", choices=ROWS, metavar="ROW", help=f"rows: {', '.join(ROWS)} (default: all)"
+    )
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1], help="seeds (default: 0 1)")
+    parser.add_argument("--jobs", type=int, default=1, help="runs side by side, one thread each (default: 1)")
+    parser.add_argument("--epochs", type=int, help="of every row, to try the script out (default: as the row says)")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = build_parser().parse_args(argv)
+    if args.stage != "table":
+        splits = write_splits(args.data_root, args.output_dir / "splits")
+        wanted = [
+            (row, seed, fold)
+            for seed in args.seeds
+            for row in (args.only or ROWS)
+            for fold in sorted(splits[args.stage])
+        ]
+        with ThreadPoolExecutor(args.jobs) as pool:
+            list(pool.map(lambda job: train(args, splits[args.stage], *job), wanted))
+    for stage in ("select", "score"):
+        print(table(args.output_dir / stage))
+    return 0
+
+
+def write_splits(root: Path, folder: Path) -> dict[str, dict[str, Path]]:
+    """Splits by frame name for either stage, one per held-out operation, as files."""
+    samples = load_prepared(root).samples
+    videos = sorted({sample.video for sample in samples})
+    splits: dict[str, dict[str, Path]] = {"select": {}, "score": {}}
+    for held_out in videos:
+        parts: dict[str, list[str]] = {"train": [], "val": [], "all": [], "test": []}
+        for video in videos:
+            names = [s.name for s in sorted((s for s in samples if s.video == video), key=lambda s: s.number)]
+            if video == held_out:
+                parts["test"] = names
+                continue
+            first = round(0.75 * len(names))
+            parts["train"] += names[:first]
+            parts["val"] += names[first:]
+            parts["all"] += names
+        for stage, value in (
+            ("select", {"train": parts["train"], "val": parts["val"]}),
+            ("score", {"train": parts["all"], "test": parts["test"]}),
+        ):
+            splits[stage][held_out] = folder / f"{stage}_without_{held_out}.json"
+            write_json(splits[stage][held_out], value)
+    return splits
+
+
+def train(args: argparse.Namespace, splits: dict[str, Path], row: str, seed: int, fold: str) -> None:
+    folder = args.output_dir / args.stage / row.replace(" ", "_") / f"seed_{seed}" / f"without_{fold}"
+    if (folder / "metrics.json").is_file():
+        return
+    command = [sys.executable, str(ROOT / "instrument_segmentation.py"), *shlex.split(f"{BASE} {ROWS[row]}")]
+    command += ["--split", splits[fold], "--data-root", args.data_root, "--cache-dir", args.cache_dir]
+    command += ["--output-dir", folder, "--save-preds", folder / "preds", "--seed", seed]
+    if args.epochs:
+        command += ["--epochs", args.epochs]
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "log.txt").open("w") as log:
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        status = subprocess.run([str(word) for word in command], stdout=log, stderr=subprocess.STDOUT, env=environment)
+    print(f"{args.stage} {row}, seed {seed}, without {fold}: exit status {status.returncode}", flush=True)
+
+
+def table(folder: Path) -> str:
+    """One line per row: Dice by fold (mean over the seeds), and the mean of each seed."""
+    lines = []
+    for row in ROWS:
+        runs = sorted((folder / row.replace(" ", "_")).glob("seed_*/without_*/metrics.json"))
+        found: dict[str, dict[str, float]] = {}
+        seconds = []
+        for path in runs:
+            dice = read_json(path)["mean_instrument"]["dice"]
+            found.setdefault(path.parents[1].name, {})[path.parent.name] = dice
+            history = (path.parent / "history.csv").read_text().splitlines()
+            column = history[0].split(",").index("seconds")
+            seconds.append(sum(float(line.split(",")[column]) for line in history[1:]))
+        whole = {seed: values for seed, values in found.items() if len(values) == 3}
+        if whole:
+            folds = [
+                np.mean([values[fold] for values in whole.values()]) for fold in sorted(next(iter(whole.values())))
+            ]
+            means = [f"{seed[5:]}: {np.mean(list(values.values())):.3f}" for seed, values in sorted(whole.items())]
+            shown = " | ".join(f"{value:.3f}" for value in folds)
+            lines.append(f"| {row} | {shown} | {np.mean(folds):.3f} | {', '.join(means)} | {np.median(seconds):.0f} |")
+    columns = ["row", "without op1", "without op2", "without op3", "mean Dice", "by seed", "seconds a fold"]
+    head = f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|\n"
+    return f"\n{folder.name}\n\n{head}" + "\n".join(lines) if lines else f"\n{folder.name}: nothing finished"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

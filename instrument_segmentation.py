@@ -4,8 +4,11 @@
   python instrument_segmentation.py --data-root data/full_dataset --split sp-tcn
   python instrument_segmentation.py --data-root data --test-videos op1 --arch unet --image-size 192 256
   python instrument_segmentation.py --preset demo                     # small U-Net on the synthetic stream
+  python instrument_segmentation.py --init-from mine.pth --epochs 5 --freeze-backbone 2     # fine-tune
+  torchrun --nproc-per-node 4 instrument_segmentation.py --batch-size 16                    # four GPUs
 
 The best epoch is chosen on the validation part; the test part is scored once, at the end, at native size.
+After Ctrl-C or a crash, the same command with --resume goes on after the last finished epoch.
 """
 
 from __future__ import annotations
@@ -38,6 +41,12 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="folder of the native-size test predictions (default: data/preds)",
     )
+    output.add_argument(
+        "--resume", action="store_true", help="go on after the last finished epoch of this run (default: off)"
+    )
+    output.add_argument(
+        "--tensorboard", action="store_true", help="curves in OUTPUT_DIR/tensorboard; needs tensorboard (default: off)"
+    )
     console.add_void_option(output)
     return parser
 
@@ -50,24 +59,28 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(args: argparse.Namespace, parser: argparse.ArgumentParser, argv: list[str] | None) -> int:
     from surgseg.scores.report import heading
+    from surgseg.training.distributed import joined
 
-    print(heading("LAPAROSCOPIC INSTRUMENT SEGMENTATION"))
-    prepared = None if args.preset else options.load_data(args)
-    if prepared is None:
-        from surgseg.synthetic.demo import demo_options, make_demo_data
+    device = console.resolve_device(args.device)
+    with joined(device) as processes:
+        print(heading("LAPAROSCOPIC INSTRUMENT SEGMENTATION"))
+        prepared = None if args.preset else options.load_data(args)
+        if prepared is None:
+            from surgseg.synthetic.demo import demo_options, make_demo_data
 
-        if args.preset is None:
-            print("No data in data/full_dataset or data/sample_frames: running the demo on synthetic frames instead.")
-        parser.set_defaults(**demo_options())
-        args = parser.parse_args(argv)
-        make_demo_data(args.data_root)
-        prepared = options.load_data(args)
-    if args.folds and args.fold is None:
-        return run_folds(args, prepared)
-    return train_and_evaluate(args, prepared)
+            if args.preset is None:
+                print("No data in data/full_dataset or data/sample_frames: running the demo on synthetic frames.")
+            parser.set_defaults(**demo_options())
+            args = parser.parse_args(argv)
+            for _ in processes.in_turn():
+                make_demo_data(args.data_root)
+            prepared = options.load_data(args)
+        machine = options.machine_of(args, device, processes)
+        run_all = run_folds if args.folds and args.fold is None else train_and_evaluate
+        return run_all(args, prepared, machine)
 
 
-def run_folds(args: argparse.Namespace, prepared) -> int:
+def run_folds(args: argparse.Namespace, prepared, machine) -> int:
     """Every fold in turn, each in a folder of its own, and their scores together in folds.json."""
     from surgseg.data.splits import video_folds
     from surgseg.files import read_json, write_json
@@ -82,22 +95,24 @@ def run_folds(args: argparse.Namespace, prepared) -> int:
             "output_dir": args.output_dir / f"fold_{fold}",
             "save_preds": args.save_preds.with_name(f"{args.save_preds.name}_fold_{fold}"),
         }
-        status = train_and_evaluate(argparse.Namespace(**{**vars(args), **own}), prepared)
+        status = train_and_evaluate(argparse.Namespace(**{**vars(args), **own}), prepared, machine)
         if status:
             return status
+        machine.processes.wait()
         metrics.append(read_json(own["output_dir"] / "metrics.json"))
+    if not machine.processes.first:
+        return 0
     summary = summarise_folds(folds, metrics)
     write_json(args.output_dir / "folds.json", {**summary, "run": console.run_metadata(args)})
     print(folds_block(summary), f"\nWritten:\n  {args.output_dir / 'folds.json'}")
     return 0
 
 
-def train_and_evaluate(args: argparse.Namespace, prepared) -> int:
+def train_and_evaluate(args: argparse.Namespace, prepared, machine) -> int:
     from surgseg.evaluation import earlier_predictions
     from surgseg.files import check_folder
-    from surgseg.training.run import fit
+    from surgseg.training.run import finish, fit
 
-    device = console.resolve_device(args.device)
     console.seed_everything(args.seed)
     split = options.make_split(args, prepared.samples)
     print(f"Data: {prepared.root} ({prepared.data}), {len(prepared.samples)} frames, {len(prepared.videos)} videos")
@@ -111,20 +126,25 @@ def train_and_evaluate(args: argparse.Namespace, prepared) -> int:
         split,
         plan,
         settings,
-        device=device,
+        machine,
         weights_path=args.output_dir / "instrument_segmentation_model.pth",
         history_path=args.output_dir / "history.csv",
-        cache_dir=args.cache_dir,
-        record=console.run_metadata(args, device),
+        record=console.run_metadata(args, machine.device),
+        resume="no" if not args.resume else "may" if args.folds and args.fold is None else "must",
+        tensorboard=args.output_dir / "tensorboard" if args.tensorboard else None,
     )
+    if not machine.processes.first:
+        return 0
     kept = fitted.chosen_epoch or "1 (unfinished)"
     print(f"Training took {time.perf_counter() - started:.0f} s; weights of epoch {kept} kept.")
     weights = fitted.weights_path
     written = [weights, weights.with_suffix(".json"), *draw_history(args, fitted, prepared.data)]
     if fitted.stopped:
         print(f"Stopped early ({fitted.stopped}): what was trained is saved, nothing was scored.")
+        print("The same command with --resume goes on after the last finished epoch.")
     else:
-        written += evaluate(args, prepared, split, fitted, device)
+        written += evaluate(args, prepared, split, fitted, machine.device)
+        finish(fitted)
     print("\nWritten:", *(f"  {path}" for path in written), sep="\n")
     return console.PARTIAL if fitted.stopped else 0
 

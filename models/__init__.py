@@ -15,5 +15,10 @@ def build_model(arch: str, num_classes: int, **model_args) -> nn.Module:
     return ARCHITECTURES[arch](num_classes, **model_args)
 
 
+def backbone_of(model: nn.Module) -> list[nn.Module]:
+    """The part that turns frames into features: the ResNet of a DeepLabV3, the contracting path of a U-Net."""
+    return [model.stem, model.down] if isinstance(model, UNet) else [model.backbone]
+
+
 def parameter_count(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())

@@ -62,15 +62,20 @@ def save_checkpoint(path: Path | str, checkpoint: Checkpoint, *, keep_previous: 
         "training": checkpoint.training,
     }
     state = {key: value.detach().cpu().contiguous() for key, value in checkpoint.model.state_dict().items()}
+    save_tensors(path, {**metadata, "state_dict": state}, keep_previous=keep_previous)
+    write_json(path.with_suffix(".json"), metadata)
+    checkpoint.sha256 = file_sha256(path)
+
+
+def save_tensors(path: Path, value: dict[str, Any], *, keep_previous: bool = False) -> None:
+    """`torch.save`, atomically. Raises `UserError` on a full disk."""
     with atomic_path(path) as temporary:
         try:
-            torch.save({**metadata, "state_dict": state}, temporary)
+            torch.save(value, temporary)
         except RuntimeError as error:  # torch reports a full disk so
             raise UserError(f"cannot write {path}: {str(error).splitlines()[0]}") from error
         if keep_previous and path.exists():
             _keep(path)
-    write_json(path.with_suffix(".json"), metadata)
-    checkpoint.sha256 = file_sha256(path)
 
 
 def _keep(path: Path) -> None:

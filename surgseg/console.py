@@ -78,7 +78,8 @@ def resolve_device(name: str):
         name = next(key for key in ("cuda", "mps", "cpu") if available[key])
     if not available[name]:
         raise UserError(f"--device {name}: no such device on this machine; use --device auto or cpu")
-    return torch.device(name)
+    local_rank = os.environ.get("LOCAL_RANK")  # torchrun gives each process a GPU of its own
+    return torch.device(name, int(local_rank)) if name == "cuda" and local_rank else torch.device(name)
 
 
 def seed_everything(seed: int) -> None:

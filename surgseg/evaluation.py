@@ -21,6 +21,7 @@ from surgseg.frames import list_images, read_frame
 from surgseg.labels import Scheme
 from surgseg.masks import read_mask, write_mask
 from surgseg.scores.metrics import confusion, frame_scores, summarise
+from surgseg.threads import ahead
 from surgseg.video.predictor import Predictor
 
 FRAME_FIELDS = ("name", "video", "iou", "dice", "coverage", "predicted_coverage")
@@ -107,21 +108,6 @@ def evaluate_samples(
     )
     write_metrics(metrics_path, scored, checkpoint.scheme, metrics)
     return metrics
-
-
-def ahead(pool: ThreadPoolExecutor, work, items, depth: int):
-    """Like `pool.map`, but never more than `depth` results wait to be taken."""
-    waiting = []
-    try:
-        for item in items:
-            waiting.append(pool.submit(work, item))
-            if len(waiting) > depth:
-                yield waiting.pop(0).result()
-        while waiting:
-            yield waiting.pop(0).result()
-    finally:
-        for job in waiting:
-            job.cancel()
 
 
 def _count(predicted: np.ndarray, truth: np.ndarray, num_classes: int) -> np.ndarray:

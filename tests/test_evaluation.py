@@ -16,7 +16,6 @@ from surgseg.checkpoint import Checkpoint
 from surgseg.data.dataset import load_prepared
 from surgseg.evaluation import (
     FRAME_FIELDS,
-    ahead,
     claim_prediction_folder,
     evaluate_samples,
     metrics_of,
@@ -203,16 +202,6 @@ def test_a_frame_of_another_size_than_its_mask_is_named(samples):
     save_image(samples[3].frame, noise_frame(0, (20, 30)))
     text = message(predict_and_score, Predictor(bright_checkpoint(), CPU), samples, None)
     assert samples[3].name in text and "30" in text and "64" in text
-
-
-def test_reading_ahead_keeps_order_and_its_distance():
-    from concurrent.futures import ThreadPoolExecutor
-
-    started = []
-    with ThreadPoolExecutor(2) as pool:
-        for taken, value in enumerate(ahead(pool, lambda i: started.append(i) or i * i, range(50), 4)):
-            assert value == taken**2 and len(started) <= taken + 6
-    assert sorted(started) == list(range(50))
 
 
 # ----------------------------------------------------------------------------------------- folders of others

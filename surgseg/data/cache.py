@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 import tempfile
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,16 +24,21 @@ from surgseg.labels import Scheme
 from surgseg.masks import read_mask
 from surgseg.preprocess import resize_frames, resize_masks
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
 class Cache:
-    """`frames` (N, H, W, 3) uint8 RGB and `masks` (N, H, W) uint8 class ids (255 void), in the samples' order."""
+    """`frames` (N, H, W, 3) uint8 RGB and `masks` (N, H, W) uint8 class ids (255 void), in the samples' order.
+
+    `names` are the samples'; `checksums` (N,) uint32 CRC-32 of a frame and its mask as they stand here.
+    """
 
     frames: np.ndarray
     masks: np.ndarray
     folder: Path
+    names: list[str]
+    checksums: np.ndarray
 
 
 def open_cache(samples: list[Sample], size: tuple[int, int], scheme: Scheme, cache_dir: Path | str) -> Cache:
@@ -45,15 +51,15 @@ def open_cache(samples: list[Sample], size: tuple[int, int], scheme: Scheme, cac
     if not (folder / "cache.json").is_file():
         _build(samples, size, scheme, folder)
     try:
-        return _open(folder)
+        return _open(samples, folder)
     except (OSError, ValueError):  # damaged since: it is only a copy, so make it again
         _build(samples, size, scheme, folder)
-        return _open(folder)
+        return _open(samples, folder)
 
 
-def _open(folder: Path) -> Cache:
+def _open(samples: list[Sample], folder: Path) -> Cache:
     frames, masks = (np.load(folder / name, mmap_mode="r") for name in ("frames.npy", "masks.npy"))
-    return Cache(frames, masks, folder)
+    return Cache(frames, masks, folder, [sample.name for sample in samples], np.load(folder / "checksums.npy"))
 
 
 def _key(samples: list[Sample], size: tuple[int, int], scheme: Scheme) -> str:
@@ -95,10 +101,13 @@ def _fill(samples: list[Sample], size: tuple[int, int], scheme: Scheme, folder: 
     count = len(samples)
     frames = np.lib.format.open_memmap(folder / "frames.npy", "w+", np.uint8, (count, *size, 3))
     masks = np.lib.format.open_memmap(folder / "masks.npy", "w+", np.uint8, (count, *size))
+    checksums = np.zeros(count, np.uint32)
 
     def load(index: int) -> str | None:
         try:
-            frames[index], masks[index] = load_resized(samples[index], size, scheme.num_classes)
+            frame, mask = load_resized(samples[index], size, scheme.num_classes)
+            frames[index], masks[index] = frame, mask
+            checksums[index] = zlib.crc32(mask, zlib.crc32(np.ascontiguousarray(frame)))
         except UserError as error:
             return str(error)
         return None
@@ -115,6 +124,7 @@ def _fill(samples: list[Sample], size: tuple[int, int], scheme: Scheme, folder: 
     if bad:
         shown = "; ".join(bad[:5]) + (f"; and {len(bad) - 5} more" if len(bad) > 5 else "")
         raise UserError(f"{len(bad)} of {count} frames cannot be used: {shown}")
+    np.save(folder / "checksums.npy", checksums)
     frames.flush()
     masks.flush()
 

@@ -1,25 +1,33 @@
-"""The training loop: cache -> device -> augmentation -> step -> averaged weights -> validation."""
+"""The training loop: cache -> device -> augmentation -> step -> averaged weights -> validation.
+
+Nothing in a step waits for the device: losses stay there until the epoch ends (or a bar wants to show them).
+"""
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import itertools
 import math
-import sys
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from surgseg.data.cache import Cache
-from surgseg.files import UserError
+from surgseg.files import UserError, list_some
 from surgseg.labels import Scheme
 from surgseg.preprocess import MEAN, STD, normalise
 from surgseg.scores.metrics import confusion, pooled_scores
 from surgseg.training.augment import STRENGTHS, augment, draw
+from surgseg.training.distributed import Processes
+from surgseg.training.feed import Batch, Feed
 from surgseg.training.losses import segmentation_loss
+from surgseg.training.optimizer import learning_rate, make_optimizer, set_learning_rate, set_training_mode
+from surgseg.training.progress import Progress
 from surgseg.video.predictor import autocast, decide
 
 HISTORY_FIELDS = (
@@ -33,13 +41,16 @@ class Settings:
     """What a run of training is made of; stored with the weights."""
 
     epochs: int = 15
-    batch_size: int = 4
-    accumulate: int = 1
+    batch_size: int = 4  # frames of one forward pass, over all processes
+    accumulate: int = 1  # forward passes of one optimizer step
     learning_rate: float = 1e-3
+    backbone_rate: float = 1.0  # the backbone's learning rate, as a multiple
+    freeze_backbone: int = 0  # epochs
+    freeze_norm: bool = False  # batch normalisation keeps the statistics it starts with
     weight_decay: float = 1e-2
     warmup: float = 0.05  # share of all steps
     ema_decay: float = 0.99
-    schedule: str = "cosine"  # or "constant": the rate as given, from the first step to the last
+    schedule: str = "cosine"  # or "constant"
     loss: str = "ce+dice"
     class_weights: list[float] | None = None
     augment: str = "medium"  # of STRENGTHS
@@ -59,78 +70,96 @@ class Trainer:
     validation part; `stopped` says why a run ended early.
     """
 
-    def __init__(self, model: nn.Module, cache: Cache, scheme: Scheme, device: torch.device, settings: Settings):
-        self.cache, self.scheme, self.device, self.settings = cache, scheme, device, settings
+    def __init__(
+        self,
+        model: nn.Module,
+        cache: Cache,
+        scheme: Scheme,
+        device: torch.device,
+        settings: Settings,
+        *,
+        processes: Processes | None = None,
+        cache_device: str = "auto",
+        compiled: bool = False,
+    ):
+        self.scheme, self.device, self.settings = scheme, device, settings
+        self.processes = processes or Processes()
+        if self.processes.count > 1 and device.type == "cuda":
+            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
         self.model = model.to(device, memory_format=torch.channels_last)
         self.averaged = copy.deepcopy(self.model).eval()
+        pairs = list(zip(self.averaged.state_dict().values(), self.model.state_dict().values()))
+        self.averages = [pair for pair in pairs if pair[0].is_floating_point()]
+        self.counters = [pair for pair in pairs if not pair[0].is_floating_point()]
         weights = settings.class_weights
         self.class_weights = None if weights is None else torch.tensor(weights, device=device)
-        self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
-        )
+        self.optimizer = make_optimizer(self.model, settings, device)
+        self.feed = Feed(cache, device, cache_device)
+        self.names, self.rows = cache.names, len(cache.frames)
+        self.compiled, self.frozen, self.forward = compiled, None, self.model
         self.step_count = 0
         self.history: list[dict] = []
-        self.best_epoch = 0
+        self.best_epoch, self.best_iou = 0, -math.inf
+        self.kept: dict[str, torch.Tensor] | None = None
         self.stopped: str | None = None
 
     def run(self, train: np.ndarray, val: np.ndarray, on_epoch=lambda row: None) -> None:
-        """Train for `settings.epochs` on the cache rows `train`, choosing the epoch on `val` where it is not empty.
+        """Train up to `settings.epochs` on the cache rows `train`, choosing the epoch on `val` where it is not empty.
 
-        `on_epoch` sees each history row as it is made. Ctrl-C, and a loss that is no longer a number, end training
-        and keep what the finished epochs gave. Raises `UserError` where none was finished or memory runs out.
+        Goes on after the epochs in `history`. `on_epoch` sees each history row as it is made. Ctrl-C, and a loss that
+        is no longer a number, end training and keep what the finished epochs gave. Raises `UserError` where none was
+        finished, where there are too few frames, and where memory runs out.
         """
-        if len(train) < 2:
-            raise UserError("training needs at least two frames")
-        kept, best_iou = None, -math.inf
+        least = max(2, self.processes.count)
+        if len(train) < least:
+            raise UserError(f"{len(train)} training frames: {least} or more are needed")
         try:
-            for epoch in range(1, self.settings.epochs + 1):
+            for epoch in range(len(self.history) + 1, self.settings.epochs + 1):
                 row = self.run_epoch(epoch, train)
                 if len(val):
                     row.update(self.validate(val))
                 self.history.append(row)
                 # an undefined IoU (no instrument anywhere) cannot choose an epoch: the later one counts
-                if not len(val) or not row["val_iou"] < best_iou:
-                    best_iou, self.best_epoch = row.get("val_iou", best_iou), epoch
-                    kept = copy.deepcopy(self.averaged.state_dict())
+                if not len(val) or not row["val_iou"] < self.best_iou:
+                    self.best_iou, self.best_epoch = row.get("val_iou", self.best_iou), epoch
+                    self.kept = copy.deepcopy(self.averaged.state_dict())
                 on_epoch(row)
         except KeyboardInterrupt:
             self.stopped = "Ctrl-C"
         except Diverged as error:
-            if kept is None:
+            if self.kept is None:
                 raise
             self.stopped = str(error)
-        except torch.cuda.OutOfMemoryError as error:
-            size = self.settings.batch_size
-            raise UserError(
-                f"out of GPU memory at --batch-size {size}; try --batch-size {max(1, size // 2)}"
-            ) from error
-        if kept is not None:
-            self.averaged.load_state_dict(kept)
+        except RuntimeError as error:
+            if not _out_of_memory(error):
+                raise
+            raise UserError(self._smaller_batch()) from error
+        if self.kept is not None:
+            self.averaged.load_state_dict(self.kept)
 
     def run_epoch(self, epoch: int, train: np.ndarray) -> dict:
         """One pass over the training part in an order that (seed, epoch) fixes."""
         settings, started = self.settings, time.perf_counter()
-        order = np.random.default_rng([settings.seed, epoch]).permutation(np.asarray(train))
-        batches = even_batches(order, settings.batch_size * settings.accumulate)
-        steps = len(batches)
-        total = torch.zeros((), device=self.device)
         self.start_epoch(epoch)
-        shown = 0.0
-        bar = tqdm(batches, f"Epoch {epoch}/{settings.epochs}", unit="step", disable=not sys.stderr.isatty())
-        for done, batch in enumerate(bar, 1):
-            rate = self.learning_rate(steps)
-            for group in self.optimizer.param_groups:
-                group["lr"] = rate
-            total += self.train_step(batch) * len(batch)
-            if done == steps or time.perf_counter() - shown > 0.5:  # reading the loss waits for the GPU
-                shown = time.perf_counter()
-                seen = sum(len(item) for item in batches[:done])
-                bar.set_postfix(loss=f"{total.item() / seen:.4f}")
-        loss = total.item() / len(order)
-        if not math.isfinite(loss):
-            raise Diverged(
-                f"the loss is no longer a number in epoch {epoch}; lower --lr (now {settings.learning_rate:g})"
-            )
+        order = np.random.default_rng([settings.seed, epoch]).permutation(np.asarray(train))
+        least = max(self.processes.count, 2 if settings.batch_size > 1 else 1)
+        steps = even_batches(order, settings.batch_size * settings.accumulate, least)
+        pieces = [even_batches(step, settings.batch_size, least) for step in steps]
+        losses = torch.zeros(len(steps), device=self.device)
+        stream = self.feed.stream([self.processes.share(piece) for step in pieces for piece in step])
+        progress = Progress(epoch, settings.epochs, len(steps), self.history, self.processes.first)
+        with progress, contextlib.closing(stream):
+            for number, step in enumerate(steps):
+                rate = learning_rate(self.step_count, len(steps) * settings.epochs, settings)
+                set_learning_rate(self.optimizer, rate)
+                losses[number] = self.train_step(list(itertools.islice(stream, len(pieces[number]))), len(step))
+                if progress.due() and self.processes.count == 1:  # reading the losses waits for the device
+                    self._check(losses[: number + 1], steps, epoch)
+                    progress.show(losses[number].item())
+                progress.advance(len(step))
+        self._check(self.processes.sum(losses), steps, epoch)
+        shares = torch.tensor([len(step) / len(order) for step in steps], device=self.device)
+        loss = (losses * shares).sum().item()
         seconds = time.perf_counter() - started
         return {
             "epoch": epoch, "train_loss": loss, "learning_rate": rate, "seconds": seconds,
@@ -138,86 +167,138 @@ class Trainer:
         }  # fmt: skip
 
     def start_epoch(self, epoch: int) -> None:
-        """Training mode, and this epoch's augmentation parameters of every cache row."""
-        self.model.train()
-        self.draws = torch.from_numpy(draw(self.settings.seed, epoch, len(self.cache.frames))).to(self.device)
+        """Everything random in an epoch follows from (seed, epoch, process), so that no state need be kept."""
+        settings = self.settings
+        torch.manual_seed(int(np.random.default_rng([settings.seed, epoch, self.processes.rank]).integers(2**62)))
+        self.draws = torch.from_numpy(draw(settings.seed, epoch, self.rows)).to(self.device)
+        frozen = epoch <= settings.freeze_backbone
+        set_training_mode(self.model, backbone_frozen=frozen, norm_frozen=settings.freeze_norm)
+        if frozen != self.frozen:  # what DistributedDataParallel reduces, and what is compiled, is fixed when wrapped
+            self.frozen = frozen
+            self.forward = self.processes.wrap(self.model, self.device)
+            if self.compiled:
+                self.forward = torch.compile(self.forward)
 
-    def train_step(self, indices: np.ndarray) -> torch.Tensor:
-        """One optimizer step on the samples `indices`; returns the mean loss (a tensor on the device)."""
+    def train_step(self, batches: list[Batch], images: int) -> torch.Tensor:
+        """One optimizer step on this process's share of `images` frames; returns its share of their mean loss."""
         self.optimizer.zero_grad(set_to_none=True)
-        pieces = even_batches(indices, self.settings.batch_size)
-        strength = STRENGTHS[self.settings.augment]
         total = torch.zeros((), device=self.device)
-        for piece in pieces:
-            frames, masks = self.load(piece)
-            if strength is not None:
-                frames, masks = augment(frames, masks, self.draws[piece], strength)
-            with autocast(self.device, self.settings.precision):
-                output = self.model(_prepare(frames))
-            losses = segmentation_loss(output, masks, self.settings.loss, self.class_weights)
-            loss = losses.sum() / len(indices)
-            loss.backward()
+        for number, batch in enumerate(batches, 1):
+            last = number == len(batches) or self.processes.count == 1
+            with contextlib.nullcontext() if last else self.forward.no_sync():
+                loss = self.losses(batch).sum() / images
+                (loss * self.processes.count).backward()  # gradients are averaged over processes
             total += loss.detach()
         self.optimizer.step()
         self.step_count += 1
         self._average()
         return total
 
-    def learning_rate(self, steps_per_epoch: int) -> float:
-        """Linear warm-up, then half a cosine down to 1 % of the rate; or the rate itself."""
-        settings = self.settings
-        if settings.schedule == "constant":
-            return settings.learning_rate
-        total = max(1, steps_per_epoch * settings.epochs)
-        warmup = max(1, round(settings.warmup * total))
-        if self.step_count < warmup:
-            return settings.learning_rate * (self.step_count + 1) / warmup
-        progress = (self.step_count - warmup) / max(1, total - warmup)
-        return settings.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
+    def losses(self, batch: Batch) -> torch.Tensor:
+        """(N,) losses of a batch as it is augmented in this epoch."""
+        frames, masks = batch.frames, batch.masks
+        strength = STRENGTHS[self.settings.augment]
+        if strength is not None:
+            frames, masks = augment(frames, masks, self.draws[batch.rows], strength)
+        return self.losses_of(_prepare(frames), masks)
+
+    def losses_of(self, inputs: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+        """(N,) losses of normalised frames (N, 3, H, W) in training mode."""
+        with autocast(self.device, self.settings.precision):
+            output = self.forward(inputs)
+        return segmentation_loss(output, masks, self.settings.loss, self.class_weights)
 
     @torch.no_grad()
     def _average(self) -> None:
         """Exponential moving average of weights and statistics; early on it forgets its random start faster."""
         decay = min(self.settings.ema_decay, (1 + self.step_count) / (10 + self.step_count))
-        pairs = list(zip(self.averaged.state_dict().values(), self.model.state_dict().values()))
-        floating = [(mean, value) for mean, value in pairs if value.is_floating_point()]
-        torch._foreach_lerp_([mean for mean, _ in floating], [value for _, value in floating], 1 - decay)
-        for mean, value in pairs:
-            if not value.is_floating_point():
-                mean.copy_(value)
+        torch._foreach_lerp_([mean for mean, _ in self.averages], [value for _, value in self.averages], 1 - decay)
+        for mean, value in self.counters:
+            mean.copy_(value)
 
     @torch.inference_mode()
     def validate(self, indices: np.ndarray) -> dict:
-        """Loss and scores of the averaged weights on cache rows, at the cache's size."""
-        counts, losses = [], []
-        for piece in even_batches(indices, self.settings.batch_size):
-            frames, masks = self.load(piece)
+        """Loss and scores of the averaged weights on cache rows, at the cache's size, over all processes."""
+        self.processes.copy_from_first(self.averaged.state_dict().values())  # statistics differ on CPUs
+        classes = self.scheme.num_classes
+        counts = torch.zeros(classes + 1, classes, dtype=torch.int64, device=self.device)
+        total = torch.zeros((), dtype=torch.float64, device=self.device)
+        share = self.processes.share(np.asarray(indices))
+        for batch in self.feed.stream(even_batches(share, self.settings.batch_size)):
             with autocast(self.device, self.settings.precision):
-                logits = self.averaged(_prepare(frames)).float()
-            losses.append(segmentation_loss(logits, masks, self.settings.loss, self.class_weights))
+                logits = self.averaged(_prepare(batch.frames)).float()
+            total += segmentation_loss(logits, batch.masks, self.settings.loss, self.class_weights).sum()
             predicted, _ = decide(logits.softmax(1), self.scheme, self.settings.threshold)
-            counts.append(confusion(predicted, masks, self.scheme.num_classes).sum(0))
-        scores = pooled_scores(torch.stack(counts).sum(0).cpu().numpy(), self.scheme)
+            counts += confusion(predicted, batch.masks, classes).sum(0)
+        loss = self.processes.sum(total).item() / len(indices)
+        scores = pooled_scores(self.processes.sum(counts).cpu().numpy(), self.scheme)
         return {
-            "val_loss": torch.cat(losses).mean().item(),
+            "val_loss": loss,
             "val_iou": scores["mean_instrument"]["iou"],
             "val_dice": scores["mean_instrument"]["dice"],
             "val_accuracy": scores["accuracy"],
         }
 
-    def load(self, indices: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        """Cache rows on the device: (N, 3, H, W) uint8 and (N, H, W) uint8."""
-        frames = torch.from_numpy(self.cache.frames[indices]).to(self.device)
-        return frames.permute(0, 3, 1, 2), torch.from_numpy(self.cache.masks[indices]).to(self.device)
+    def state(self) -> dict[str, Any]:
+        """All that `restore` needs to go on after the last finished epoch, in plain types and tensors."""
+        newest = self.best_epoch == len(self.history)  # then the kept weights are the averaged ones
+        return {
+            "model": self.model.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "kept": None if newest else self.kept,
+            "optimizer": self.optimizer.state_dict(),
+            "step_count": self.step_count,
+            "history": self.history,
+            "best_epoch": self.best_epoch,
+            "best_iou": self.best_iou,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Become the trainer whose `state` this was."""
+        self.model.load_state_dict(state["model"])
+        self.averaged.load_state_dict(state["averaged"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step_count, self.history = state["step_count"], list(state["history"])
+        self.best_epoch, self.best_iou = state["best_epoch"], state["best_iou"]
+        kept = state["averaged"] if state["kept"] is None else state["kept"]
+        self.kept = {key: value.clone() for key, value in kept.items()}
+
+    def _check(self, losses: torch.Tensor, steps: list[np.ndarray], epoch: int) -> None:
+        """Raise `Diverged`, naming the frames of the first step whose loss is no number."""
+        finite = losses.isfinite().cpu().numpy()
+        if finite.all():
+            return
+        step = int(np.argmin(finite))
+        raise Diverged(
+            f"the loss is no longer a number in epoch {epoch}, step {step + 1}, frames "
+            f"{list_some([self.names[row] for row in steps[step]], 4)}; look at them, or lower --lr (now "
+            f"{self.settings.learning_rate:g})"
+        )
+
+    def _smaller_batch(self) -> str:
+        size, accumulate = self.settings.batch_size, self.settings.accumulate
+        if size == 1:
+            return "out of memory at --batch-size 1; try a smaller --image-size"
+        smaller = size // 2
+        return (
+            f"out of memory at --batch-size {size}; try --batch-size {smaller} --accumulate "
+            f"{math.ceil(accumulate * size / smaller)}, which makes the same steps"
+        )
 
 
-def even_batches(indices: np.ndarray, size: int) -> list[np.ndarray]:
-    """Batches of like length, at most `size`; one of a single frame (which BatchNorm refuses) is merged instead."""
+def even_batches(indices: np.ndarray, size: int, least: int = 1) -> list[np.ndarray]:
+    """Batches of like length, at most `size`; where one would hold fewer than `least`, there are fewer batches."""
     pieces = math.ceil(len(indices) / size)
-    if size > 1 and pieces > 1 and len(indices) // pieces == 1:
+    if size > 1:
+        least = max(least, 2)  # batch normalisation refuses a single frame
+    while pieces > 1 and len(indices) // pieces < least:
         pieces -= 1
-    return np.array_split(indices, pieces)
+    return np.array_split(indices, pieces) if pieces else []
 
 
 def _prepare(frames: torch.Tensor) -> torch.Tensor:
     return normalise(frames, MEAN, STD).contiguous(memory_format=torch.channels_last)
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    return isinstance(error, torch.cuda.OutOfMemoryError) or "can't allocate memory" in str(error)

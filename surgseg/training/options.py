@@ -41,6 +41,11 @@ def add_split_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--val-videos", nargs="+", metavar="VIDEO", help="videos that validate (default: none)")
     group.add_argument("--test-videos", nargs="+", metavar="VIDEO", help="videos that test (default: none)")
     group.add_argument("--folds", metavar="K|videos", help="video-grouped folds, or one per video (default: none)")
+    group.add_argument(
+        "--allow-shared-videos",
+        action="store_true",
+        help="let a splits file or manifest put frames of one video on both sides (default: an error)",
+    )
     group.add_argument("--fold", type=int, metavar="k", help="run one of the --folds only, from 1 (default: all)")
 
 
@@ -59,14 +64,34 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         "--init-from",
         type=Path,
         metavar="FILE",
-        help="start from a weights file of ours, with its architecture (default: none)",
+        help="fine-tune: start from a weights file of ours, with its architecture (default: none)",
+    )
+    group.add_argument(
+        "--freeze-backbone",
+        type=int,
+        default=0,
+        metavar="N",
+        help="the backbone does not learn in the first N epochs (default: 0)",
+    )
+    group.add_argument(
+        "--backbone-rate",
+        type=float,
+        metavar="FACTOR",
+        help="the backbone's learning rate, as a multiple of --lr (default: 0.1 with --init-from, otherwise 1)",
+    )
+    group.add_argument(
+        "--freeze-norm",
+        action="store_true",
+        help="batch normalisation keeps the statistics it starts with, for tiny batches (default: off)",
     )
 
 
 def add_training_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("training")
     group.add_argument("--epochs", type=int, default=15, help="passes over the training part (default: 15)")
-    group.add_argument("--batch-size", type=int, default=4, help="frames per forward pass (default: 4)")
+    group.add_argument(
+        "--batch-size", type=int, default=4, help="frames per forward pass, over all processes (default: 4)"
+    )
     group.add_argument("--accumulate", type=int, default=1, help="forward passes per optimizer step (default: 1)")
     group.add_argument(
         "--image-size",
@@ -107,6 +132,26 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--seed", type=int, default=0, help="seed of weights, order, augmentation (default: 0)")
     add_device_option(group)
+    group.add_argument(
+        "--cache-device",
+        default="auto",
+        choices=["auto", "cpu", "cuda"],
+        help="where the cache lies for a GPU: its memory, or the host's, streamed; auto: by its size (default: auto)",
+    )
+    group.add_argument("--compile", action="store_true", help="torch.compile the model (default: off)")
+
+
+def machine_of(args: argparse.Namespace, device, processes):
+    """The `Machine` that the options describe."""
+    import torch
+
+    from surgseg.training.run import Machine
+
+    if args.cache_device == "cuda" and device.type != "cuda":
+        raise UserError(f"--cache-device cuda: the training runs on {device.type}")
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = True  # batches keep their size, so the fastest kernels are found once
+    return Machine(device, args.cache_dir, processes, args.cache_device, args.compile)
 
 
 def find_data() -> Path | None:
@@ -135,6 +180,7 @@ def load_data(args: argparse.Namespace):
 def make_split(args: argparse.Namespace, samples: list):
     """The `Split` that the options name."""
     from surgseg.data import splits
+    from surgseg.data.leaks import check_videos
 
     chosen = [option for option in ("split", "folds") if getattr(args, option)]
     if args.val_videos or args.test_videos:
@@ -145,7 +191,7 @@ def make_split(args: argparse.Namespace, samples: list):
         raise UserError("give one of --split, --folds [--fold], --val-videos/--test-videos")
     if args.split and args.split not in SPLIT_NAMES and not args.split.endswith(".json"):
         raise UserError(f"--split {args.split}: use {', '.join(SPLIT_NAMES)} or a .json file")
-    return splits.make_split(
+    split = splits.make_split(
         samples,
         name=args.split,
         val_videos=args.val_videos,
@@ -154,6 +200,8 @@ def make_split(args: argparse.Namespace, samples: list):
         fold=1 if args.fold is None else args.fold,
         seed=args.seed,
     )
+    check_videos(split, samples, allow_shared=args.allow_shared_videos)
+    return split
 
 
 def describe_split(split, samples: list) -> str:
@@ -183,12 +231,15 @@ def plan_and_settings(args: argparse.Namespace):
         weights=args.weights,
         init_from=args.init_from,
         learning_rate=args.lr,
+        backbone_rate=args.backbone_rate,
         class_weights=args.class_weights,
     )
     settings = Settings(
         epochs=args.epochs,
         batch_size=args.batch_size,
         accumulate=args.accumulate,
+        freeze_backbone=args.freeze_backbone,
+        freeze_norm=args.freeze_norm,
         loss=args.loss,
         augment=args.augment,
         ema_decay=args.ema_decay,

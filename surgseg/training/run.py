@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from models import build_model, parameter_count
-from surgseg.checkpoint import Checkpoint, default_threshold, init_from, load_tensors, save_checkpoint
-from surgseg.data.cache import open_cache
+from surgseg.checkpoint import Checkpoint, default_threshold, init_from, load_checkpoint, load_tensors, save_checkpoint
+from surgseg.data.cache import Cache, open_cache
 from surgseg.data.dataset import Prepared
+from surgseg.data.leaks import describe_near_copies, near_copies
 from surgseg.data.splits import Split
 from surgseg.files import UserError, write_csv
 from surgseg.pretraining import load_pretraining
 from surgseg.scores.report import epoch_block
+from surgseg.training.distributed import Processes
 from surgseg.training.loop import HISTORY_FIELDS, Settings, Trainer
 from surgseg.training.losses import measure_class_weights
+from surgseg.training.progress import Curves
+from surgseg.training.resume import fingerprint, identity_of, look_back, resume_path, save_state
 from surgseg.video.predictor import best_precision
 
 LEARNING_RATE = {"random": 1e-3, "pretrained": 3e-4}  # AdamW, peak after warm-up
+BACKBONE_RATE = 0.1  # of a model that goes on from trained weights
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,7 @@ class Plan:
     weights: str | None = None
     init_from: Path | None = None
     learning_rate: float | None = None  # None: by how the model starts
+    backbone_rate: float | None = None  # None: lower with `init_from`
     class_weights: str = "none"
 
     @property
@@ -41,15 +47,35 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """A finished run, or one that `stopped` early for the reason given."""
+class Machine:
+    """Where a run computes; changes its speed, and nothing else beyond rounding."""
 
-    checkpoint: Checkpoint
-    history: list[dict]
-    chosen_epoch: int
-    stopped: str | None
+    device: torch.device
+    cache_dir: Path
+    processes: Processes = field(default_factory=Processes)
+    cache_device: str = "auto"
+    compiled: bool = False
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A finished run, or one that `stopped` early for the reason given. Only the first process holds a loaded one."""
+
+    checkpoint: Checkpoint | None
     weights_path: Path
     history_path: Path
+
+    @property
+    def history(self) -> list[dict]:
+        return self.checkpoint.training["history"]
+
+    @property
+    def chosen_epoch(self) -> int:
+        return self.checkpoint.training["chosen_epoch"]
+
+    @property
+    def stopped(self) -> str | None:
+        return self.checkpoint.training["stopped"]
 
 
 def fit(
@@ -57,43 +83,63 @@ def fit(
     split: Split,
     plan: Plan,
     settings: Settings,
+    machine: Machine,
     *,
-    device: torch.device,
     weights_path: Path,
     history_path: Path,
-    cache_dir: Path,
     record: dict[str, Any],
+    resume: str = "no",
+    tensorboard: Path | None = None,
 ) -> Fitted:
     """Cache, build, train and save; prints the study's lines epoch by epoch.
 
-    `record` (run metadata) is stored with the weights. Raises `UserError` for unusable data or options.
+    `record` (run metadata) is stored with the weights. After each epoch the whole state is saved beside the weights;
+    `resume` ("no", "may", "must") goes on from there, `finish` removes it. A finished run that may be resumed is
+    returned as it is. Raises `UserError` for unusable data or options.
     """
     plan = follow_start(plan)
-    check_plan(plan, settings)
-    model, started_from, pretrained = start_model(plan, prepared)
-    cache = open_cache(prepared.samples, plan.image_size, prepared.scheme, cache_dir)
-    rate = plan.learning_rate or LEARNING_RATE["pretrained" if pretrained else "random"]
-    train, val = split.parts["train"], split.parts["val"]
-    weights = measure_class_weights(cache.masks, train, prepared.scheme.num_classes, plan.class_weights)
-    settings = replace(
+    check_plan(plan, settings, machine)
+    for _ in machine.processes.in_turn():  # the first may download, and builds the cache
+        model, started_from, pretrained = start_model(plan, prepared)
+        cache = open_cache(prepared.samples, plan.image_size, prepared.scheme, machine.cache_dir)
+    settings = resolve_settings(settings, plan, prepared, split, cache, machine.device, pretrained=pretrained)
+    identity = identity_of(plan, settings, split, cache)
+    start, state = machine.processes.from_first(lambda: look_back(weights_path, identity, resume))
+    if start == "finished":
+        print(f"{weights_path} is this run, finished: not trained again.")
+        checkpoint = load_checkpoint(weights_path) if machine.processes.first else None
+        return Fitted(checkpoint, weights_path, history_path)
+    trainer = Trainer(
+        model,
+        cache,
+        prepared.scheme,
+        machine.device,
         settings,
-        learning_rate=rate,
-        class_weights=weights,
-        threshold=default_threshold(prepared.scheme),
-        precision=best_precision(device) if settings.precision == "auto" else settings.precision,
+        processes=machine.processes,
+        cache_device=machine.cache_device,
+        compiled=machine.compiled,
     )
-    print(f"Model: {plan.arch}, {parameter_count(model):,} parameters, start: {started_from}")
-    print(f"Input {plan.image_size[0]}x{plan.image_size[1]} (height x width), learning rate {rate:g}, device {device}")
-    if not len(val):
-        print("No validation part: the schedule is fixed and the last averaged weights count.")
-
-    trainer = Trainer(model, cache, prepared.scheme, device, settings)
+    describe(plan, settings, split, cache, trainer, started_from)
+    if state is not None:
+        trainer.restore(state)
+        print(f"Resumed after epoch {len(trainer.history)} of {settings.epochs}.")
+    curves = Curves(tensorboard, len(trainer.history) + 1) if tensorboard and machine.processes.first else None
 
     def on_epoch(row: dict) -> None:
         print(epoch_block(row, settings.epochs), flush=True)
-        write_csv(history_path, HISTORY_FIELDS, trainer.history)
+        if not machine.processes.first:
+            return
+        if curves is not None:
+            curves.add(row)
+        try:
+            write_csv(history_path, HISTORY_FIELDS, trainer.history)
+            save_state(resume_path(weights_path), trainer.state(), identity)
+        except UserError as error:  # hours of training are worth more than this file
+            print(f"WARNING: {error}. Training goes on; an interruption would go back to an earlier epoch.", flush=True)
 
-    trainer.run(train, val, on_epoch)
+    trainer.run(split.parts["train"], split.parts["val"], on_epoch)
+    if curves is not None:
+        curves.close()
     checkpoint = Checkpoint(
         model=trainer.averaged,
         arch=plan.arch,
@@ -108,27 +154,89 @@ def fit(
             "split": split.to_json(),
             "start": started_from,
             "epochs": len(trainer.history),
+            "history": trainer.history,
             "chosen_epoch": trainer.best_epoch,
             "stopped": trainer.stopped,
             "settings": asdict(settings),
+            "fingerprint": fingerprint(identity),
         },
     )
-    save_checkpoint(weights_path, checkpoint)
-    return Fitted(checkpoint, trainer.history, trainer.best_epoch, trainer.stopped, weights_path, history_path)
+    if machine.processes.first:
+        save_checkpoint(weights_path, checkpoint)
+    return Fitted(checkpoint, weights_path, history_path)
 
 
-def check_plan(plan: Plan, settings: Settings) -> None:
+def resolve_settings(
+    settings: Settings, plan: Plan, prepared: Prepared, split: Split, cache: Cache, device: torch.device, *, pretrained
+) -> Settings:
+    """What the plan, the data and the device decide: rates, class weights, threshold, precision."""
+    rate = plan.learning_rate or LEARNING_RATE["pretrained" if pretrained else "random"]
+    backbone_rate = plan.backbone_rate
+    if backbone_rate is None:
+        backbone_rate = BACKBONE_RATE if plan.init_from else 1.0
+    return replace(
+        settings,
+        learning_rate=rate,
+        backbone_rate=backbone_rate,
+        class_weights=measure_class_weights(
+            cache.masks, split.parts["train"], prepared.scheme.num_classes, plan.class_weights
+        ),
+        threshold=default_threshold(prepared.scheme),
+        precision=best_precision(device) if settings.precision == "auto" else settings.precision,
+    )
+
+
+def describe(plan: Plan, settings: Settings, split: Split, cache: Cache, trainer: Trainer, started_from: str) -> None:
+    """Print what is about to be trained, on what, and what looks wrong about it."""
+    print(f"Model: {plan.arch}, {parameter_count(trainer.model):,} parameters, start: {started_from}")
+    device, count = trainer.device, trainer.processes.count
+    many = f"{count} processes, " if count > 1 else ""
+    print(
+        f"Input {plan.image_size[0]}x{plan.image_size[1]} (height x width), learning rate {settings.learning_rate:g}, "
+        f"{many}device {device.type}, {settings.precision}, cache {trainer.feed.place}"
+    )
+    if settings.backbone_rate != 1 or settings.freeze_backbone:
+        frozen = f", frozen for {settings.freeze_backbone} epochs" if settings.freeze_backbone else ""
+        print(f"Backbone: {settings.backbone_rate:g} times that rate{frozen}")
+    if not len(split.parts["val"]):
+        print("No validation part: the schedule is fixed and the last averaged weights count.")
+    if trainer.processes.first:
+        warning = describe_near_copies(near_copies(cache.frames, split.parts, cache.names))
+        if warning:
+            print(warning)
+
+
+def finish(fitted: Fitted) -> None:
+    """Remove the resumable state of a run whose results are all written."""
+    if fitted.stopped is None:
+        resume_path(fitted.weights_path).unlink(missing_ok=True)
+
+
+def check_plan(plan: Plan, settings: Settings, machine: Machine) -> None:
     """Refuse what would fail deep inside the loop. Raises `UserError`."""
     if settings.epochs < 1 or settings.batch_size < 1 or settings.accumulate < 1:
         raise UserError("--epochs, --batch-size and --accumulate must be at least 1")
-    if plan.learning_rate is not None and not plan.learning_rate > 0:
-        raise UserError(f"--lr {plan.learning_rate:g}: a learning rate above 0 is needed")
+    for option, value in (("--lr", plan.learning_rate), ("--backbone-rate", plan.backbone_rate)):
+        if value is not None and not 0 < value < float("inf"):
+            raise UserError(f"{option} {value:g}: a number above 0 is needed")
+    if not 0 <= settings.ema_decay < 1:
+        raise UserError(f"--ema-decay {settings.ema_decay:g}: 0 or more, and below 1, is needed")
     if settings.seed < 0:
         raise UserError(f"--seed {settings.seed}: a seed of 0 or more is needed")
+    if not 0 <= settings.freeze_backbone < settings.epochs:
+        raise UserError(
+            f"--freeze-backbone {settings.freeze_backbone}: a number of epochs from 0 to {settings.epochs - 1} is "
+            "needed, since the backbone learns in the rest of --epochs"
+        )
     if plan.init_from is not None and plan.weights not in (None, "none"):
         raise UserError("--init-from and --weights both say where to start: give one")
-    if plan.arch == "deeplabv3" and settings.batch_size < 2:
-        raise UserError("--batch-size 1: DeepLabV3's pooled batch normalisation needs at least 2; use --accumulate")
+    count = machine.processes.count
+    pooled = plan.arch == "deeplabv3" and not settings.freeze_norm
+    apart = count if machine.device.type != "cuda" else 1  # processes that normalise their batch by themselves
+    least = max(count, 2 * apart if pooled else 1)
+    if settings.batch_size < least:
+        reason = "DeepLabV3's pooled batch normalisation needs 2 frames; use --accumulate" if pooled else "one each"
+        raise UserError(f"--batch-size {settings.batch_size}: {count} process(es) need at least {least} ({reason})")
     smallest = 32  # the U-Net's deepest map is then 2x2, the DeepLabV3's 4x4
     if min(plan.image_size) < smallest:
         raise UserError(f"--image-size {plan.image_size[0]} {plan.image_size[1]}: at least {smallest} pixels a side")

@@ -12,25 +12,27 @@ from surgseg.checkpoint import load_checkpoint
 from surgseg.data.dataset import load_prepared
 from surgseg.data.splits import make_split
 from surgseg.files import UserError, read_csv
-from surgseg.training.loop import HISTORY_FIELDS, Settings, Trainer
-from surgseg.training.run import Plan, check_plan, fit, follow_start, start_model
+from surgseg.training.feed import Feed
+from surgseg.training.loop import HISTORY_FIELDS, Settings
+from surgseg.training.run import Machine, Plan, check_plan, fit, follow_start, start_model
 
 UNET = Plan(arch="unet", base_channels=2, image_size=(32, 48), weights="none")
+HERE = Machine(torch.device("cpu"), Path("cache"))
 QUICK = Settings(epochs=1, batch_size=4)
 
 
-def run(data, folder, plan=UNET, settings=QUICK, **split):
+def run(data, folder, plan=UNET, settings=QUICK, options=(), **split):
     prepared = load_prepared(data)
     return fit(
         prepared,
         make_split(prepared.samples, **split),
         plan,
         settings,
-        device=torch.device("cpu"),
+        Machine(torch.device("cpu"), folder / "cache"),
         weights_path=folder / "w.pth",
         history_path=folder / "history.csv",
-        cache_dir=folder / "cache",
         record={"script": "test", "seed": settings.seed},
+        **dict(options),
     )
 
 
@@ -52,13 +54,13 @@ def test_what_is_saved_is_what_is_returned(tiny_prepared, tmp_path, capsys):
 
 def test_the_test_part_is_never_looked_at(tiny_prepared, tmp_path, monkeypatch, capsys):
     seen = set()
-    load = Trainer.load
+    read = Feed._read
 
-    def watched(self, indices):
-        seen.update(np.asarray(indices).tolist())
-        return load(self, indices)
+    def watched(self, rows):
+        seen.update(rows.tolist())
+        return read(self, rows)
 
-    monkeypatch.setattr(Trainer, "load", watched)
+    monkeypatch.setattr(Feed, "_read", watched)
     run(tiny_prepared, tmp_path)
     assert seen == set(range(18)), "12 training and 6 validation frames, none of the 6 test frames"
 
@@ -113,7 +115,7 @@ def test_only_a_deeplab_on_real_data_starts_from_imagenet(tiny_prepared, monkeyp
 )
 def test_plans_that_would_fail_later_are_refused_first(plan, settings, words):
     with pytest.raises(UserError) as caught:
-        check_plan(replace(UNET, **plan), replace(QUICK, **settings))
+        check_plan(replace(UNET, **plan), replace(QUICK, **settings), HERE)
     assert words in str(caught.value)
 
 
@@ -126,7 +128,7 @@ def test_a_refused_start_builds_no_cache(tiny_prepared, tmp_path, capsys):
 def test_two_starts_are_refused():
     plan = Plan(arch="deeplabv3", weights="imagenet", init_from=Path("mine.pth"))
     with pytest.raises(UserError, match="--init-from and --weights"):
-        check_plan(plan, Settings())
+        check_plan(plan, Settings(), HERE)
 
 
 def test_the_start_brings_its_own_architecture(tiny_run):

@@ -1,0 +1,72 @@
+"""What people see of a running training: a bar on the terminal, curves in TensorBoard."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from pathlib import Path
+
+from tqdm import tqdm
+
+from surgseg.files import UserError
+
+REFRESH = 0.5  # seconds between looks at the loss
+
+
+class Progress:
+    """The bar of one epoch: steps, images/s, loss, the last validation IoU, the time left for all epochs."""
+
+    def __init__(self, epoch: int, epochs: int, steps: int, history: list[dict], shown: bool):
+        drawn = shown and sys.stderr.isatty()
+        self.bar = tqdm(total=steps, desc=f"Epoch {epoch}/{epochs}", unit="step", disable=not drawn)
+        self.left, self.steps, self.done, self.images = epochs - epoch, steps, 0, 0
+        self.val_iou = history[-1].get("val_iou", math.nan) if history else math.nan
+        self.started = self.looked = time.perf_counter()
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.bar.close()
+
+    def due(self) -> bool:
+        """True when it is time to look at the loss again."""
+        return time.perf_counter() - self.looked > REFRESH
+
+    def show(self, loss: float) -> None:
+        self.looked = time.perf_counter()
+        seconds = self.looked - self.started
+        values = {"loss": f"{loss:.4f}"}
+        if self.done:
+            rest = (self.steps - self.done + self.left * self.steps) * seconds / self.done
+            values = {**values, "images/s": f"{self.images / seconds:.1f}", "all done in": tqdm.format_interval(rest)}
+        if not math.isnan(self.val_iou):
+            values["val IoU"] = f"{self.val_iou:.4f}"
+        self.bar.set_postfix(values, refresh=False)
+
+    def advance(self, images: int) -> None:
+        self.done += 1
+        self.images += images
+        self.bar.update()
+
+
+class Curves:
+    """History rows as TensorBoard scalars in `folder`. Raises `UserError` where the package is not installed."""
+
+    def __init__(self, folder: Path, first_epoch: int):
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise UserError("--tensorboard needs the package: pip install tensorboard") from error
+        self.writer = SummaryWriter(str(folder), purge_step=first_epoch)
+
+    def add(self, row: dict) -> None:
+        for key, value in row.items():
+            if key != "epoch":
+                group = "validation" if key.startswith("val_") else "training"
+                self.writer.add_scalar(f"{group}/{key}", value, row["epoch"])
+        self.writer.flush()
+
+    def close(self) -> None:
+        self.writer.close()

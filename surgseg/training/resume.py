@@ -1,0 +1,115 @@
+"""`<name>.resume.pth`: everything that goes on after the last finished epoch, and what it belongs to.
+
+The identity of a run is what must be the same for its continuation to be the same run: plan, settings, split, and the
+content of every frame and mask. Where it differs, what differs is named.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from surgseg.checkpoint import load_tensors, save_tensors
+from surgseg.data.cache import Cache
+from surgseg.data.splits import Split
+from surgseg.files import UserError, file_sha256, list_some, read_json
+
+FORMAT = 1
+
+
+def resume_path(weights_path: Path) -> Path:
+    return weights_path.with_suffix(".resume.pth")
+
+
+def identity_of(plan, settings, split: Split, cache: Cache) -> dict[str, Any]:
+    """In plain types. `plan` and `settings` are dataclasses; a starting file counts by its content."""
+    options = {**asdict(plan), **asdict(settings)}
+    return {
+        "options": {key: file_sha256(value) if isinstance(value, Path) else value for key, value in options.items()},
+        "split": split.hash,
+        "frames": dict(zip(cache.names, cache.checksums.tolist())),
+    }
+
+
+def fingerprint(identity: dict[str, Any]) -> str:
+    """16 hex digits that a finished run's weights file carries: the same run need not be trained again."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def save_state(path: Path, state: dict[str, Any], identity: dict[str, Any]) -> None:
+    """Atomically: at any moment the file holds a whole state. Raises `UserError` on a full disk."""
+    save_tensors(path, {"resume_format": FORMAT, "identity": identity, "state": state})
+
+
+def look_back(weights_path: Path, identity: dict[str, Any], resume: str) -> tuple[str, dict[str, Any] | None]:
+    """How a run starts: ("new", None), ("state", state to go on from), or ("finished", None).
+
+    `resume` "no" starts anew; "may" goes on where there is something of the same run, finished or not; "must" also
+    refuses where there is not. Raises `UserError`.
+    """
+    path = resume_path(weights_path)
+    if resume == "no":
+        return "new", None
+    if resume == "must" and path.is_file():
+        return "state", load_state(path, identity)
+    if _finished(weights_path) == fingerprint(identity):
+        return "finished", None
+    if resume == "must":
+        raise UserError(f"nothing to resume: no {path}, and no finished run of these options; start without --resume")
+    if path.is_file():
+        try:
+            return "state", load_state(path, identity)
+        except UserError as error:
+            print(f"Starting anew: {error}")
+    return "new", None
+
+
+def _finished(weights_path: Path) -> str | None:
+    """The fingerprint of the finished run whose weights these are."""
+    try:
+        training = read_json(weights_path.with_suffix(".json"))["training"]
+    except (UserError, KeyError, TypeError):
+        return None
+    return training.get("fingerprint") if weights_path.is_file() and training.get("stopped") is None else None
+
+
+def load_state(path: Path, identity: dict[str, Any]) -> dict[str, Any]:
+    """The state of the run with this identity. Raises `UserError` for a damaged or foreign file."""
+    value = load_tensors(path)
+    if value.get("resume_format") != FORMAT:
+        raise UserError(f"{path} is no resumable state of this version; start without --resume")
+    differences = compare(value["identity"], identity)
+    if differences:
+        raise UserError(
+            f"{path} belongs to another run ({'; '.join(differences)}); give the same options and data, or start "
+            "without --resume"
+        )
+    return value["state"]
+
+
+def compare(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """What differs between two identities, in words; empty where nothing does."""
+    found = []
+    for key in sorted({*before["options"], *now["options"]}):
+        old, new = (_plain(value["options"].get(key)) for value in (before, now))
+        if old != new:
+            found.append(f"{key} was {old}, is {new}")
+    old, new = before["frames"], now["frames"]
+    changed = [name for name in new if name in old and new[name] != old[name]]
+    for names, what in (
+        (changed, "changed"),
+        ([name for name in new if name not in old], "new"),
+        ([name for name in old if name not in new], "missing"),
+    ):
+        if names:
+            found.append(f"{len(names)} frames or masks {what}: {list_some(names, 3)}")
+    if before["split"] != now["split"]:
+        found.append("another split")
+    return found
+
+
+def _plain(value):
+    return list(value) if isinstance(value, tuple) else value

@@ -1,18 +1,21 @@
 """Choose the training defaults on EndoVis 2015, then score the chosen ones once on each held-out operation.
 
   python benchmarks/endovis2015.py select --data-root data/endovis2015 --seeds 0        # the screening table
-  python benchmarks/endovis2015.py select --only base bf16 --seeds 0 1                  # rows by name
-  python benchmarks/endovis2015.py score --only defaults plain --seeds 0 1              # held-out operations
+  python benchmarks/endovis2015.py transfer --only base plain --seeds 0 1               # rows by name
+  python benchmarks/endovis2015.py score --only base plain --seeds 0 1                  # held-out operations
   python benchmarks/endovis2015.py table                                                # what is there, as markdown
 
 `select` trains on the first three quarters of two operations and validates on their last quarters; the third operation
-is not read. `score` trains on all of two operations, on a fixed schedule, and scores the third. Every run is a call of
-instrument_segmentation.py on one thread; finished ones are kept, so that a stopped table goes on where it was.
+is not read. `transfer` trains on one operation and scores another, for each of the six pairs: what a validation part
+from the training operations cannot see. `score` trains on all of two operations, on a fixed schedule, and scores the
+third. Every run is a call of instrument_segmentation.py on one thread; finished ones are kept, so that a stopped table
+goes on where it was.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import shlex
 import subprocess
@@ -26,7 +29,7 @@ sys.path.insert(0, str(ROOT))
 import numpy as np  # noqa: E402
 
 from surgseg.data.dataset import load_prepared  # noqa: E402
-from surgseg.files import read_json, write_json  # noqa: E402
+from surgseg.files import read_csv, read_json, write_json  # noqa: E402
 
 BASE = "--arch unet --base-channels 16 --image-size 120 160 --epochs 40 --batch-size 4 --precision bf16"
 ROWS = {  # what each row changes; the last value of an option counts
@@ -54,9 +57,12 @@ ROWS = {  # what each row changes; the last value of an option counts
 }
 
 
+STAGES = ("select", "transfer", "score")
+
+
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("stage", choices=["select", "score", "table"], help="what to do")
+    parser.add_argument("stage", choices=[*STAGES, "table"], help="what to do")
     parser.add_argument(
         "--data-root", type=Path, default=Path("data/endovis2015"), help="prepared folder (default: %(default)s)"
     )
@@ -87,7 +93,7 @@ def main(argv: list[str] | None = None) -> int:
         ]
         with ThreadPoolExecutor(args.jobs) as pool:
             list(pool.map(lambda job: train(args, splits[args.stage], *job), wanted))
-    for stage in ("select", "score"):
+    for stage in STAGES:
         print(table(args.output_dir / stage))
     return 0
 
@@ -96,7 +102,13 @@ def write_splits(root: Path, folder: Path) -> dict[str, dict[str, Path]]:
     """Splits by frame name for either stage, one per held-out operation, as files."""
     samples = load_prepared(root).samples
     videos = sorted({sample.video for sample in samples})
-    splits: dict[str, dict[str, Path]] = {"select": {}, "score": {}}
+    splits: dict[str, dict[str, Path]] = {stage: {} for stage in STAGES}
+    for first, second in itertools.permutations(videos, 2):
+        splits["transfer"][f"{first}_to_{second}"] = folder / f"transfer_{first}_to_{second}.json"
+        value = {
+            part: [s.name for s in samples if s.video == video] for part, video in (("train", first), ("test", second))
+        }
+        write_json(splits["transfer"][f"{first}_to_{second}"], value)
     for held_out in videos:
         parts: dict[str, list[str]] = {"train": [], "val": [], "all": [], "test": []}
         for video in videos:
@@ -112,51 +124,50 @@ def write_splits(root: Path, folder: Path) -> dict[str, dict[str, Path]]:
             ("select", {"train": parts["train"], "val": parts["val"]}),
             ("score", {"train": parts["all"], "test": parts["test"]}),
         ):
-            splits[stage][held_out] = folder / f"{stage}_without_{held_out}.json"
-            write_json(splits[stage][held_out], value)
+            name = f"without_{held_out}"
+            splits[stage][name] = folder / f"{stage}_{name}.json"
+            write_json(splits[stage][name], value)
     return splits
 
 
 def train(args: argparse.Namespace, splits: dict[str, Path], row: str, seed: int, fold: str) -> None:
-    folder = args.output_dir / args.stage / row.replace(" ", "_") / f"seed_{seed}" / f"without_{fold}"
+    folder = args.output_dir / args.stage / row.replace(" ", "_") / f"seed_{seed}" / fold
     if (folder / "metrics.json").is_file():
         return
     command = [sys.executable, str(ROOT / "instrument_segmentation.py"), *shlex.split(f"{BASE} {ROWS[row]}")]
     command += ["--split", splits[fold], "--data-root", args.data_root, "--cache-dir", args.cache_dir]
-    command += ["--output-dir", folder, "--save-preds", folder / "preds", "--seed", seed]
+    command += ["--allow-shared-videos", "--output-dir", folder, "--save-preds", folder / "preds", "--seed", seed]
     if args.epochs:
         command += ["--epochs", args.epochs]
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "log.txt").open("w") as log:
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         status = subprocess.run([str(word) for word in command], stdout=log, stderr=subprocess.STDOUT, env=environment)
-    print(f"{args.stage} {row}, seed {seed}, without {fold}: exit status {status.returncode}", flush=True)
+    print(f"{args.stage} {row}, seed {seed}, {fold}: exit status {status.returncode}", flush=True)
 
 
 def table(folder: Path) -> str:
-    """One line per row: Dice by fold (mean over the seeds), and the mean of each seed."""
-    lines = []
+    """One line per row: Dice of each run (mean over the seeds), the mean, and that of each seed."""
+    stages = {"transfer": 6}
+    lines, columns = [], []
     for row in ROWS:
-        runs = sorted((folder / row.replace(" ", "_")).glob("seed_*/without_*/metrics.json"))
         found: dict[str, dict[str, float]] = {}
         seconds = []
-        for path in runs:
-            dice = read_json(path)["mean_instrument"]["dice"]
-            found.setdefault(path.parents[1].name, {})[path.parent.name] = dice
-            history = (path.parent / "history.csv").read_text().splitlines()
-            column = history[0].split(",").index("seconds")
-            seconds.append(sum(float(line.split(",")[column]) for line in history[1:]))
-        whole = {seed: values for seed, values in found.items() if len(values) == 3}
+        for path in sorted((folder / row.replace(" ", "_")).glob("seed_*/*/metrics.json")):
+            metrics = read_json(path)
+            found.setdefault(path.parents[1].name, {})[path.parent.name] = metrics["mean_instrument"]["dice"]
+            seconds.append(sum(float(line["seconds"]) for line in read_csv(path.with_name("history.csv"))))
+        whole = {seed: values for seed, values in found.items() if len(values) == stages.get(folder.name, 3)}
         if whole:
-            folds = [
-                np.mean([values[fold] for values in whole.values()]) for fold in sorted(next(iter(whole.values())))
-            ]
+            columns = sorted(next(iter(whole.values())))
+            runs = [np.mean([values[name] for values in whole.values()]) for name in columns]
             means = [f"{seed[5:]}: {np.mean(list(values.values())):.3f}" for seed, values in sorted(whole.items())]
-            shown = " | ".join(f"{value:.3f}" for value in folds)
-            lines.append(f"| {row} | {shown} | {np.mean(folds):.3f} | {', '.join(means)} | {np.median(seconds):.0f} |")
-    columns = ["row", "without op1", "without op2", "without op3", "mean Dice", "by seed", "seconds a fold"]
-    head = f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|\n"
-    return f"\n{folder.name}\n\n{head}" + "\n".join(lines) if lines else f"\n{folder.name}: nothing finished"
+            shown = " | ".join(f"{value:.3f}" for value in runs)
+            lines.append(f"| {row} | {shown} | {np.mean(runs):.3f} | {', '.join(means)} | {np.median(seconds):.0f} |")
+    if not lines:
+        return f"\n{folder.name}: nothing finished"
+    names = ["row", *columns, "mean Dice", "mean by seed", "seconds a run"]
+    return "\n".join([f"\n{folder.name}\n", f"| {' | '.join(names)} |", "|---" * len(names) + "|", *lines])
 
 
 if __name__ == "__main__":

@@ -149,7 +149,7 @@ def test_blank_frames_are_left_out_and_counted():
     dark_noise = rng.integers(0, 20, black.shape, dtype=np.uint8)
     white = np.full_like(black, 255) - rng.integers(0, 6, black.shape, dtype=np.uint8)
     caption = black.copy()
-    caption[4:14, 10:60] = scene(0)[4:14, 10:60]
+    caption[4:24, 10:60] = scene(0)[4:24, 10:60]
     blanks = [black, dark_noise, white, caption]
     found = compare([*blanks, scene(0)], val=[black, white], test=[*blanks, scene(1)])
     assert (found.count, found.compared, found.blank) == (0, 1, 10)

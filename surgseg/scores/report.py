@@ -107,3 +107,41 @@ def epoch_block(row: dict[str, Any], epochs: int) -> str:
         f"IoU {number(row['val_iou'], '.4f')}, Dice {number(row['val_dice'], '.4f')}, "
         f"Accuracy {number(row['val_accuracy'], '.4f')}"
     )
+
+
+def leak_block(result: dict[str, Any]) -> str:
+    """The leak meter's table, and what it says of each split against the video-wise one."""
+    reference = next(row for row in result["splits"] if row["split"] == result["reference"])
+    lines = [
+        heading("LEAK METER"),
+        f"{'Split':<10}{'Train':>7}{'Test':>7}{'Shared videos':>15}{'Near copies':>13}{'IoU':>9}{'Dice':>9}",
+    ]
+    for row in result["splits"]:
+        lines.append(
+            f"{row['split']:<10}{row['train_frames']:>7}{row['test_frames']:>7}{row['shared_videos']:>15}"
+            f"{row['near_copies']:>13}{number(row['iou'], '9.4f')}{number(row['dice'], '9.4f')}"
+        )
+    lines.append("Near copies: test frames that look like a frame that trains. Each model on its own test part.")
+    for row in result["splits"]:
+        if row is not reference:
+            lines += ["", *_leak_lines(row, reference)]
+    return "\n".join(lines)
+
+
+def _leak_lines(row: dict[str, Any], reference: dict[str, Any]) -> list[str]:
+    name, other = row["split"], reference["split"]
+    own = f"{name} against {other}, each on its own test part: IoU {number(row['iou'] - reference['iou'], '+.4f')}"
+    pair = row.get("paired")
+    if pair is None:
+        return [own, "  no frame is held out by both, so there are no paired numbers"]
+    first, second = pair["iou"]
+    lines = [
+        own,
+        f"  on the {pair['frames']} frames that both hold out: {number(first, '.4f')} and {number(second, '.4f')}, "
+        f"difference {number(pair['iou_difference'], '+.4f')}",
+        "  by video: " + ", ".join(f"{video} {number(value, '+.4f')}" for video, value in pair["by_video"].items()),
+    ]
+    if pair["video_sd"] is not None:
+        count = len(pair["by_video"])
+        lines.append(f"  mean of {count} videos {pair['video_mean']:+.4f}, SD {pair['video_sd']:.4f}; one seed")
+    return lines

@@ -51,7 +51,9 @@ def shown_commands(path: Path) -> list[list[str]]:
     """The arguments after `python` of each command of ours: continuation lines joined, comments dropped."""
     text = path.read_text(encoding="utf-8").replace("\\\n", " ")
     ours = {script.name for script in ROOT.glob("*.py")} | {"surgseg.synthetic", "surgseg.scores.floors"}
-    found = re.findall(r"python +(?:-m +)?([\w./]+.*)$", text, re.MULTILINE)
+    starters = r"(?:python +(?:-m +)?|torchrun +(?:--[\w-]+ +\S+ +)+)"
+    found = re.findall(starters + r"([\w./]+.*)$", text, re.MULTILINE)
+    found = [line.replace("$RESUME", "--resume") for line in found]
     commands = [shlex.split(line, comments=True) for line in found if line.split()[0] in ours]
     return [command for command in commands if command]
 

@@ -96,10 +96,10 @@ def run_folds(args: argparse.Namespace, prepared, machine) -> int:
             "save_preds": args.save_preds.with_name(f"{args.save_preds.name}_fold_{fold}"),
         }
         status = train_and_evaluate(argparse.Namespace(**{**vars(args), **own}), prepared, machine)
-        if status:
+        if machine.processes.from_first(lambda status=status: status):
             return status
-        machine.processes.wait()
-        metrics.append(read_json(own["output_dir"] / "metrics.json"))
+        if machine.processes.first:
+            metrics.append(read_json(own["output_dir"] / "metrics.json"))
     if not machine.processes.first:
         return 0
     summary = summarise_folds(folds, metrics)
@@ -143,7 +143,7 @@ def train_and_evaluate(args: argparse.Namespace, prepared, machine) -> int:
         print(f"Stopped early ({fitted.stopped}): what was trained is saved, nothing was scored.")
         print("The same command with --resume goes on after the last finished epoch.")
     else:
-        written += evaluate(args, prepared, split, fitted, machine.device)
+        written += evaluate(args, prepared, split, fitted, machine)
         finish(fitted)
     print("\nWritten:", *(f"  {path}" for path in written), sep="\n")
     return console.PARTIAL if fitted.stopped else 0
@@ -161,7 +161,7 @@ def draw_history(args: argparse.Namespace, fitted, data: str) -> list[Path]:
     return [fitted.history_path, figure]
 
 
-def evaluate(args: argparse.Namespace, prepared, split, fitted, device) -> list[Path]:
+def evaluate(args: argparse.Namespace, prepared, split, fitted, machine) -> list[Path]:
     """Score the test part (or, without one, the validation part) at native size; returns the files written."""
     from surgseg.evaluation import evaluate_samples
     from surgseg.figures.scores import draw_examples, read_examples
@@ -176,14 +176,14 @@ def evaluate(args: argparse.Namespace, prepared, split, fitted, device) -> list[
     metrics = evaluate_samples(
         fitted.checkpoint,
         samples,
-        device,
-        batch_size=args.batch_size,
+        machine.device,
+        batch_size=max(1, args.batch_size // machine.processes.count),
         pred_dir=args.save_preds,
         metrics_path=metrics_path,
         void=args.void,
         data=prepared.data,
         part=part,
-        run=console.run_metadata(args, device),
+        run=console.run_metadata(args, machine.device),
     )
     print(metrics_block("EVALUATION METRICS", metrics))
     print(f"Scored on the {part} part at native size, {prepared.data} data.")

@@ -20,6 +20,8 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from surgseg.files import UserError
+
 PATIENCE = timedelta(hours=6)  # others wait while one builds the cache, or scores a fold
 
 
@@ -76,7 +78,7 @@ class Processes:
             self.wait()
 
     def wrap(self, model: nn.Module, device: torch.device) -> nn.Module:
-        """The model as DistributedDataParallel, batch statistics over all GPUs; itself where there is one process."""
+        """The model as DistributedDataParallel; itself where there is one process."""
         if self.count == 1:
             return model
         devices = [device.index] if device.type == "cuda" else None
@@ -85,11 +87,16 @@ class Processes:
 
 @contextlib.contextmanager
 def joined(device: torch.device) -> Iterator[Processes]:
-    """The processes that torchrun started, joined for the time of the context; only the first one speaks."""
+    """The processes that torchrun started, joined for the time of the context; only the first one speaks.
+
+    To be entered once: torch does not join the same processes a second time.
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Processes()
         return
     cuda = device.type == "cuda"
+    if device.type == "mps" or (cuda and device.index >= torch.cuda.device_count()):
+        raise UserError(f"torchrun: a process without a device of its own ({device}); --nproc-per-node takes the GPUs")
     if cuda:
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if cuda else "gloo", timeout=PATIENCE)

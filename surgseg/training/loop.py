@@ -23,6 +23,7 @@ from surgseg.labels import Scheme
 from surgseg.preprocess import MEAN, STD, normalise
 from surgseg.scores.metrics import confusion, pooled_scores
 from surgseg.training.augment import STRENGTHS, augment, draw
+from surgseg.training.batches import even_batches, least_frames, pools
 from surgseg.training.distributed import Processes
 from surgseg.training.feed import Batch, Feed
 from surgseg.training.losses import segmentation_loss
@@ -96,6 +97,7 @@ class Trainer:
         self.optimizer = make_optimizer(self.model, settings, device)
         self.feed = Feed(cache, device, cache_device)
         self.names, self.rows = cache.names, len(cache.frames)
+        self.least = least_frames(self.processes, device, pooled=pools(self.model, norm_frozen=settings.freeze_norm))
         self.compiled, self.frozen, self.forward = compiled, None, self.model
         self.step_count = 0
         self.history: list[dict] = []
@@ -110,7 +112,7 @@ class Trainer:
         is no longer a number, end training and keep what the finished epochs gave. Raises `UserError` where none was
         finished, where there are too few frames, and where memory runs out.
         """
-        least = max(2, self.processes.count)
+        least = max(2, self.least)
         if len(train) < least:
             raise UserError(f"{len(train)} training frames: {least} or more are needed")
         try:
@@ -142,9 +144,8 @@ class Trainer:
         settings, started = self.settings, time.perf_counter()
         self.start_epoch(epoch)
         order = np.random.default_rng([settings.seed, epoch]).permutation(np.asarray(train))
-        least = max(self.processes.count, 2 if settings.batch_size > 1 else 1)
-        steps = even_batches(order, settings.batch_size * settings.accumulate, least)
-        pieces = [even_batches(step, settings.batch_size, least) for step in steps]
+        steps = even_batches(order, settings.batch_size * settings.accumulate, self.least)
+        pieces = [even_batches(step, settings.batch_size, self.least) for step in steps]
         losses = torch.zeros(len(steps), device=self.device)
         stream = self.feed.stream([self.processes.share(piece) for step in pieces for piece in step])
         progress = Progress(epoch, settings.epochs, len(steps), self.history, self.processes.first)
@@ -153,10 +154,11 @@ class Trainer:
                 rate = learning_rate(self.step_count, len(steps) * settings.epochs, settings)
                 set_learning_rate(self.optimizer, rate)
                 losses[number] = self.train_step(list(itertools.islice(stream, len(pieces[number]))), len(step))
-                if progress.due() and self.processes.count == 1:  # reading the losses waits for the device
-                    self._check(losses[: number + 1], steps, epoch)
-                    progress.show(losses[number].item())
                 progress.advance(len(step))
+                if progress.due():  # reading the losses waits for the device
+                    if self.processes.count == 1:
+                        self._check(losses[: number + 1], steps, epoch)
+                    progress.show(losses[number].item() * self.processes.count)
         self._check(self.processes.sum(losses), steps, epoch)
         shares = torch.tensor([len(step) / len(order) for step in steps], device=self.device)
         loss = (losses * shares).sum().item()
@@ -222,9 +224,10 @@ class Trainer:
         self.processes.copy_from_first(self.averaged.state_dict().values())  # statistics differ on CPUs
         classes = self.scheme.num_classes
         counts = torch.zeros(classes + 1, classes, dtype=torch.int64, device=self.device)
-        total = torch.zeros((), dtype=torch.float64, device=self.device)
+        total = torch.zeros((), device=self.device)
         share = self.processes.share(np.asarray(indices))
-        for batch in self.feed.stream(even_batches(share, self.settings.batch_size)):
+        size = math.ceil(self.settings.batch_size / self.processes.count)
+        for batch in self.feed.stream(even_batches(share, size)):
             with autocast(self.device, self.settings.precision):
                 logits = self.averaged(_prepare(batch.frames)).float()
             total += segmentation_loss(logits, batch.masks, self.settings.loss, self.class_weights).sum()
@@ -284,16 +287,6 @@ class Trainer:
             f"out of memory at --batch-size {size}; try --batch-size {smaller} --accumulate "
             f"{math.ceil(accumulate * size / smaller)}, which makes the same steps"
         )
-
-
-def even_batches(indices: np.ndarray, size: int, least: int = 1) -> list[np.ndarray]:
-    """Batches of like length, at most `size`; where one would hold fewer than `least`, there are fewer batches."""
-    pieces = math.ceil(len(indices) / size)
-    if size > 1:
-        least = max(least, 2)  # batch normalisation refuses a single frame
-    while pieces > 1 and len(indices) // pieces < least:
-        pieces -= 1
-    return np.array_split(indices, pieces) if pieces else []
 
 
 def _prepare(frames: torch.Tensor) -> torch.Tensor:

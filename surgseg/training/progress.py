@@ -51,15 +51,23 @@ class Progress:
         self.bar.update()
 
 
+def summary_writer() -> type:
+    """TensorBoard's writer. Raises `UserError` where the package is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise UserError("--tensorboard needs the package: pip install tensorboard") from error
+    return SummaryWriter
+
+
 class Curves:
-    """History rows as TensorBoard scalars in `folder`. Raises `UserError` where the package is not installed."""
+    """History rows as TensorBoard scalars in `folder`. Raises `UserError` where it cannot be written."""
 
     def __init__(self, folder: Path, first_epoch: int):
         try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise UserError("--tensorboard needs the package: pip install tensorboard") from error
-        self.writer = SummaryWriter(str(folder), purge_step=first_epoch)
+            self.writer = summary_writer()(str(folder), purge_step=first_epoch)
+        except OSError as error:
+            raise UserError(f"cannot write into {folder}: {error.strerror or error}") from error
 
     def add(self, row: dict) -> None:
         for key, value in row.items():

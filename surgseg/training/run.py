@@ -17,10 +17,11 @@ from surgseg.data.splits import Split
 from surgseg.files import UserError, write_csv
 from surgseg.pretraining import load_pretraining
 from surgseg.scores.report import epoch_block
+from surgseg.training.batches import least_frames
 from surgseg.training.distributed import Processes
 from surgseg.training.loop import HISTORY_FIELDS, Settings, Trainer
 from surgseg.training.losses import measure_class_weights
-from surgseg.training.progress import Curves
+from surgseg.training.progress import Curves, summary_writer
 from surgseg.training.resume import fingerprint, identity_of, look_back, resume_path, save_state
 from surgseg.video.predictor import best_precision
 
@@ -99,6 +100,8 @@ def fit(
     """
     plan = follow_start(plan)
     check_plan(plan, settings, machine)
+    if tensorboard is not None:
+        summary_writer()  # missing: said before the work
     for _ in machine.processes.in_turn():  # the first may download, and builds the cache
         model, started_from, pretrained = start_model(plan, prepared)
         cache = open_cache(prepared.samples, plan.image_size, prepared.scheme, machine.cache_dir)
@@ -232,8 +235,7 @@ def check_plan(plan: Plan, settings: Settings, machine: Machine) -> None:
         raise UserError("--init-from and --weights both say where to start: give one")
     count = machine.processes.count
     pooled = plan.arch == "deeplabv3" and not settings.freeze_norm
-    apart = count if machine.device.type != "cuda" else 1  # processes that normalise their batch by themselves
-    least = max(count, 2 * apart if pooled else 1)
+    least = least_frames(machine.processes, machine.device, pooled=pooled)
     if settings.batch_size < least:
         reason = "DeepLabV3's pooled batch normalisation needs 2 frames; use --accumulate" if pooled else "one each"
         raise UserError(f"--batch-size {settings.batch_size}: {count} process(es) need at least {least} ({reason})")

@@ -15,7 +15,8 @@ from surgseg.data.dataset import load_prepared
 from surgseg.files import UserError
 from surgseg.labels import SCHEMES
 from surgseg.training import loop
-from surgseg.training.loop import HISTORY_FIELDS, Settings, Trainer, even_batches
+from surgseg.training.batches import even_batches
+from surgseg.training.loop import HISTORY_FIELDS, Settings, Trainer
 from surgseg.training.optimizer import learning_rate
 
 CPU = torch.device("cpu")

@@ -135,13 +135,15 @@ def train_and_evaluate(args: argparse.Namespace, prepared, machine) -> int:
     )
     if not machine.processes.first:
         return 0
-    kept = fitted.chosen_epoch or "1 (unfinished)"
-    print(f"Training took {time.perf_counter() - started:.0f} s; weights of epoch {kept} kept.")
+    if not fitted.history:
+        print(f"Stopped ({fitted.stopped}) before the first epoch ended: nothing was written.")
+        return console.PARTIAL
+    print(f"Training took {time.perf_counter() - started:.0f} s; weights of epoch {fitted.chosen_epoch} kept.")
     weights = fitted.weights_path
     written = [weights, weights.with_suffix(".json"), *draw_history(args, fitted, prepared.data)]
+    written += [args.output_dir / "tensorboard"] if args.tensorboard else []
     if fitted.stopped:
-        print(f"Stopped early ({fitted.stopped}): what was trained is saved, nothing was scored.")
-        print("The same command with --resume goes on after the last finished epoch.")
+        print(f"Stopped early ({fitted.stopped}): what was trained is saved, nothing was scored.{fitted.advice}")
     else:
         written += evaluate(args, prepared, split, fitted, machine)
         finish(fitted)
@@ -150,11 +152,9 @@ def train_and_evaluate(args: argparse.Namespace, prepared, machine) -> int:
 
 
 def draw_history(args: argparse.Namespace, fitted, data: str) -> list[Path]:
-    """History and loss curve; nothing where not even one epoch was finished."""
+    """History and loss curve."""
     from surgseg.figures.training import draw_training_loss
 
-    if not fitted.history:
-        return []
     path = args.output_dir / "figures" / "training_loss.png"
     chosen = fitted.chosen_epoch
     figure = draw_training_loss(fitted.history, path, chosen_epoch=chosen, synthetic=data == "synthetic")

@@ -65,14 +65,18 @@ def run(args: argparse.Namespace) -> int:
         machine = options.machine_of(args, device, processes)
         made = [splits.make_split(prepared.samples, name=name, seed=args.seed) for name in names]
         levelled = level_splits(made, prepared.samples, args.seed)
-        fitted = [train(args, prepared, split, machine) for split in levelled]
-        if machine.processes.first and all(fitted):
+        fitted = []
+        for split in levelled:
+            fitted.append(train(args, prepared, split, machine))
+            if fitted[-1].stopped:
+                return console.PARTIAL
+        if processes.first:
             compare(args, prepared, levelled, fitted, machine)
-    return 0 if all(fitted) else console.PARTIAL
+    return 0
 
 
 def train(args: argparse.Namespace, prepared, split, machine):
-    """The `Fitted` run of one split; None where it was interrupted."""
+    """The `Fitted` run of one split."""
     from surgseg.scores.report import heading
     from surgseg.training.run import finish, fit
 
@@ -90,12 +94,10 @@ def train(args: argparse.Namespace, prepared, split, machine):
         record=console.run_metadata(args, machine.device),
         resume="may",
     )
-    if not machine.processes.first:
-        return fitted
     if fitted.stopped:
-        print(f"Stopped early ({fitted.stopped}); the same command goes on from the last finished epoch.")
-        return None
-    finish(fitted)
+        print(f"Stopped early ({fitted.stopped}); the same command goes on where it can.")
+    elif machine.processes.first:
+        finish(fitted)
     return fitted
 
 

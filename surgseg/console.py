@@ -135,4 +135,5 @@ def run_metadata(args: argparse.Namespace, device=None) -> dict:
         "versions": {key: str(value) for key, value in versions.items()},
         "device": device_name,
         "cpu_count": os.cpu_count(),
+        "processes": int(os.environ.get("WORLD_SIZE", "1")),
     }

@@ -37,9 +37,12 @@ def resize_masks(masks: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 def normalise(frames: torch.Tensor, mean=MEAN, std=STD) -> torch.Tensor:
     """(N, 3, H, W) uint8 or float in 0..1 -> float32 with the given channel mean and deviation removed."""
     frames = frames.float().div_(255) if frames.dtype == torch.uint8 else frames
-    mean = torch.tensor(mean, device=frames.device).view(1, 3, 1, 1)
-    std = torch.tensor(std, device=frames.device).view(1, 3, 1, 1)
-    return (frames - mean) / std
+    return (frames - channels(mean, frames.device)) / channels(std, frames.device)
+
+
+def channels(values: tuple[float, ...], device: torch.device) -> torch.Tensor:
+    """(1, C, 1, 1) float32 constants, filled on the device: a copy from the host would make the host wait for it."""
+    return torch.stack([torch.full((), value, device=device) for value in values]).view(1, -1, 1, 1)
 
 
 def upsample(values: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

@@ -224,7 +224,7 @@ def test_the_usual_place_is_found_and_two_are_asked_about(options, tiny_prepared
         (["--seed", "-1"], "--seed"),
         (["--weights", "imagenet"], "--weights none"),
         (["--init-from", "nowhere.pth"], "nowhere.pth"),
-        (["--arch", "deeplabv3", "--batch-size", "1", "--weights", "none"], "--accumulate"),
+        (["--arch", "deeplabv3", "--batch-size", "1", "--weights", "none"], "--freeze-norm"),
         (["--arch", "deeplabv3", "--weights", "nowhere.pth"], "nowhere.pth"),
     ],
 )

@@ -49,11 +49,11 @@ def open_cache(samples: list[Sample], size: tuple[int, int], scheme: Scheme, cac
     """
     folder = Path(cache_dir) / f"{size[0]}x{size[1]}-{_key(samples, size, scheme)}"
     if not (folder / "cache.json").is_file():
-        _build(samples, size, scheme, folder)
+        _build(samples, size, scheme, folder, damaged=folder.exists())
     try:
         return _open(samples, folder)
-    except (OSError, ValueError):  # damaged since: it is only a copy, so make it again
-        _build(samples, size, scheme, folder)
+    except (OSError, ValueError, EOFError):  # damaged since: it is only a copy, so make it again
+        _build(samples, size, scheme, folder, damaged=True)
         return _open(samples, folder)
 
 
@@ -74,7 +74,7 @@ def _key(samples: list[Sample], size: tuple[int, int], scheme: Scheme) -> str:
     return digest.hexdigest()[:16]
 
 
-def _build(samples: list[Sample], size: tuple[int, int], scheme: Scheme, folder: Path) -> None:
+def _build(samples: list[Sample], size: tuple[int, int], scheme: Scheme, folder: Path, *, damaged: bool) -> None:
     """Fill a temporary folder beside the target, then rename it: a cache is whole or not there."""
     make_folder(folder.parent)
     need = len(samples) * size[0] * size[1] * 4
@@ -87,7 +87,8 @@ def _build(samples: list[Sample], size: tuple[int, int], scheme: Scheme, folder:
     try:
         _fill(samples, size, scheme, temporary)
         write_json(temporary / "cache.json", {"format": FORMAT, "frames": len(samples), "size": size})
-        shutil.rmtree(folder, ignore_errors=True)  # what is left of a damaged one
+        if damaged:
+            shutil.rmtree(folder, ignore_errors=True)
         try:
             temporary.rename(folder)
         except OSError as error:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from surgseg.preprocess import MEAN
+from surgseg.preprocess import MEAN, channels
 
 DRAWS = 16  # random numbers per sample, drawn whether used or not
 
@@ -59,7 +59,7 @@ def augment(
     grid = F.affine_grid(
         affine(u, frames.shape[-2:], strength), [len(frames), 1, *frames.shape[-2:]], align_corners=False
     )
-    mean = torch.tensor(MEAN, device=frames.device).view(1, 3, 1, 1)
+    mean = channels(MEAN, frames.device)
     moved = F.grid_sample(frames.float().div_(255).sub_(mean), grid, mode="bilinear", align_corners=False).add_(mean)
     # grid_sample pads with 0: shift the ids by one, so that 0 is void, sample, and shift back
     ids = (masks.to(torch.int16) + 1).remainder_(256).float()[:, None]

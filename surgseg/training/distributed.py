@@ -1,7 +1,8 @@
 """One training shared by the processes that torchrun starts: whose turn it is, whose part, and sums over all.
 
 Without torchrun there is one process, and everything here does nothing. `--batch-size` counts the frames of all
-processes together: the same command makes the same steps on one GPU and on eight.
+processes together, so that the same command makes steps of the same frames on one GPU and on eight. They differ in
+what looks at one process's frames only: dropout, and batch statistics on CPUs (GPUs share them).
 """
 
 from __future__ import annotations
@@ -81,13 +82,15 @@ class Processes:
         """The model as DistributedDataParallel; itself where there is one process."""
         if self.count == 1:
             return model
-        devices = [device.index] if device.type == "cuda" else None
-        return nn.parallel.DistributedDataParallel(model, device_ids=devices)
+        cuda = device.type == "cuda"  # there SyncBatchNorm keeps the statistics of all processes the same
+        return nn.parallel.DistributedDataParallel(
+            model, device_ids=[device.index] if cuda else None, broadcast_buffers=not cuda
+        )
 
 
 @contextlib.contextmanager
 def joined(device: torch.device) -> Iterator[Processes]:
-    """The processes that torchrun started, joined for the time of the context; only the first one speaks.
+    """The processes that torchrun started, joined for the time of the context; only the first one prints.
 
     To be entered once: torch does not join the same processes a second time.
     """
@@ -99,7 +102,8 @@ def joined(device: torch.device) -> Iterator[Processes]:
         raise UserError(f"torchrun: a process without a device of its own ({device}); --nproc-per-node takes the GPUs")
     if cuda:
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if cuda else "gloo", timeout=PATIENCE)
+    bound = {"device_id": device} if cuda else {}
+    dist.init_process_group("nccl" if cuda else "gloo", timeout=PATIENCE, **bound)
     processes = Processes(dist.get_rank(), int(os.environ["LOCAL_RANK"]), dist.get_world_size())
     try:
         with contextlib.ExitStack() as stack:

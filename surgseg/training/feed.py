@@ -83,7 +83,8 @@ def _batch(rows: torch.Tensor, frames: torch.Tensor, masks: torch.Tensor) -> Bat
 
 
 def _fits(cache: Cache, device: torch.device) -> bool:
-    return cache.frames.nbytes + cache.masks.nbytes <= MEMORY_SHARE * torch.cuda.mem_get_info(device)[0]
+    held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # by an earlier run here
+    return cache.frames.nbytes + cache.masks.nbytes <= MEMORY_SHARE * (torch.cuda.mem_get_info(device)[0] + held)
 
 
 def _uploaded(array: np.ndarray, device: torch.device, chunk: int = 256) -> torch.Tensor:

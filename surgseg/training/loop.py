@@ -1,6 +1,7 @@
 """The training loop: cache -> device -> augmentation -> step -> averaged weights -> validation.
 
-Nothing in a step waits for the device: losses stay there until the epoch ends (or a bar wants to show them).
+Nothing in a step waits for the device: losses stay there until the epoch ends (or a bar wants to show them). The one
+exception is torch's SyncBatchNorm, with several GPUs.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ HISTORY_FIELDS = (
     "epoch", "train_loss", "val_loss", "val_iou", "val_dice", "val_accuracy", "learning_rate", "seconds",
     "images_per_s",
 )  # fmt: skip
+
+
+CTRL_C = "Ctrl-C"  # why a run stopped that --resume finishes
 
 
 @dataclass(frozen=True)
@@ -109,8 +113,8 @@ class Trainer:
         """Train up to `settings.epochs` on the cache rows `train`, choosing the epoch on `val` where it is not empty.
 
         Goes on after the epochs in `history`. `on_epoch` sees each history row as it is made. Ctrl-C, and a loss that
-        is no longer a number, end training and keep what the finished epochs gave. Raises `UserError` where none was
-        finished, where there are too few frames, and where memory runs out.
+        is no longer a number, end training and keep what the finished epochs gave. Raises `UserError` where a loss
+        breaks before any was finished, where there are too few frames, and where memory runs out.
         """
         least = max(2, self.least)
         if len(train) < least:
@@ -123,19 +127,19 @@ class Trainer:
                 self.history.append(row)
                 # an undefined IoU (no instrument anywhere) cannot choose an epoch: the later one counts
                 if not len(val) or not row["val_iou"] < self.best_iou:
-                    self.best_iou, self.best_epoch = row.get("val_iou", self.best_iou), epoch
                     self.kept = copy.deepcopy(self.averaged.state_dict())
+                    self.best_iou, self.best_epoch = row.get("val_iou", self.best_iou), epoch
                 on_epoch(row)
         except KeyboardInterrupt:
-            self.stopped = "Ctrl-C"
+            self.stopped = CTRL_C
         except Diverged as error:
             if self.kept is None:
                 raise
             self.stopped = str(error)
-        except RuntimeError as error:
-            if not _out_of_memory(error):
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
                 raise
-            raise UserError(self._smaller_batch()) from error
+            raise UserError(f"out of memory: {self._smaller_batch()}") from error
         if self.kept is not None:
             self.averaged.load_state_dict(self.kept)
 
@@ -179,7 +183,7 @@ class Trainer:
             self.frozen = frozen
             self.forward = self.processes.wrap(self.model, self.device)
             if self.compiled:
-                self.forward = torch.compile(self.forward)
+                self.forward = torch.compile(self.forward, dynamic=False)  # batches have one or two lengths
 
     def train_step(self, batches: list[Batch], images: int) -> torch.Tensor:
         """One optimizer step on this process's share of `images` frames; returns its share of their mean loss."""
@@ -215,8 +219,7 @@ class Trainer:
         """Exponential moving average of weights and statistics; early on it forgets its random start faster."""
         decay = min(self.settings.ema_decay, (1 + self.step_count) / (10 + self.step_count))
         torch._foreach_lerp_([mean for mean, _ in self.averages], [value for _, value in self.averages], 1 - decay)
-        for mean, value in self.counters:
-            mean.copy_(value)
+        torch._foreach_copy_([mean for mean, _ in self.counters], [value for _, value in self.counters])
 
     @torch.inference_mode()
     def validate(self, indices: np.ndarray) -> dict:
@@ -279,13 +282,15 @@ class Trainer:
         )
 
     def _smaller_batch(self) -> str:
+        """What to try where a batch does not fit."""
         size, accumulate = self.settings.batch_size, self.settings.accumulate
-        if size == 1:
-            return "out of memory at --batch-size 1; try a smaller --image-size"
-        smaller = size // 2
+        fitting = [number for number in range(max(1, self.least), size) if size % number == 0]
+        if not fitting:
+            return f"--batch-size {size} cannot be divided further; try a smaller --image-size"
+        smaller = fitting[-1]
         return (
-            f"out of memory at --batch-size {size}; try --batch-size {smaller} --accumulate "
-            f"{math.ceil(accumulate * size / smaller)}, which makes the same steps"
+            f"at --batch-size {size}; try --batch-size {smaller} --accumulate {accumulate * size // smaller}, which "
+            "makes the same steps but for batch statistics"
         )
 
 
@@ -293,5 +298,7 @@ def _prepare(frames: torch.Tensor) -> torch.Tensor:
     return normalise(frames, MEAN, STD).contiguous(memory_format=torch.channels_last)
 
 
-def _out_of_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.cuda.OutOfMemoryError) or "can't allocate memory" in str(error)
+def out_of_memory(error: Exception) -> bool:
+    """True for the errors by which torch says so, on a GPU or on the host."""
+    words = ("out of memory", "can't allocate memory", "ALLOC_FAILED")
+    return isinstance(error, MemoryError) or any(word in str(error) for word in words)

@@ -97,9 +97,8 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         "--image-size",
         type=int,
         nargs=2,
-        default=[256, 256],
         metavar=("HEIGHT", "WIDTH"),
-        help="input size of the model, pixels (default: 256 256)",
+        help="input size of the model, pixels (default: that of --init-from, otherwise 256 256)",
     )
     group.add_argument("--lr", type=float, help="peak rate of AdamW (default: 0.001; 0.0003 from pretrained weights)")
     group.add_argument("--loss", default="ce+dice", choices=LOSSES, help="loss (default: ce+dice)")
@@ -227,7 +226,7 @@ def plan_and_settings(args: argparse.Namespace):
     plan = Plan(
         arch=args.arch,
         base_channels=args.base_channels,
-        image_size=tuple(args.image_size),
+        image_size=tuple(args.image_size) if args.image_size else None,
         weights=args.weights,
         init_from=args.init_from,
         learning_rate=args.lr,

@@ -70,11 +70,14 @@ class Curves:
             raise UserError(f"cannot write into {folder}: {error.strerror or error}") from error
 
     def add(self, row: dict) -> None:
-        for key, value in row.items():
-            if key != "epoch":
-                group = "validation" if key.startswith("val_") else "training"
-                self.writer.add_scalar(f"{group}/{key}", value, row["epoch"])
-        self.writer.flush()
+        try:
+            for key, value in row.items():
+                if key != "epoch":
+                    group = "validation" if key.startswith("val_") else "training"
+                    self.writer.add_scalar(f"{group}/{key}", value, row["epoch"])
+            self.writer.flush()
+        except OSError as error:
+            raise UserError(f"cannot write TensorBoard's curves: {error.strerror or error}") from error
 
     def close(self) -> None:
         self.writer.close()

@@ -15,7 +15,7 @@ from typing import Any
 from surgseg.checkpoint import load_tensors, save_tensors
 from surgseg.data.cache import Cache
 from surgseg.data.splits import Split
-from surgseg.files import UserError, file_sha256, list_some, read_json
+from surgseg.files import UserError, file_sha256, list_some
 
 FORMAT = 1
 
@@ -55,10 +55,12 @@ def look_back(weights_path: Path, identity: dict[str, Any], resume: str) -> tupl
         return "new", None
     if resume == "must" and path.is_file():
         return "state", load_state(path, identity)
+    if resume == "must" and not weights_path.is_file():
+        raise UserError(f"nothing to resume: neither {path} nor {weights_path} is there; start without --resume")
     if _finished(weights_path) == fingerprint(identity):
         return "finished", None
     if resume == "must":
-        raise UserError(f"nothing to resume: no {path}, and no finished run of these options; start without --resume")
+        raise UserError(f"nothing to resume: no {path}, and {weights_path} is of another run; start without --resume")
     if path.is_file():
         try:
             return "state", load_state(path, identity)
@@ -70,15 +72,18 @@ def look_back(weights_path: Path, identity: dict[str, Any], resume: str) -> tupl
 def _finished(weights_path: Path) -> str | None:
     """The fingerprint of the finished run whose weights these are."""
     try:
-        training = read_json(weights_path.with_suffix(".json"))["training"]
-    except (UserError, KeyError, TypeError):
+        training = load_tensors(weights_path)["training"]
+        return training.get("fingerprint") if training.get("stopped") is None else None
+    except (UserError, KeyError, AttributeError):
         return None
-    return training.get("fingerprint") if weights_path.is_file() and training.get("stopped") is None else None
 
 
 def load_state(path: Path, identity: dict[str, Any]) -> dict[str, Any]:
     """The state of the run with this identity. Raises `UserError` for a damaged or foreign file."""
-    value = load_tensors(path)
+    try:
+        value = load_tensors(path)
+    except UserError as error:
+        raise UserError(f"{error}; start without --resume") from error
     if value.get("resume_format") != FORMAT:
         raise UserError(f"{path} is no resumable state of this version; start without --resume")
     differences = compare(value["identity"], identity)

@@ -19,13 +19,14 @@ from surgseg.pretraining import load_pretraining
 from surgseg.scores.report import epoch_block
 from surgseg.training.batches import least_frames
 from surgseg.training.distributed import Processes
-from surgseg.training.loop import HISTORY_FIELDS, Settings, Trainer
+from surgseg.training.loop import CTRL_C, HISTORY_FIELDS, Settings, Trainer, out_of_memory
 from surgseg.training.losses import measure_class_weights
 from surgseg.training.progress import Curves, summary_writer
 from surgseg.training.resume import fingerprint, identity_of, look_back, resume_path, save_state
 from surgseg.video.predictor import best_precision
 
 LEARNING_RATE = {"random": 1e-3, "pretrained": 3e-4}  # AdamW, peak after warm-up
+IMAGE_SIZE = (256, 256)
 BACKBONE_RATE = 0.1  # of a model that goes on from trained weights
 
 
@@ -35,7 +36,7 @@ class Plan:
 
     arch: str = "deeplabv3"
     base_channels: int = 64  # of the U-Net
-    image_size: tuple[int, int] = (256, 256)
+    image_size: tuple[int, int] | None = None  # None: that of `init_from`, otherwise 256x256
     weights: str | None = None
     init_from: Path | None = None
     learning_rate: float | None = None  # None: by how the model starts
@@ -49,7 +50,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Machine:
-    """Where a run computes; changes its speed, and nothing else beyond rounding."""
+    """Where a run computes, and how it shares the work: speed, not what is trained."""
 
     device: torch.device
     cache_dir: Path
@@ -76,7 +77,13 @@ class Fitted:
 
     @property
     def stopped(self) -> str | None:
-        return self.checkpoint.training["stopped"]
+        return None if self.checkpoint is None else self.checkpoint.training["stopped"]
+
+    @property
+    def advice(self) -> str:
+        """How a run that was interrupted goes on; nothing for one that would stop again."""
+        state = resume_path(self.weights_path)
+        return f"\nThe same command with --resume goes on from {state}." if self.stopped == CTRL_C else ""
 
 
 def fit(
@@ -112,16 +119,21 @@ def fit(
         print(f"{weights_path} is this run, finished: not trained again.")
         checkpoint = load_checkpoint(weights_path) if machine.processes.first else None
         return Fitted(checkpoint, weights_path, history_path)
-    trainer = Trainer(
-        model,
-        cache,
-        prepared.scheme,
-        machine.device,
-        settings,
-        processes=machine.processes,
-        cache_device=machine.cache_device,
-        compiled=machine.compiled,
-    )
+    try:
+        trainer = Trainer(
+            model,
+            cache,
+            prepared.scheme,
+            machine.device,
+            settings,
+            processes=machine.processes,
+            cache_device=machine.cache_device,
+            compiled=machine.compiled,
+        )
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        raise UserError("out of memory before the first step: try --cache-device cpu, or a smaller model") from error
     describe(plan, settings, split, cache, trainer, started_from)
     if state is not None:
         trainer.restore(state)
@@ -132,11 +144,11 @@ def fit(
         print(epoch_block(row, settings.epochs), flush=True)
         if not machine.processes.first:
             return
-        if curves is not None:
-            curves.add(row)
         try:
             write_csv(history_path, HISTORY_FIELDS, trainer.history)
             save_state(resume_path(weights_path), trainer.state(), identity)
+            if curves is not None:
+                curves.add(row)
         except UserError as error:  # hours of training are worth more than this file
             print(f"WARNING: {error}. Training goes on; an interruption would go back to an earlier epoch.", flush=True)
 
@@ -164,8 +176,11 @@ def fit(
             "fingerprint": fingerprint(identity),
         },
     )
-    if machine.processes.first:
-        save_checkpoint(weights_path, checkpoint)
+    if machine.processes.first and trainer.history:  # an unfinished first epoch replaces nothing
+        try:
+            save_checkpoint(weights_path, checkpoint)
+        except UserError as error:
+            raise UserError(f"{error}; make room, then the same command with --resume writes it") from error
     return Fitted(checkpoint, weights_path, history_path)
 
 
@@ -237,8 +252,9 @@ def check_plan(plan: Plan, settings: Settings, machine: Machine) -> None:
     pooled = plan.arch == "deeplabv3" and not settings.freeze_norm
     least = least_frames(machine.processes, machine.device, pooled=pooled)
     if settings.batch_size < least:
-        reason = "DeepLabV3's pooled batch normalisation needs 2 frames; use --accumulate" if pooled else "one each"
-        raise UserError(f"--batch-size {settings.batch_size}: {count} process(es) need at least {least} ({reason})")
+        reason = "DeepLabV3 normalises over 2 frames and more; --freeze-norm does without" if pooled else "one each"
+        who = "" if count == 1 else f" for {count} processes"
+        raise UserError(f"--batch-size {settings.batch_size}: at least {least} is needed{who} ({reason})")
     smallest = 32  # the U-Net's deepest map is then 2x2, the DeepLabV3's 4x4
     if min(plan.image_size) < smallest:
         raise UserError(f"--image-size {plan.image_size[0]} {plan.image_size[1]}: at least {smallest} pixels a side")
@@ -247,12 +263,16 @@ def check_plan(plan: Plan, settings: Settings, machine: Machine) -> None:
 
 
 def follow_start(plan: Plan) -> Plan:
-    """With `init_from`, the architecture and width are those of that file: nobody types them again."""
+    """With `init_from`, architecture, width and size are those of that file: nobody types them again."""
     if plan.init_from is None:
-        return plan
+        return replace(plan, image_size=plan.image_size or IMAGE_SIZE)
     start = load_tensors(plan.init_from)
-    width = start.get("model_args", {}).get("base_channels", plan.base_channels)
-    return replace(plan, arch=start.get("arch", plan.arch), base_channels=width)
+    return replace(
+        plan,
+        arch=start.get("arch", plan.arch),
+        base_channels=start.get("model_args", {}).get("base_channels", plan.base_channels),
+        image_size=plan.image_size or tuple(start.get("image_size", IMAGE_SIZE)),
+    )
 
 
 def start_model(plan: Plan, prepared: Prepared):

@@ -81,8 +81,11 @@ def decide(probability: torch.Tensor, scheme: Scheme, threshold: float | None) -
 
 
 def best_precision(device: torch.device) -> str:
-    """bf16 where a GPU has it; float32 everywhere else."""
-    return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
+    """bf16 where a GPU computes in it (NVIDIA from Ampere on, AMD); float32 everywhere else."""
+    if device.type != "cuda":
+        return "float32"
+    native = torch.version.hip is not None or torch.cuda.get_device_capability(device) >= (8, 0)
+    return "bf16" if native else "float32"
 
 
 def autocast(device: torch.device, precision: str):

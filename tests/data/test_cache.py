@@ -37,9 +37,9 @@ def builds(monkeypatch):
     """The number of frames of each build."""
     counts, build = [], module._build
 
-    def counting(samples, *args):
+    def counting(samples, *args, **options):
         counts.append(len(samples))
-        return build(samples, *args)
+        return build(samples, *args, **options)
 
     monkeypatch.setattr(module, "_build", counting)
     return counts

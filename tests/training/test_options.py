@@ -23,7 +23,7 @@ SAMPLES = [Sample(f"{v}_{i}", Path("f"), Path("m"), v, i) for v in ("a", "b", "c
 
 def test_the_defaults_are_those_of_the_study_and_the_design():
     plan, settings = options.plan_and_settings(parse())
-    assert (plan.arch, plan.image_size, plan.weights, plan.class_weights) == ("deeplabv3", (256, 256), None, "none")
+    assert (plan.arch, plan.image_size, plan.weights, plan.class_weights) == ("deeplabv3", None, None, "none")
     assert (settings.epochs, settings.batch_size, settings.accumulate, settings.seed) == (15, 4, 1, 0)
     assert settings.loss == "ce+dice" and settings.augment == "medium"
 

@@ -105,7 +105,7 @@ def test_only_a_deeplab_on_real_data_starts_from_imagenet(tiny_prepared, monkeyp
         ({}, {"epochs": 0}, "--epochs"),
         ({}, {"batch_size": 0}, "--batch-size"),
         ({}, {"accumulate": 0}, "--accumulate"),
-        ({"arch": "deeplabv3"}, {"batch_size": 1}, "--accumulate"),
+        ({"arch": "deeplabv3"}, {"batch_size": 1}, "--freeze-norm"),
         ({"image_size": (15, 64)}, {}, "--image-size 15 64"),
         ({"base_channels": 0}, {}, "--base-channels"),
         ({"learning_rate": 0.0}, {}, "--lr"),
@@ -133,4 +133,6 @@ def test_two_starts_are_refused():
 
 def test_the_start_brings_its_own_architecture(tiny_run):
     followed = follow_start(Plan(arch="deeplabv3", init_from=tiny_run.weights))
-    assert (followed.arch, followed.base_channels) == ("unet", 4)
+    assert (followed.arch, followed.base_channels, followed.image_size) == ("unet", 4, (32, 48))
+    assert follow_start(Plan(init_from=tiny_run.weights, image_size=(64, 64))).image_size == (64, 64)
+    assert follow_start(Plan()).image_size == (256, 256)

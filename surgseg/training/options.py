@@ -127,7 +127,7 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         "--precision",
         default="auto",
         choices=["auto", "float32", "bf16"],
-        help="of convolutions; auto: bf16 on a GPU that has it (default: auto)",
+        help="of convolutions; auto: bf16 on GPUs and processors that compute in it (default: auto)",
     )
     group.add_argument("--seed", type=int, default=0, help="seed of weights, order, augmentation (default: 0)")
     add_device_option(group)

@@ -200,8 +200,16 @@ def resolve_settings(
             cache.masks, split.parts["train"], prepared.scheme.num_classes, plan.class_weights
         ),
         threshold=default_threshold(prepared.scheme),
-        precision=best_precision(device) if settings.precision == "auto" else settings.precision,
+        precision=training_precision(device) if settings.precision == "auto" else settings.precision,
     )
+
+
+def training_precision(device: torch.device) -> str:
+    """bf16 wherever the device computes in it, processors with AVX512-BF16 too; otherwise float32."""
+    if device.type != "cpu":
+        return best_precision(device)
+    native = getattr(torch.cpu, "_is_avx512_bf16_supported", bool)  # torch has no public name for it
+    return "bf16" if native() else "float32"
 
 
 def describe(plan: Plan, settings: Settings, split: Split, cache: Cache, trainer: Trainer, started_from: str) -> None:

@@ -73,7 +73,9 @@ def save_tensors(path: Path, value: dict[str, Any], *, keep_previous: bool = Fal
         try:
             torch.save(value, temporary)
         except RuntimeError as error:  # torch reports a full disk so
-            raise UserError(f"cannot write {path}: {str(error).splitlines()[0]}") from error
+            raise UserError(f"cannot write {path}: {str(error).splitlines()[0]} (is the disk full?)") from error
+        with temporary.open("rb+") as stream:
+            os.fsync(stream.fileno())  # on the disk before it replaces what is there
         if keep_previous and path.exists():
             _keep(path)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import glob
 import hashlib
 import json
 import math
@@ -54,6 +55,13 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(*paths: Path) -> None:
+    """Remove the temporary files that processes killed while they wrote `paths` have left beside them."""
+    for path in paths:
+        for temporary in path.parent.glob(f".{glob.escape(path.name)}.*.part{glob.escape(path.suffix)}"):
             temporary.unlink(missing_ok=True)
 
 

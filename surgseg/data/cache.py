@@ -59,7 +59,10 @@ def open_cache(samples: list[Sample], size: tuple[int, int], scheme: Scheme, cac
 
 def _open(samples: list[Sample], folder: Path) -> Cache:
     frames, masks = (np.load(folder / name, mmap_mode="r") for name in ("frames.npy", "masks.npy"))
-    return Cache(frames, masks, folder, [sample.name for sample in samples], np.load(folder / "checksums.npy"))
+    checksums = np.load(folder / "checksums.npy")
+    if not len(frames) == len(masks) == len(checksums) == len(samples):
+        raise ValueError("not as many rows as samples")
+    return Cache(frames, masks, folder, [sample.name for sample in samples], checksums)
 
 
 def _key(samples: list[Sample], size: tuple[int, int], scheme: Scheme) -> str:

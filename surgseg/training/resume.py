@@ -16,6 +16,7 @@ from surgseg.checkpoint import load_tensors, save_tensors
 from surgseg.data.cache import Cache
 from surgseg.data.splits import Split
 from surgseg.files import UserError, file_sha256, list_some
+from surgseg.labels import Scheme
 
 FORMAT = 1
 
@@ -24,11 +25,15 @@ def resume_path(weights_path: Path) -> Path:
     return weights_path.with_suffix(".resume.pth")
 
 
-def identity_of(plan, settings, split: Split, cache: Cache) -> dict[str, Any]:
+def identity_of(plan, settings, split: Split, scheme: Scheme, cache: Cache) -> dict[str, Any]:
     """In plain types. `plan` and `settings` are dataclasses; a starting file counts by its content."""
     options = {**asdict(plan), **asdict(settings)}
+    for key in ("init_from", "weights"):
+        if options[key] is not None and Path(options[key]).is_file():
+            options[key] = f"a file with SHA-256 {file_sha256(options[key])[:12]}"
     return {
-        "options": {key: file_sha256(value) if isinstance(value, Path) else value for key, value in options.items()},
+        "options": options,
+        "classes": scheme.to_json(),
         "split": split.hash,
         "frames": dict(zip(cache.names, cache.checksums.tolist())),
     }
@@ -37,6 +42,13 @@ def identity_of(plan, settings, split: Split, cache: Cache) -> dict[str, Any]:
 def fingerprint(identity: dict[str, Any]) -> str:
     """16 hex digits that a finished run's weights file carries: the same run need not be trained again."""
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def remove_state(weights_path: Path, of: str | None) -> None:
+    """Remove the resumable state beside the weights where it is that of the run with the fingerprint `of`."""
+    path = resume_path(weights_path)
+    if path.is_file() and fingerprint(load_tensors(path).get("identity", {})) == of:
+        path.unlink()
 
 
 def save_state(path: Path, state: dict[str, Any], identity: dict[str, Any]) -> None:
@@ -53,19 +65,18 @@ def look_back(weights_path: Path, identity: dict[str, Any], resume: str) -> tupl
     path = resume_path(weights_path)
     if resume == "no":
         return "new", None
-    if resume == "must" and path.is_file():
-        return "state", load_state(path, identity)
-    if resume == "must" and not weights_path.is_file():
-        raise UserError(f"nothing to resume: neither {path} nor {weights_path} is there; start without --resume")
     if _finished(weights_path) == fingerprint(identity):
         return "finished", None
-    if resume == "must":
-        raise UserError(f"nothing to resume: no {path}, and {weights_path} is of another run; start without --resume")
-    if path.is_file():
-        try:
+    try:
+        if path.is_file():
             return "state", load_state(path, identity)
-        except UserError as error:
-            print(f"Starting anew: {error}")
+        if resume == "must":
+            other = "is of another run" if weights_path.is_file() else "is not there either"
+            raise UserError(f"nothing to resume: no {path}, and {weights_path} {other}")
+    except UserError as error:
+        if resume == "must":
+            raise UserError(f"{error}; start without --resume") from error
+        print(f"Starting anew: {error}")
     return "new", None
 
 
@@ -80,18 +91,12 @@ def _finished(weights_path: Path) -> str | None:
 
 def load_state(path: Path, identity: dict[str, Any]) -> dict[str, Any]:
     """The state of the run with this identity. Raises `UserError` for a damaged or foreign file."""
-    try:
-        value = load_tensors(path)
-    except UserError as error:
-        raise UserError(f"{error}; start without --resume") from error
+    value = load_tensors(path)
     if value.get("resume_format") != FORMAT:
-        raise UserError(f"{path} is no resumable state of this version; start without --resume")
+        raise UserError(f"{path} is no resumable state of this version")
     differences = compare(value["identity"], identity)
     if differences:
-        raise UserError(
-            f"{path} belongs to another run ({'; '.join(differences)}); give the same options and data, or start "
-            "without --resume"
-        )
+        raise UserError(f"{path} belongs to another run, of other options or data ({'; '.join(differences)})")
     return value["state"]
 
 
@@ -102,6 +107,12 @@ def compare(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
         old, new = (_plain(value["options"].get(key)) for value in (before, now))
         if old != new:
             found.append(f"{key} was {old}, is {new}")
+    if before["classes"] != now["classes"]:
+        found.append("another class scheme")
+    if before["split"] != now["split"]:
+        found.append("another split")
+    if _plain(before["options"].get("image_size")) != _plain(now["options"].get("image_size")):
+        return found  # then every checksum differs
     old, new = before["frames"], now["frames"]
     changed = [name for name in new if name in old and new[name] != old[name]]
     for names, what in (
@@ -110,9 +121,7 @@ def compare(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
         ([name for name in old if name not in new], "missing"),
     ):
         if names:
-            found.append(f"{len(names)} frames or masks {what}: {list_some(names, 3)}")
-    if before["split"] != now["split"]:
-        found.append("another split")
+            found.append(f"{len(names)} frame{'s' * (len(names) > 1)} or masks {what}: {list_some(names, 3)}")
     return found
 
 

@@ -14,7 +14,7 @@ from surgseg.data.cache import Cache, open_cache
 from surgseg.data.dataset import Prepared
 from surgseg.data.leaks import describe_near_copies, near_copies
 from surgseg.data.splits import Split
-from surgseg.files import UserError, write_csv
+from surgseg.files import UserError, remove_leftovers, write_csv
 from surgseg.pretraining import load_pretraining
 from surgseg.scores.report import epoch_block
 from surgseg.training.batches import least_frames
@@ -22,7 +22,7 @@ from surgseg.training.distributed import Processes
 from surgseg.training.loop import CTRL_C, HISTORY_FIELDS, Settings, Trainer, out_of_memory
 from surgseg.training.losses import measure_class_weights
 from surgseg.training.progress import Curves, summary_writer
-from surgseg.training.resume import fingerprint, identity_of, look_back, resume_path, save_state
+from surgseg.training.resume import fingerprint, identity_of, look_back, remove_state, resume_path, save_state
 from surgseg.video.predictor import best_precision
 
 LEARNING_RATE = {"random": 1e-3, "pretrained": 3e-4}  # AdamW, peak after warm-up
@@ -107,13 +107,17 @@ def fit(
     """
     plan = follow_start(plan)
     check_plan(plan, settings, machine)
+    if plan.init_from is not None and plan.init_from.resolve() == weights_path.resolve():
+        raise UserError(f"--init-from {plan.init_from}: the run would write over its own start; give --output-dir")
+    if machine.processes.first:
+        remove_leftovers(weights_path, resume_path(weights_path))
     if tensorboard is not None:
         summary_writer()  # missing: said before the work
     for _ in machine.processes.in_turn():  # the first may download, and builds the cache
         model, started_from, pretrained = start_model(plan, prepared)
         cache = open_cache(prepared.samples, plan.image_size, prepared.scheme, machine.cache_dir)
     settings = resolve_settings(settings, plan, prepared, split, cache, machine.device, pretrained=pretrained)
-    identity = identity_of(plan, settings, split, cache)
+    identity = identity_of(plan, settings, split, prepared.scheme, cache)
     start, state = machine.processes.from_first(lambda: look_back(weights_path, identity, resume))
     if start == "finished":
         print(f"{weights_path} is this run, finished: not trained again.")
@@ -144,13 +148,15 @@ def fit(
         print(epoch_block(row, settings.epochs), flush=True)
         if not machine.processes.first:
             return
-        try:
-            write_csv(history_path, HISTORY_FIELDS, trainer.history)
-            save_state(resume_path(weights_path), trainer.state(), identity)
-            if curves is not None:
-                curves.add(row)
-        except UserError as error:  # hours of training are worth more than this file
-            print(f"WARNING: {error}. Training goes on; an interruption would go back to an earlier epoch.", flush=True)
+        for write in (
+            lambda: save_state(resume_path(weights_path), trainer.state(), identity),
+            lambda: write_csv(history_path, HISTORY_FIELDS, trainer.history),
+            lambda: curves.add(row) if curves is not None else None,
+        ):
+            try:
+                write()
+            except UserError as error:  # hours of training are worth more than these files
+                print(f"WARNING: {error}. Training goes on.", flush=True)
 
     trainer.run(split.parts["train"], split.parts["val"], on_epoch)
     if curves is not None:
@@ -235,7 +241,7 @@ def describe(plan: Plan, settings: Settings, split: Split, cache: Cache, trainer
 def finish(fitted: Fitted) -> None:
     """Remove the resumable state of a run whose results are all written."""
     if fitted.stopped is None:
-        resume_path(fitted.weights_path).unlink(missing_ok=True)
+        remove_state(fitted.weights_path, of=fitted.checkpoint.training.get("fingerprint"))
 
 
 def check_plan(plan: Plan, settings: Settings, machine: Machine) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import zlib
 
 import numpy as np
 import pytest
@@ -166,3 +167,17 @@ def test_building_keeps_the_number_of_threads(samples, folder):
     before = torch.get_num_threads()
     open_cache(samples, SIZE, BINARY, folder)
     assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize("name", ["frames.npy", "masks.npy", "checksums.npy"])
+def test_a_cache_of_too_few_rows_is_made_again(samples, folder, name):
+    whole = open_cache(samples, SIZE, BINARY, folder)
+    np.save(whole.folder / name, np.load(whole.folder / name)[:-1])
+    again = open_cache(samples, SIZE, BINARY, folder)
+    assert len(again.frames) == len(again.masks) == len(again.checksums) == len(samples) == len(again.names)
+
+
+def test_checksums_follow_frames_and_masks(samples, folder):
+    cache = open_cache(samples, SIZE, BINARY, folder)
+    expected = [zlib.crc32(mask, zlib.crc32(frame)) for frame, mask in zip(cache.frames, cache.masks)]
+    assert cache.checksums.tolist() == expected and len(set(expected)) > 1

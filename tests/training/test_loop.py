@@ -14,7 +14,7 @@ from surgseg.data.cache import open_cache
 from surgseg.data.dataset import load_prepared
 from surgseg.files import UserError
 from surgseg.labels import SCHEMES
-from surgseg.training import loop
+from surgseg.training import loop, options
 from surgseg.training.batches import even_batches
 from surgseg.training.loop import HISTORY_FIELDS, Settings, Trainer
 from surgseg.training.optimizer import learning_rate
@@ -287,3 +287,21 @@ def test_validation_uses_the_threshold_of_the_settings(cache, monkeypatch):
     monkeypatch.setattr(loop, "decide", lambda p, scheme, threshold: seen.append(threshold) or decide(p, scheme, 0.5))
     make_trainer(cache, threshold=0.3).validate(np.arange(2))
     assert seen == [0.3]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("loss", options.LOSSES)
+def test_a_step_on_a_gpu_waits_for_nothing(cache, loss):
+    device = torch.device("cuda", 0)
+    model = build_model("unet", 2, base_channels=2)
+    chosen = Settings(loss=loss, precision="bf16", class_weights=[0.5, 1.5])
+    trainer = Trainer(model, cache, SCHEMES["binary"], device, chosen, cache_device="cuda")
+    trainer.start_epoch(1)
+    batches = list(trainer.feed.stream([np.arange(4), np.arange(4)]))
+    trainer.train_step(batches[:1], 4)  # memory is reserved, kernels are chosen
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        trainer.train_step(batches[1:], 4)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")

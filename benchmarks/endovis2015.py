@@ -37,14 +37,11 @@ ROWS = {  # what each row changes; the last value of an option counts
     "float32": "--precision float32",
     "plain": "--loss ce --augment none --ema-decay 0 --schedule constant",
     "loss ce": "--loss ce",
-    "loss focal+dice": "--loss focal+dice",
-    "loss tversky": "--loss tversky",
     "weights sqrt": "--class-weights sqrt",
     "weights inverse": "--class-weights inverse",
     "no EMA": "--ema-decay 0",
     "augment none": "--augment none",
     "augment light": "--augment light",
-    "augment strong": "--augment strong",
     "augment medium+border": "--augment medium+border",
     "rate 0.0003": "--lr 0.0003",
     "rate 0.003": "--lr 0.003",
@@ -57,12 +54,12 @@ ROWS = {  # what each row changes; the last value of an option counts
 }
 
 
-STAGES = ("select", "transfer", "score")
+RUNS = {"select": 3, "transfer": 6, "score": 3}  # of each row and seed
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("stage", choices=[*STAGES, "table"], help="what to do")
+    parser.add_argument("stage", choices=[*RUNS, "table"], help="what to do")
     parser.add_argument(
         "--data-root", type=Path, default=Path("data/endovis2015"), help="prepared folder (default: %(default)s)"
     )
@@ -83,6 +80,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
+    failed = 0
     if args.stage != "table":
         splits = write_splits(args.data_root, args.output_dir / "splits")
         wanted = [
@@ -92,17 +90,17 @@ def main(argv: list[str] | None = None) -> int:
             for fold in sorted(splits[args.stage])
         ]
         with ThreadPoolExecutor(args.jobs) as pool:
-            list(pool.map(lambda job: train(args, splits[args.stage], *job), wanted))
-    for stage in STAGES:
+            failed = sum(pool.map(lambda job: train(args, splits[args.stage], *job) != 0, wanted))
+    for stage in RUNS:
         print(table(args.output_dir / stage))
-    return 0
+    return 1 if failed else 0
 
 
 def write_splits(root: Path, folder: Path) -> dict[str, dict[str, Path]]:
     """Splits by frame name for either stage, one per held-out operation, as files."""
     samples = load_prepared(root).samples
     videos = sorted({sample.video for sample in samples})
-    splits: dict[str, dict[str, Path]] = {stage: {} for stage in STAGES}
+    splits: dict[str, dict[str, Path]] = {stage: {} for stage in RUNS}
     for first, second in itertools.permutations(videos, 2):
         splits["transfer"][f"{first}_to_{second}"] = folder / f"transfer_{first}_to_{second}.json"
         value = {
@@ -130,10 +128,11 @@ def write_splits(root: Path, folder: Path) -> dict[str, dict[str, Path]]:
     return splits
 
 
-def train(args: argparse.Namespace, splits: dict[str, Path], row: str, seed: int, fold: str) -> None:
+def train(args: argparse.Namespace, splits: dict[str, Path], row: str, seed: int, fold: str) -> int:
+    """Exit status of one run; 0 for one that is there already."""
     folder = args.output_dir / args.stage / row.replace(" ", "_") / f"seed_{seed}" / fold
     if (folder / "metrics.json").is_file():
-        return
+        return 0
     command = [sys.executable, str(ROOT / "instrument_segmentation.py"), *shlex.split(f"{BASE} {ROWS[row]}")]
     command += ["--split", splits[fold], "--data-root", args.data_root, "--cache-dir", args.cache_dir]
     command += ["--allow-shared-videos", "--output-dir", folder, "--save-preds", folder / "preds", "--seed", seed]
@@ -144,11 +143,11 @@ def train(args: argparse.Namespace, splits: dict[str, Path], row: str, seed: int
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         status = subprocess.run([str(word) for word in command], stdout=log, stderr=subprocess.STDOUT, env=environment)
     print(f"{args.stage} {row}, seed {seed}, {fold}: exit status {status.returncode}", flush=True)
+    return status.returncode
 
 
 def table(folder: Path) -> str:
     """One line per row: Dice of each run (mean over the seeds), the mean, and that of each seed."""
-    stages = {"transfer": 6}
     lines, columns = [], []
     for row in ROWS:
         found: dict[str, dict[str, float]] = {}
@@ -157,7 +156,7 @@ def table(folder: Path) -> str:
             metrics = read_json(path)
             found.setdefault(path.parents[1].name, {})[path.parent.name] = metrics["mean_instrument"]["dice"]
             seconds.append(sum(float(line["seconds"]) for line in read_csv(path.with_name("history.csv"))))
-        whole = {seed: values for seed, values in found.items() if len(values) == stages.get(folder.name, 3)}
+        whole = {seed: values for seed, values in found.items() if len(values) == RUNS[folder.name]}
         if whole:
             columns = sorted(next(iter(whole.values())))
             runs = [np.mean([values[name] for values in whole.values()]) for name in columns]

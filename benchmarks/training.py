@@ -36,12 +36,17 @@ NATIVE = (480, 854)
 def build_parser():
     parser = make_parser(__doc__)
     parser.add_argument("--quick", action="store_true", help="96x96, batches of 2, few steps (default: off)")
-    parser.add_argument("--arch", nargs="+", default=["unet", "deeplabv3"], help="models (default: unet deeplabv3)")
+    parser.add_argument("--arch", nargs="+", default=["unet", "deeplabv3"], choices=["unet", "deeplabv3"],
+                        help="models (default: unet deeplabv3)")  # fmt: skip
     parser.add_argument(
         "--image-size", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"), help="pixels (default: 256 256)"
     )
     parser.add_argument("--batch-size", type=int, help="frames per step (default: 32 on a GPU, otherwise 4)")
-    parser.add_argument("--steps", type=int, help="measured pairs of turns (default: 30; 8 on a CPU)")
+    parser.add_argument(
+        "--steps",
+        type=int,
+        help="measured pairs of turns (default: 10 on a GPU, of 32 steps each; otherwise 8, of one)",
+    )
     parser.add_argument("--cache-device", default="auto", choices=["auto", "cpu", "cuda"], help="(default: auto)")
     parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bf16"], help="(default: auto)")
     parser.add_argument("--compile", action="store_true", help="torch.compile the model (default: off)")
@@ -64,12 +69,14 @@ def run(args) -> int:
         torch.backends.cudnn.benchmark = True
     args.image_size = tuple(args.image_size or ((96, 96) if args.quick else (256, 256)))
     args.batch_size = args.batch_size or (2 if args.quick else 32 if cuda else 4)
-    args.steps = args.steps or (30 if cuda else 8)
+    args.steps = args.steps or (10 if cuda else 8)
+    args.epochs = 16 if cuda else 1  # of the plain recipe
+    args.arch = list(dict.fromkeys(args.arch))
     if args.steps < 2 or args.batch_size < 2:
         raise UserError("--steps and --batch-size must be at least 2")
     results = []
     with tempfile.TemporaryDirectory() as folder:
-        samples, scheme = draw_data(Path(folder), 16 if args.quick else 64)
+        samples, scheme = draw_data(Path(folder), 32 if args.quick else 64)
         for arch in args.arch:
             results.append(measure(args, arch, samples, scheme, device, Path(folder, "cache")))
             print_row(results[-1], header=len(results) == 1)
@@ -102,7 +109,8 @@ def measure(args, arch: str, samples: list, scheme, device, cache_dir: Path) -> 
     from surgseg.training.loop import Settings, Trainer
     from surgseg.video.predictor import best_precision
 
-    group = 8 if device.type == "cuda" else 1  # steps of a turn: a GPU is waited for once a turn
+    # steps of a turn: a GPU is waited for once a turn, which is long beside the batches that wait in pinned memory
+    group = 32 if device.type == "cuda" else 1
     precision = best_precision(device) if args.precision == "auto" else args.precision
     settings = Settings(epochs=1, batch_size=args.batch_size, precision=precision)
     cache = open_cache(samples, args.image_size, scheme, cache_dir)
@@ -111,7 +119,7 @@ def measure(args, arch: str, samples: list, scheme, device, cache_dir: Path) -> 
         build_model(arch, 2), cache, scheme, device, settings, cache_device=args.cache_device, compiled=args.compile
     )
     loop_s, resident_s = alternate(trainer, args.steps, group, device)
-    flops = step_flops(trainer, device) if device.type != "mps" else None
+    flops = step_flops(trainer, device)
     plain_per_s = plain_recipe(arch, samples, args, device)
     rate = args.batch_size * group / statistics.median(resident_s)
     found = {
@@ -204,33 +212,38 @@ def matrix_flops(device, precision: str) -> float:
     return 2 * size**3 / min(seconds[2:])
 
 
+class PngFrames:
+    """A data set that decodes and resizes a PNG and its mask each time it is asked."""
+
+    def __init__(self, samples: list, size: tuple[int, int]):
+        self.samples, self.size = samples, size
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int):
+        from PIL import Image
+
+        height, width = self.size
+        sample = self.samples[index]
+        frame = Image.open(sample.frame).convert("RGB").resize((width, height), Image.BILINEAR)
+        mask = Image.open(sample.mask).resize((width, height), Image.NEAREST)
+        return np.asarray(frame, np.float32).transpose(2, 0, 1) / 255, np.asarray(mask).astype(np.int64)
+
+
 def plain_recipe(arch: str, samples: list, args, device) -> float:
     """Images per second of the plain recipe, from its second batch on."""
     import torch
-    from PIL import Image
     from torch.utils.data import DataLoader
 
     from models import build_model
-
-    def load(sample):
-        height, width = args.image_size
-        frame = Image.open(sample.frame).convert("RGB").resize((width, height), Image.BILINEAR)
-        mask = Image.open(sample.mask).resize((width, height), Image.NEAREST)
-        pixels = torch.from_numpy(np.asarray(frame, np.float32) / 255).permute(2, 0, 1)
-        return pixels, torch.from_numpy(np.asarray(mask).astype(np.int64))
-
-    class Frames(torch.utils.data.Dataset):
-        def __len__(self):
-            return len(samples)
-
-        def __getitem__(self, index):
-            return load(samples[index])
 
     torch.manual_seed(0)
     model = build_model(arch, 2).to(device).train()
     optimizer = torch.optim.Adam(model.parameters(), 1e-4)
     start, images = 0.0, 0
-    for number, (frames, masks) in enumerate(DataLoader(Frames(), 4, shuffle=True, num_workers=args.workers)):
+    data = PngFrames(samples * args.epochs, args.image_size)
+    for number, (frames, masks) in enumerate(DataLoader(data, 4, shuffle=True, num_workers=args.workers)):
         optimizer.zero_grad()
         output = model(frames.to(device))
         output = output["out"] if isinstance(output, dict) else output

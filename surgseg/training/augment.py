@@ -37,7 +37,6 @@ STRENGTHS = {
     "none": None,
     "light": Strength(0.5, 7.0, 0.1, 0.05, 0.1, 0.1, 0.1, 0.03, 0.0),
     "medium": Strength(),
-    "strong": Strength(0.5, 45.0, 0.6, 0.25, 0.5, 0.5, 0.5, 0.2, 0.3),
     "medium+border": Strength(border=0.3),
 }
 

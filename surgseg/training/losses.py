@@ -13,9 +13,6 @@ from surgseg.files import UserError
 from surgseg.labels import VOID
 
 AUX_WEIGHT = 0.4  # of the auxiliary head, as in torchvision's reference training
-FOCUS = 2.0  # gamma of the focal loss (Lin et al. 2017, arXiv:1708.02002)
-TVERSKY = (0.3, 0.7)  # weights of false positives and false negatives (Salehi et al. 2017, arXiv:1706.05721)
-LOSSES = ("ce", "ce+dice", "focal+dice", "tversky")
 
 
 def segmentation_loss(
@@ -26,39 +23,29 @@ def segmentation_loss(
         main = segmentation_loss(output["out"], target, kind, class_weights)
         return main + AUX_WEIGHT * segmentation_loss(output["aux"], target, kind, class_weights)
     logits, target = output.float(), target.long()
-    if kind == "tversky":
-        return soft_overlap_loss(logits, target, *TVERSKY)
-    loss = cross_entropy(logits, target, class_weights, FOCUS if kind == "focal+dice" else 0.0)
-    return loss if kind == "ce" else loss + soft_overlap_loss(logits, target)
+    loss = cross_entropy(logits, target, class_weights)
+    return loss + soft_dice(logits, target) if kind == "ce+dice" else loss
 
 
-def cross_entropy(
-    logits: torch.Tensor, target: torch.Tensor, class_weights: torch.Tensor | None, focus: float = 0.0
-) -> torch.Tensor:
-    """(N,) weighted mean over each image's pixels: sum(w_t * (1 - p_t)^focus * -log p_t) / sum(w_t)."""
+def cross_entropy(logits: torch.Tensor, target: torch.Tensor, class_weights: torch.Tensor | None) -> torch.Tensor:
+    """(N,) weighted mean over each image's pixels: sum(w_t * -log p_t) / sum(w_t)."""
     pixels = F.cross_entropy(logits, target, class_weights, ignore_index=VOID, reduction="none")
-    if focus:
-        plain = F.cross_entropy(logits, target, ignore_index=VOID, reduction="none")
-        pixels = pixels * (1 - torch.exp(-plain)) ** focus
     valid = target != VOID
     weights = valid.float() if class_weights is None else class_weights[target.where(valid, 0)] * valid
     return pixels.sum((1, 2)) / weights.sum((1, 2)).clamp_min(1e-6)
 
 
-def soft_overlap_loss(
-    logits: torch.Tensor, target: torch.Tensor, false_positives: float = 0.5, false_negatives: float = 0.5
-) -> torch.Tensor:
-    """(N,) one minus the Tversky index, mean over the classes but the background; halves make it soft Dice.
+def soft_dice(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """(N,) one minus the soft Dice coefficient, mean over the classes but the background (Milletari et al. 2016).
 
-    Half a pixel is added above and below, so that a class absent from truth and prediction scores 0.
+    One pixel is added above and below, so that a class absent from truth and prediction scores 0.
     """
     valid = (target != VOID)[:, None]
     probability = logits.softmax(1)[:, 1:] * valid
     truth = F.one_hot(target.where(valid[:, 0], 0), logits.shape[1]).permute(0, 3, 1, 2)[:, 1:] * valid
     overlap = (probability * truth).sum((2, 3))
-    wrong = probability.sum((2, 3)) - overlap
-    missed = truth.sum((2, 3)) - overlap
-    return (1 - (overlap + 0.5) / (overlap + false_positives * wrong + false_negatives * missed + 0.5)).mean(1)
+    total = probability.sum((2, 3)) + truth.sum((2, 3))
+    return (1 - (2 * overlap + 1) / (total + 1)).mean(1)
 
 
 def measure_class_weights(masks: np.ndarray, indices: np.ndarray, num_classes: int, kind: str) -> list[float] | None:

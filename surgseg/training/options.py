@@ -9,8 +9,8 @@ from surgseg.console import add_device_option
 from surgseg.data.splits import SPLIT_NAMES
 from surgseg.files import UserError
 
-LOSSES = ("ce", "ce+dice", "focal+dice", "tversky")
-AUGMENTATIONS = ("none", "light", "medium", "strong", "medium+border")
+LOSSES = ("ce", "ce+dice")
+AUGMENTATIONS = ("none", "light", "medium", "medium+border")
 CLASS_WEIGHTS = ("none", "sqrt", "inverse")
 
 

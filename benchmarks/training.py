@@ -107,11 +107,11 @@ def measure(args, arch: str, samples: list, scheme, device, cache_dir: Path) -> 
     from models import build_model
     from surgseg.data.cache import open_cache
     from surgseg.training.loop import Settings, Trainer
-    from surgseg.video.predictor import best_precision
+    from surgseg.training.run import training_precision
 
     # steps of a turn: a GPU is waited for once a turn, which is long beside the batches that wait in pinned memory
     group = 32 if device.type == "cuda" else 1
-    precision = best_precision(device) if args.precision == "auto" else args.precision
+    precision = training_precision(device) if args.precision == "auto" else args.precision
     settings = Settings(epochs=1, batch_size=args.batch_size, precision=precision)
     cache = open_cache(samples, args.image_size, scheme, cache_dir)
     torch.manual_seed(0)

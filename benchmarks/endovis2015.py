@@ -51,6 +51,7 @@ ROWS = {  # what each row changes; the last value of an option counts
     "size 192x256": "--image-size 192 256",
     "20 epochs": "--epochs 20",
     "80 epochs": "--epochs 80",
+    "plain 80 epochs": "--loss ce --augment none --ema-decay 0 --schedule constant --epochs 80",
 }
 
 

@@ -6,8 +6,8 @@ import torch
 
 from surgseg.training.augment import DRAWS, Strength, augment, draw
 
-STILL = Strength(flip=0, rotate=0, scale=0, shift=0, brightness=0, contrast=0, saturation=0, cast=0, blur=0)
-MOVED = Strength(brightness=0, contrast=0, saturation=0, cast=0, blur=0)
+STILL = Strength(flip=0, rotate=0, scale=0, shift=0, brightness=0, contrast=0, saturation=0, cast=0, blur=0, border=0)
+MOVED = Strength(brightness=0, contrast=0, saturation=0, cast=0, blur=0, border=0)
 
 
 def noise(count=5, size=(36, 50)):
@@ -190,3 +190,22 @@ def test_blur_touches_the_chosen_samples_only():
     torch.testing.assert_close(out[1], exact[1], atol=1e-4, rtol=0)
     assert out[0].std() < 0.6 * exact[0].std()
     torch.testing.assert_close(out[0].mean(), exact[0].mean(), atol=0.01, rtol=0)
+
+
+def test_a_border_is_black_outside_a_circle_and_labelled_background():
+    frames = torch.full((40, 3, 60, 90), 200, dtype=torch.uint8)
+    masks = torch.ones(40, 60, 90, dtype=torch.uint8)
+    out, labels = augment(frames, masks, rows_of(0, 1, range(40)), still(border=1.0))
+    black = out.amax(1) < 1e-3
+    assert torch.equal(black, labels == 0) and torch.equal(~black, labels == 1)
+    assert not black[:, 30, 45].any(), "the centre stays"
+    assert (black[:, 0, 0] | black[:, 0, -1] | black[:, -1, 0] | black[:, -1, -1]).all(), "a corner goes"
+    shares = black.float().mean((1, 2))
+    assert shares.min() > 0 and shares.max() < 0.6
+
+
+def test_a_border_comes_as_often_as_it_should():
+    frames = torch.full((100, 3, 40, 40), 200, dtype=torch.uint8)
+    masks = torch.ones(100, 40, 40, dtype=torch.uint8)
+    _, labels = augment(frames, masks, rows_of(0, 2, range(100)), still(border=0.3))
+    assert 15 <= (labels == 0).flatten(1).any(1).sum() <= 45

@@ -103,7 +103,7 @@ def clock(seconds: float) -> str:
 def work(args: argparse.Namespace) -> int:
     check_arguments(args)
     from surgseg.video.generated import GeneratedWriter, check_name, check_target
-    from surgseg.video.io import VideoReader
+    from surgseg.video.reader import VideoReader
 
     check_name(output_name(args))
     check_target(args.output_dir, args.overwrite)

@@ -11,7 +11,7 @@ from PIL import Image
 import analyze_mask_statistics as script
 from surgseg.labels import SCHEMES
 from surgseg.video.generated import GeneratedWriter
-from surgseg.video.io import Frame
+from surgseg.video.reader import Frame
 
 
 def folder_of(path, coverage, suspect=(), complete=True):

@@ -150,7 +150,7 @@ def _draw_batch(job: tuple) -> int:
 
 def _write_film(job: tuple) -> Path:
     """Encode a video's frames as mp4, its clips one after the other; an existing file is kept."""
-    from surgseg.video.io import VideoWriter
+    from surgseg.video.writer import VideoWriter
 
     root, seed, video, clips, frames = job
     path = video_path(root, video)

@@ -150,7 +150,7 @@ class GeneratedWriter:
             raise UserError(f"cannot write {self.folder / 'frames.csv'}: {error.strerror or error}") from error
 
     def store(self, frame, ids: np.ndarray, probability: np.ndarray) -> FrameRow:
-        """Measure one frame (`video.io.Frame`), write its image and mask, and return its row."""
+        """Measure one frame (`video.reader.Frame`), write its image and mask, and return its row."""
         name = f"{self.name}_{frame.index:06d}"
         ids = np.ascontiguousarray(ids, np.uint8)
         measures = frame_statistics(ids, probability, self.scheme.instrument_ids, MIN_COMPONENT_AREA)

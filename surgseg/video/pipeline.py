@@ -18,7 +18,7 @@ from typing import Callable
 import numpy as np
 
 from surgseg.video.generated import FrameRow, GeneratedWriter
-from surgseg.video.io import Frame
+from surgseg.video.reader import Frame
 
 _WRITERS = 2
 _WAIT = 0.1  # seconds between two looks at the stop signal

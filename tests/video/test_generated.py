@@ -13,7 +13,7 @@ from surgseg.labels import SCHEMES
 from surgseg.masks import read_mask
 from surgseg.scores.statistics import detection_statistics, frame_statistics
 from surgseg.video.generated import FrameRow, GeneratedWriter, check_name, check_target, read_generated
-from surgseg.video.io import Frame
+from surgseg.video.reader import Frame
 
 
 def write(folder, count=3, complete=True, name="video", frame_format="jpg", overwrite=False):

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from surgseg.files import UserError
-from surgseg.video.io import VideoReader, VideoWriter
+from surgseg.video.reader import VideoReader
+from surgseg.video.writer import VideoWriter
 from tests.video.films import SIDE, damage, draw, fast_start, square_at, write_film
 
 KINDS = {

@@ -1,10 +1,9 @@
-"""Decode and encode video with PyAV."""
+"""Decode a video file with PyAV: every frame with its number, its time, and what damage did to it."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +11,7 @@ import av
 import numpy as np
 from av.codec.codec import Capabilities
 
-from surgseg.files import UserError, make_folder
+from surgseg.files import UserError
 from surgseg.video.deinterlace import Deinterlacer
 from surgseg.video.source import open_source
 from surgseg.video.timeline import Timeline
@@ -231,54 +230,3 @@ class VideoReader:
         else:
             missing = 0
         self.timeline.lost += max(missing, 0)
-
-
-class VideoWriter:
-    """Write (H, W, 3) uint8 RGB frames as an H.264 mp4 that browsers play; odd sizes are padded to even.
-
-    Use as a context manager; the file appears under its name when all frames are in, or not at all.
-    """
-
-    def __init__(self, path: Path | str, fps: float = 25.0, crf: int = 18, metadata: dict | None = None):
-        self.path = Path(path)
-        self.rate = Fraction(fps).limit_denominator(60000)
-        self.crf = crf
-        self.metadata = metadata or {}
-        self.partial = self.path.with_name(f".{self.path.stem}.part{self.path.suffix}")
-        self.container = None
-
-    def __enter__(self) -> VideoWriter:
-        make_folder(self.path.parent)
-        return self
-
-    def write(self, frame: np.ndarray) -> None:
-        height, width = frame.shape[:2]
-        if self.container is None:
-            self._open(height + height % 2, width + width % 2)
-        if height % 2 or width % 2:
-            frame = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-        image = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-        self.container.mux(self.stream.encode(image))
-
-    def _open(self, height: int, width: int) -> None:
-        try:
-            self.container = av.open(str(self.partial), "w", options={"movflags": "faststart"})
-        except (OSError, av.error.FFmpegError) as error:
-            raise UserError(f"cannot write {self.path}: {error}") from error
-        self.container.metadata.update(self.metadata)
-        self.stream = self.container.add_stream("libx264", rate=self.rate)
-        self.stream.width, self.stream.height, self.stream.pix_fmt = width, height, "yuv420p"
-        self.stream.options = {"crf": str(self.crf), "preset": "veryfast"}
-
-    def __exit__(self, kind, value, trace) -> None:
-        if self.container is None:
-            return
-        try:
-            if kind is None:
-                self.container.mux(self.stream.encode(None))
-        finally:
-            self.container.close()
-        if kind is None:
-            self.partial.replace(self.path)
-        else:
-            self.partial.unlink(missing_ok=True)

@@ -13,6 +13,7 @@ from av.codec.codec import Capabilities
 
 from surgseg.files import UserError
 from surgseg.video.deinterlace import Deinterlacer
+from surgseg.video.sampling import Sampler
 from surgseg.video.source import open_source
 from surgseg.video.timeline import Timeline
 
@@ -30,15 +31,19 @@ class Frame(NamedTuple):
 
 
 class VideoReader:
-    """Iterate over the frames of a video file, every `step`-th one converted to RGB; use as a context manager.
+    """Iterate over the frames of a video file; use as a context manager.
+
+    Every frame is decoded and counted; those that the `Sampler` in `choose` takes are converted to RGB and yielded.
+    Reading ends early, with `ended` False, when it is done.
 
     What damage cost is counted, never hidden: see `counts`; frames between damage and the next keyframe are marked
     suspect. Rotation metadata is applied, interlaced frames are deinterlaced (bwdif), a
     frame of another size is scaled to the first one's. Raises `UserError` where nothing can be decoded.
     """
 
-    def __init__(self, path: Path | str, step: int = 1):
-        self.path, self.step = Path(path), step
+    def __init__(self, path: Path | str):
+        self.path = Path(path)
+        self.choose: Sampler | None = None  # None: all frames
         self.frames_read = self.suspects = self.rescaled = self.rotation = 0
         self.covered_s = 0.0
         self.interlaced = self.ended = False
@@ -128,8 +133,10 @@ class VideoReader:
                 self.rotation = int(round(picture.rotation / 90) * 90) % 360
                 flipped = self.rotation % 180 == 90
                 self.size = (picture.width, picture.height) if flipped else (picture.height, picture.width)
-            if index % self.step == 0:
+            if self.choose is None or self.choose(index, time_s):
                 yield Frame(index, time_s, self._to_rgb(picture), suspect)
+            if self.choose is not None and self.choose.done:
+                return
         self.ended = True
         self._count_missing_end()
         if not self.frames_read:

@@ -12,8 +12,8 @@ import pytest
 from surgseg.files import UserError
 from surgseg.labels import SCHEMES
 from surgseg.video.generated import GeneratedWriter, read_generated
-from surgseg.video.reader import Frame
 from surgseg.video.pipeline import run_pipeline
+from surgseg.video.reader import Frame
 
 
 def frames(count, made=None):

@@ -8,6 +8,7 @@ import pytest
 
 from surgseg.files import UserError
 from surgseg.video.reader import VideoReader
+from surgseg.video.sampling import Sampler, Sampling
 from surgseg.video.writer import VideoWriter
 from tests.video.films import SIDE, damage, draw, fast_start, square_at, write_film
 
@@ -27,7 +28,8 @@ KINDS = {
 
 
 def read(path, step=1):
-    with VideoReader(path, step) as reader:
+    with VideoReader(path) as reader:
+        reader.choose = Sampler(Sampling(step=step))
         return list(reader), reader.counts(), reader.describe()
 
 

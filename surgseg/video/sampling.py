@@ -1,0 +1,112 @@
+"""Which frames of a video are taken: every N-th or spread over it, alone or in bursts, between two times."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+
+from surgseg.files import UserError
+
+SAMPLES = ("every", "spread")
+STEP = 30  # frames, of `every`
+SPREAD_FRAMES = 500  # of `spread`, as many as the original study looked at
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """What a user asks for. `every`: frames whose source index leaves a rest below `burst` when divided by `step`.
+    `spread`: `max_frames` frames in bursts of `burst`, one burst in the middle of each of equal parts of the time.
+    Times are seconds from the video's first frame, `end_s` excluded; None: to the end.
+    """
+
+    mode: str = "every"
+    step: int | None = STEP
+    max_frames: int | None = None
+    burst: int = 1
+    start_s: float = 0.0
+    end_s: float | None = None
+
+    def describe(self) -> dict:
+        """Plain types, as `run.json` holds them."""
+        return asdict(self)
+
+    def expected(self, frames: int | None, rate: float | None) -> int | None:
+        """About how many frames of a video of `frames` frames this takes; None where that is unknown."""
+        if not frames:
+            return self.max_frames
+        first = round(self.start_s * (rate or 0))
+        last = min(frames, round(self.end_s * rate)) if self.end_s is not None and rate else frames
+        available = max(last - first, 0)
+        if self.mode == "every":
+            available = -(-available // self.step) * min(self.burst, self.step)
+        return min(available, self.max_frames or available)
+
+
+def choose_sampling(mode: str, step, max_frames, burst: int, start_s: float | None, end_s: float | None) -> Sampling:
+    """A checked `Sampling` from a script's options; contradictions are a `UserError`."""
+    for option, value in (("--frame-step", step), ("--max-frames", max_frames), ("--burst", burst)):
+        if value is not None and value < 1:
+            raise UserError(f"{option} {value}: at least 1 is needed")
+    if end_s is not None and end_s <= (start_s or 0.0):
+        raise UserError(f"--end {end_s:g} s is not after --start {start_s or 0:g} s")
+    if mode == "every":
+        if burst > (step or STEP):
+            raise UserError(f"--burst {burst} is more than --frame-step {step or STEP}: every frame is --frame-step 1")
+        return Sampling(mode, step or STEP, max_frames, burst, start_s or 0.0, end_s)
+    if step is not None:
+        raise UserError("--frame-step belongs to --sample every; --sample spread takes --max-frames")
+    if burst > (max_frames or SPREAD_FRAMES):
+        raise UserError(f"--burst {burst} is more than --max-frames {max_frames or SPREAD_FRAMES}")
+    return Sampling(mode, None, max_frames or SPREAD_FRAMES, burst, start_s or 0.0, end_s)
+
+
+def seconds(text: str) -> float:
+    """'90', '1:30', '0:01:30.5' -> seconds; ValueError (which argparse words) for anything else."""
+    if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d*)?", text):
+        raise ValueError(text)
+    total = 0.0
+    for part in text.split(":"):
+        total = 60 * total + float(part)
+    return total
+
+
+class Sampler:
+    """Asked once for each frame of a video, in order, whether it is taken.
+
+    `length_s`: of the whole video, needed by `spread` alone. `taken` counts the frames chosen; the first `skip` of
+    them are counted without being taken (an earlier run has them). `done`: no later frame will be chosen.
+    """
+
+    def __init__(self, sampling: Sampling, length_s: float | None = None, skip: int = 0):
+        self.sampling, self.skip = sampling, skip
+        self.chosen = 0
+        self.done = False
+        self._left = 0  # of the burst that has begun
+        self._targets: list[float] = []  # seconds, the next one last
+        if sampling.mode == "spread":
+            end = min(sampling.end_s or length_s, length_s)
+            places = sampling.max_frames // sampling.burst
+            part = max(end - sampling.start_s, 0.0) / places
+            self._targets = [sampling.start_s + (place + 0.5) * part for place in reversed(range(places))]
+
+    def __call__(self, index: int, time_s: float) -> bool:
+        sampling = self.sampling
+        if self.done or time_s < sampling.start_s:
+            return False
+        if sampling.end_s is not None and time_s >= sampling.end_s:
+            self.done = True
+            return False
+        if not (index % sampling.step < sampling.burst if sampling.mode == "every" else self._in_burst(time_s)):
+            return False
+        self.chosen += 1
+        self.done = self.done or self.chosen == sampling.max_frames
+        return self.chosen > self.skip
+
+    def _in_burst(self, time_s: float) -> bool:
+        if self._targets and time_s >= self._targets[-1] - 1e-6:
+            while self._targets and time_s >= self._targets[-1] - 1e-6:
+                self._targets.pop()
+            self._left = self.sampling.burst
+        self._left -= 1
+        self.done = self._left <= 0 and not self._targets
+        return self._left >= 0

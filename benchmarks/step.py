@@ -92,8 +92,8 @@ def make_step(args, device, layout, precision: str, *, compiled: bool):
     import torch
 
     from models import build_model
+    from surgseg.devices import autocast
     from surgseg.training.losses import segmentation_loss
-    from surgseg.video.predictor import autocast
 
     torch.manual_seed(0)
     width = {"base_channels": args.base_channels} if args.arch == "unet" else {}

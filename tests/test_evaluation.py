@@ -48,7 +48,7 @@ def bright_checkpoint(**fields):
 def unet_predictor(scheme=BINARY, size=(32, 48), **options):
     torch.manual_seed(0)
     model = build_model("unet", scheme.num_classes, base_channels=2)
-    return Predictor(Checkpoint(model, "unet", {}, scheme, size, threshold=None), CPU, **options)
+    return Predictor(Checkpoint(model, "unet", {}, scheme, size, threshold=None), CPU, keep_probability=True, **options)
 
 
 @pytest.fixture
@@ -70,15 +70,17 @@ def message(work, *args, **options):
 def test_predictions_have_the_frames_own_size(scheme, size):
     found = unet_predictor(scheme).predict(np.stack([noise_frame(i, size) for i in range(3)]))
     assert found.ids.shape == found.probability.shape == (3, *size)
-    assert (found.ids.dtype, found.probability.dtype) == (np.uint8, np.float32)
-    assert found.ids.max() < scheme.num_classes and 0 <= found.probability.min() <= found.probability.max() <= 1
+    assert (found.ids.dtype, found.probability.dtype) == (np.uint8, np.uint8)
+    assert found.ids.max() < scheme.num_classes and found.probability.min() < found.probability.max()
+    assert found.measures.shape == (3, 3) and (found.measures >= 0).all() and (found.measures <= 1).all()
 
 
 @pytest.mark.parametrize("scheme", [BINARY, TOOLS])
 def test_the_batch_size_does_not_matter(scheme):
     frames = np.stack([noise_frame(i, (40, 50)) for i in range(5)])
     one, many = (unet_predictor(scheme, batch_size=size).predict(frames) for size in (1, 4))
-    np.testing.assert_allclose(one.probability, many.probability, atol=1e-5)
+    np.testing.assert_allclose(one.probability, many.probability, atol=1)
+    np.testing.assert_allclose(one.measures, many.measures, atol=1e-3)
     assert (one.ids != many.ids).mean() < 1e-3
 
 
@@ -91,10 +93,12 @@ def test_the_model_is_used_in_evaluation_mode():
 
 def test_two_classes_are_divided_by_the_threshold():
     frames = np.stack([noise_frame(0, (24, 32))])
-    loose, strict = (Predictor(bright_checkpoint(), CPU, threshold=value).predict(frames) for value in (0.1, 0.9))
+    predictors = [Predictor(bright_checkpoint(), CPU, threshold, keep_probability=True) for threshold in (0.1, 0.9)]
+    loose, strict = (predictor.predict(frames) for predictor in predictors)
     np.testing.assert_array_equal(loose.probability, strict.probability)
-    np.testing.assert_array_equal(loose.ids, loose.probability >= 0.1)
-    np.testing.assert_array_equal(strict.ids, strict.probability >= np.float32(0.9))
+    np.testing.assert_array_equal(loose.ids, loose.probability >= 26)  # of 255
+    np.testing.assert_array_equal(strict.ids, strict.probability >= 230)
+    assert loose.ids.sum() > strict.ids.sum() > 0
 
 
 @pytest.mark.parametrize("threshold", [0, 1, 1.5, -0.1, float("nan")])

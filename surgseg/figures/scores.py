@@ -24,6 +24,7 @@ from surgseg.files import read_csv
 from surgseg.frames import read_frame
 from surgseg.labels import VOID, Scheme
 from surgseg.masks import read_mask
+from surgseg.overlay import Painter
 
 ERRORS = {"correct": (0, 114, 178), "false positive": (230, 159, 0), "missed": (213, 94, 0), "void": (200, 200, 200)}
 
@@ -60,12 +61,13 @@ def read_examples(samples: list, pred_dir: Path, metrics_path: Path, scheme: Sch
 def draw_examples(examples: list[Example], scheme: Scheme, path: Path, *, title: str, synthetic: bool = False) -> Path:
     """A row per example: frame, ground truth, prediction, error map of the instrument union."""
     height, width = examples[0].frame.shape[:2]
+    paint = Painter(scheme)
     figure, axes = new_figure(len(examples), 4, size=(7.2, 0.55 + len(examples) * (1.78 * height / width + 0.24)))
     for row, example in zip(axes, examples):
         score = "no instrument" if np.isnan(example.iou) else f"IoU {example.iou:.3f}"
         show_image(row[0], example.frame, example.name)
-        show_image(row[1], overlay(example.frame, example.truth, scheme), "ground truth")
-        show_image(row[2], overlay(example.frame, example.predicted, scheme), f"prediction, {score}")
+        show_image(row[1], paint(example.frame, example.truth), "ground truth")
+        show_image(row[2], paint(example.frame, example.predicted), f"prediction, {score}")
         show_image(row[3], error_map(example, scheme), "errors")
         for axis in row:
             axis.title.set_fontsize(7.5)
@@ -81,15 +83,6 @@ def _patch(colour, name: str):
     from matplotlib.patches import Patch
 
     return Patch(facecolor=colour, edgecolor="black", linewidth=0.5, label=name)
-
-
-def overlay(frame: np.ndarray, ids: np.ndarray, scheme: Scheme, alpha: float = 0.5) -> np.ndarray:
-    """Tint the instrument classes (all classes but the first where there are many) with the scheme's colours."""
-    colours = np.array([item.colour for item in scheme.classes] + [(224, 224, 224)], np.float32)
-    tinted = np.array([item.instrument or (scheme.num_classes > 3 and item.id > 0) for item in scheme.classes] + [True])
-    index = np.where(ids == VOID, scheme.num_classes, ids)
-    blend = frame * (1 - alpha) + colours[index] * alpha
-    return np.where(tinted[index][..., None], blend, frame).astype(np.uint8)
 
 
 def error_map(example: Example, scheme: Scheme) -> np.ndarray:

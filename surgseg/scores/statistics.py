@@ -10,27 +10,10 @@ import numpy as np
 PERCENTILES = (5, 25, 75, 95)
 
 
-def frame_statistics(
-    ids: np.ndarray, probability: np.ndarray, instrument_ids: Sequence[int], min_component_area: float
-) -> dict:
-    """Statistics of one predicted frame, as `frames.csv` holds them.
-
-    `ids` (H, W) uint8 class ids, `probability` (H, W) float32 of the union of instrument classes. Returns
-    coverage (instrument / all pixels, 0-1), mean_confidence (mean of max(p, 1 - p)), uncertainty (mean binary
-    entropy / ln 2, 0-1) and components (8-connected, of more than `min_component_area` of the frame).
-    """
-    instrument = np.isin(ids, list(instrument_ids))
-    p = np.clip(np.asarray(probability, np.float32), 0.0, 1.0)
-    q = 1.0 - p
-    tiny = np.finfo(np.float32).tiny  # p log p -> 0 as p -> 0
-    entropy = -(p * np.log2(np.maximum(p, tiny)) + q * np.log2(np.maximum(q, tiny)))
-    _, _, boxes, _ = cv2.connectedComponentsWithStats(instrument.astype(np.uint8), connectivity=8)
-    return {
-        "coverage": float(instrument.mean(dtype=np.float64)),
-        "mean_confidence": float(np.maximum(p, q).mean(dtype=np.float64)),
-        "uncertainty": float(entropy.mean(dtype=np.float64)),
-        "components": int((boxes[1:, cv2.CC_STAT_AREA] > min_component_area * ids.size).sum()),
-    }
+def count_components(instrument: np.ndarray, min_area: float) -> int:
+    """8-connected components of a (H, W) uint8 mask (not 0: instrument) larger than `min_area` of the frame, 0-1."""
+    _, _, boxes, _ = cv2.connectedComponentsWithStats(instrument, connectivity=8)
+    return int((boxes[1:, cv2.CC_STAT_AREA] > min_area * instrument.size).sum())
 
 
 def spread(values: Iterable[float]) -> dict:

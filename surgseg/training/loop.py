@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from surgseg.data.cache import Cache
+from surgseg.devices import autocast, out_of_memory
 from surgseg.files import UserError, list_some
 from surgseg.labels import Scheme
 from surgseg.preprocess import MEAN, STD, normalise
@@ -30,7 +31,7 @@ from surgseg.training.feed import Batch, Feed
 from surgseg.training.losses import segmentation_loss
 from surgseg.training.optimizer import learning_rate, make_optimizer, set_learning_rate, set_training_mode
 from surgseg.training.progress import Progress
-from surgseg.video.predictor import autocast, decide
+from surgseg.video.predictor import decide
 
 HISTORY_FIELDS = (
     "epoch", "train_loss", "val_loss", "val_iou", "val_dice", "val_accuracy", "learning_rate", "seconds",
@@ -296,9 +297,3 @@ class Trainer:
 
 def _prepare(frames: torch.Tensor) -> torch.Tensor:
     return normalise(frames, MEAN, STD).contiguous(memory_format=torch.channels_last)
-
-
-def out_of_memory(error: Exception) -> bool:
-    """True for the errors by which torch says so, on a GPU or on the host."""
-    words = ("out of memory", "can't allocate memory", "ALLOC_FAILED")
-    return isinstance(error, MemoryError) or any(word in str(error) for word in words)

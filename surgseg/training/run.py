@@ -14,16 +14,16 @@ from surgseg.data.cache import Cache, open_cache
 from surgseg.data.dataset import Prepared
 from surgseg.data.leaks import describe_near_copies, near_copies
 from surgseg.data.splits import Split
+from surgseg.devices import best_precision, out_of_memory
 from surgseg.files import UserError, remove_leftovers, write_csv
 from surgseg.pretraining import load_pretraining
 from surgseg.scores.report import epoch_block
 from surgseg.training.batches import least_frames
 from surgseg.training.distributed import Processes
-from surgseg.training.loop import CTRL_C, HISTORY_FIELDS, Settings, Trainer, out_of_memory
+from surgseg.training.loop import CTRL_C, HISTORY_FIELDS, Settings, Trainer
 from surgseg.training.losses import measure_class_weights
 from surgseg.training.progress import Curves, summary_writer
 from surgseg.training.resume import fingerprint, identity_of, look_back, remove_state, resume_path, save_state
-from surgseg.video.predictor import best_precision
 
 LEARNING_RATE = {"random": 1e-3, "pretrained": 3e-4}  # AdamW, peak after warm-up
 IMAGE_SIZE = (256, 256)

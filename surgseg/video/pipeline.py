@@ -1,26 +1,30 @@
-"""Decode -> predict -> write, each in its own thread, joined by bounded queues: memory does not grow with length.
+"""Decode -> predict -> write, joined by bounded queues: the slowest stage sets the speed, memory does not grow.
 
-Decoding has a thread, prediction the caller's (so that Ctrl-C arrives there), writing a small pool. A stage that
-fails ends the others; rows already on the disk stay, in order.
+Decoding has a thread, prediction the caller's (so that Ctrl-C arrives there), writing a pool. On a GPU the next
+batch is sent before the last one is back. A stage that fails ends the others; rows on the disk stay, in order.
 """
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Callable
 
 import numpy as np
 
-from surgseg.video.generated import FrameRow, GeneratedWriter
+from surgseg.video.generated_writer import GeneratedWriter, Stored
+from surgseg.video.predictor import Pending
 from surgseg.video.reader import Frame
 
-_WRITERS = 2
+_WRITERS = min(max(2, os.cpu_count() or 1), 16)
+_IN_FLIGHT = 2  # batches sent to the predictor and not yet read back
+_QUEUE_BYTES = 256 << 20  # of decoded frames that wait; large frames wait in smaller numbers
 _WAIT = 0.1  # seconds between two looks at the stop signal
 
 
@@ -34,52 +38,70 @@ class Outcome:
 
 def run_pipeline(
     frames: Iterable[Frame],
-    predict: Callable,
+    submit: Callable[[Sequence[np.ndarray]], Pending],
     writer: GeneratedWriter,
     run: Callable[[], dict],
     *,
     batch_size: int = 4,
-    max_frames: int | None = None,
+    written: int = 0,
     progress: Callable[[GeneratedWriter], None] = lambda writer: None,
 ) -> Outcome:
     """Predict and write every frame of `frames`, which all have one size.
 
-    `predict` takes (N, H, W, 3) uint8 RGB and returns (ids (N, H, W) uint8, probability (N, H, W) float32); `run()`
-    is what `run.json` says of the video, asked for when the first frame has come. Ctrl-C ends the run with
-    `stopped="Ctrl-C"`; an error in a stage ends all stages and is raised here. Frames written before stay.
+    `submit` is `Predictor.submit`. Every `batch_size` consecutive frames are a batch; of the first batch, `written`
+    frames were written by an earlier run and are predicted only. `run()` is what `run.json` says of the video, asked
+    for when the first frame has come. Ctrl-C ends the run with `stopped="Ctrl-C"`; an error in a stage ends all
+    stages and is raised here. Frames written before stay.
     """
     outcome = Outcome()
     started = time.perf_counter()
     pool = ThreadPoolExecutor(_WRITERS, thread_name_prefix="write")
-    decoder = _Decoder(frames, 2 * batch_size, max_frames, outcome.seconds)
+    decoder = _Decoder(frames, 2 * batch_size, outcome.seconds)
+    predicting: deque[tuple[list[Frame], Pending]] = deque()
     waiting: deque[Future] = deque()
     lock = threading.Lock()
 
-    def store(*item) -> FrameRow:
+    def store(*item) -> Stored:
         begun = time.perf_counter()
-        row = writer.store(*item)
+        stored = writer.store(*item)
         with lock:
             outcome.seconds["write"] += time.perf_counter() - begun
-        return row
+        return stored
+
+    def read_back(limit: int) -> None:
+        nonlocal written
+        while len(predicting) > limit:
+            batch, pending = predicting.popleft()
+            begun = time.perf_counter()
+            ids, measures, probability = pending.result()
+            outcome.seconds["predict"] += time.perf_counter() - begun
+            for index, frame in enumerate(batch):
+                if written:
+                    written -= 1
+                    continue
+                kept = None if probability is None else probability[index]
+                waiting.append(pool.submit(store, frame, ids[index], measures[index], kept))
+            settle(batch_size + _WRITERS)
 
     def settle(limit: int) -> None:
         while len(waiting) > limit:
-            row = waiting[0].result()
+            stored = waiting[0].result()
             waiting.popleft()  # before the commit: Ctrl-C between the two must not write a row twice
-            writer.commit(row)
+            writer.commit(stored)
             progress(writer)
 
     try:
         for number, batch in enumerate(decoder.batches(batch_size)):
-            begun = time.perf_counter()
-            ids, probability = predict(np.stack([frame.image for frame in batch]))
-            outcome.seconds["predict"] += time.perf_counter() - begun
             if number == 0:
                 writer.begin(run())
-            for index, frame in enumerate(batch):
-                waiting.append(pool.submit(store, frame, np.asarray(ids[index]), np.asarray(probability[index])))
-            settle(batch_size + _WRITERS)
+            begun = time.perf_counter()
+            predicting.append((batch, submit([frame.image for frame in batch])))
+            outcome.seconds["predict"] += time.perf_counter() - begun
+            read_back(_IN_FLIGHT - 1)
+        read_back(0)
         settle(0)
+        if decoder.error is not None:  # it came after the frames before it
+            raise decoder.error
     except KeyboardInterrupt:
         outcome.stopped = "Ctrl-C"
     finally:
@@ -105,19 +127,22 @@ def _finish_writing(waiting: deque[Future], writer: GeneratedWriter) -> None:
 class _Decoder:
     """A thread that fills a bounded queue with frames; it ends on `stop`, whatever it is waiting for."""
 
-    def __init__(self, frames: Iterable[Frame], depth: int, max_frames: int | None, seconds: dict[str, float]):
+    def __init__(self, frames: Iterable[Frame], depth: int, seconds: dict[str, float]):
+        self._depth = depth
         self._queue: queue.Queue = queue.Queue(depth)
+        self.error: BaseException | None = None
         self._stopping = threading.Event()
         self._seconds = seconds
-        self._thread = threading.Thread(target=self._work, args=(frames, max_frames), name="decode", daemon=True)
+        self._thread = threading.Thread(target=self._work, args=(frames,), name="decode", daemon=True)
         self._thread.start()
 
-    def _work(self, frames: Iterable[Frame], max_frames: int | None) -> None:
+    def _work(self, frames: Iterable[Frame]) -> None:
         try:
             begun = time.perf_counter()
-            for count, frame in enumerate(frames, 1):
+            for frame in frames:
                 self._seconds["decode"] += time.perf_counter() - begun
-                if not self._put(frame) or count == max_frames:
+                self._queue.maxsize = max(2, min(self._depth, _QUEUE_BYTES // frame.image.nbytes))
+                if not self._put(frame):
                     break
                 begun = time.perf_counter()
             self._put(None)
@@ -134,7 +159,7 @@ class _Decoder:
         return False
 
     def batches(self, size: int) -> Iterator[list[Frame]]:
-        """Consecutive frames in lists of `size`, the last one shorter; an error of the decoder comes after them."""
+        """Consecutive frames in lists of `size`, the last one shorter; an error that ended them is in `error`."""
         batch: list[Frame] = []
         while True:
             try:
@@ -149,8 +174,7 @@ class _Decoder:
                 continue
             if batch:
                 yield batch
-            if item is not None:
-                raise item
+            self.error = item
             return
 
     def stop(self) -> None:

@@ -1,67 +1,160 @@
-"""Frames in, class ids and instrument probability out, at the frames' own size."""
+"""Frames in; class ids, and what they say of each frame, out, at the frames' own size."""
 
 from __future__ import annotations
 
-import contextlib
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from surgseg.checkpoint import Checkpoint
+from surgseg.devices import autocast, best_precision
 from surgseg.files import UserError
 from surgseg.labels import Scheme
 from surgseg.preprocess import normalise, resize_frames, upsample
 
+_TINY = torch.finfo(torch.float32).tiny  # p log p -> 0 as p -> 0
+
 
 class Prediction(NamedTuple):
-    """`ids` (N, H, W) uint8 class ids; `probability` (N, H, W) float32 of the union of instrument classes."""
+    """`ids` (N, H, W) uint8 class ids; `measures` (N, 3) float64 as `measure` gives them; `probability` (N, H, W)
+    uint8, of the union of instrument classes in 255ths, where it was asked for."""
 
     ids: np.ndarray
-    probability: np.ndarray
+    measures: np.ndarray
+    probability: np.ndarray | None
+
+
+class TorchNetwork:
+    """The model itself: (N, 3, h, w) uint8 at the model's size -> (N, K, h, w) float32 probabilities."""
+
+    def __init__(self, checkpoint: Checkpoint, device: torch.device, precision: str = "auto"):
+        self.device = device
+        self.precision = best_precision(device) if precision == "auto" else precision
+        self.mean, self.std = checkpoint.mean, checkpoint.std
+        self.model = checkpoint.model.to(device, memory_format=torch.channels_last).eval()
+
+    def __call__(self, frames: torch.Tensor) -> torch.Tensor:
+        inputs = normalise(frames, self.mean, self.std).contiguous(memory_format=torch.channels_last)
+        with autocast(self.device, self.precision):
+            logits = self.model(inputs)
+        return logits.float().softmax(1)
+
+    def describe(self) -> dict:
+        """The backend, as `run.json` holds it."""
+        return {
+            "name": "torch",
+            "version": torch.__version__,
+            "device": self.device.type,
+            "precision": self.precision,
+        }
 
 
 class Predictor:
     """Apply a loaded weights file to frames of any size, in batches.
 
     `threshold` overrides the file's: a pixel is instrument where the instrument classes' summed probability
-    reaches it. Without one (several classes), the most probable class is taken.
+    reaches it. Without one (several classes), the most probable class is taken. `network` is what computes
+    probabilities from resized frames (default: a `TorchNetwork`).
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, device: torch.device, threshold: float | None = None, batch_size: int = 8
+        self,
+        checkpoint: Checkpoint,
+        device: torch.device,
+        threshold: float | None = None,
+        batch_size: int = 8,
+        *,
+        network=None,
+        keep_probability: bool = False,
     ):
         if threshold is not None and not 0 < threshold < 1:
             raise UserError(f"--threshold {threshold}: a probability between 0 and 1 is needed")
         self.scheme = checkpoint.scheme
         self.image_size = checkpoint.image_size
-        self.mean, self.std = checkpoint.mean, checkpoint.std
         self.threshold = checkpoint.threshold if threshold is None else threshold
         self.device, self.batch_size = device, batch_size
-        self.model = checkpoint.model.to(device, memory_format=torch.channels_last).eval()
+        self.network = network or TorchNetwork(checkpoint, device)
+        self.keep_probability = keep_probability
 
-    @torch.inference_mode()
     def predict(self, frames: np.ndarray) -> Prediction:
         """(N, H, W, 3) uint8 RGB of one size -> `Prediction` at that size."""
-        ids, probabilities = [], []
-        for start in range(0, len(frames), self.batch_size):
-            batch = torch.from_numpy(np.ascontiguousarray(frames[start : start + self.batch_size]))
-            found = self._predict_batch(batch.to(self.device).permute(0, 3, 1, 2))
-            ids.append(found[0].cpu().numpy())
-            probabilities.append(found[1].cpu().numpy())
-        return Prediction(np.concatenate(ids), np.concatenate(probabilities))
+        steps = range(0, len(frames), self.batch_size)
+        parts = [self.submit(frames[start : start + self.batch_size]).result() for start in steps]
+        ids, measures, probability = zip(*parts)
+        return Prediction(
+            np.concatenate(ids),
+            np.concatenate(measures),
+            np.concatenate(probability) if self.keep_probability else None,
+        )
 
-    def _predict_batch(self, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        inputs = normalise(resize_frames(frames, self.image_size), self.mean, self.std)
-        with autocast(self.device, best_precision(self.device)):
-            logits = self.model(inputs.contiguous(memory_format=torch.channels_last))
-        probability = logits.float().softmax(1)
-        if self.scheme.num_classes == 2:  # one channel says it all
-            instrument = self.scheme.instrument_ids[0]
-            upsampled = upsample(probability[:, instrument : instrument + 1], frames.shape[-2:])
-            both = (1 - upsampled, upsampled) if instrument == 1 else (upsampled, 1 - upsampled)
-            return decide(torch.cat(both, 1), self.scheme, self.threshold)
-        return decide(upsample(probability, frames.shape[-2:]), self.scheme, self.threshold)
+    @torch.inference_mode()
+    def submit(self, frames: Sequence[np.ndarray]) -> Pending:
+        """Begin one batch of (H, W, 3) uint8 RGB frames of one size; on a GPU it returns before the work is done."""
+        cuda = self.device.type == "cuda"
+        batch = torch.empty((len(frames), *frames[0].shape), dtype=torch.uint8, pin_memory=cuda)
+        np.stack(frames, out=batch.numpy())
+        return Pending(self._predict(batch.to(self.device, non_blocking=cuda).permute(0, 3, 1, 2)))
+
+    def _predict(self, frames: torch.Tensor) -> list[torch.Tensor | None]:
+        probability = self.network(resize_frames(frames, self.image_size))
+        size = frames.shape[-2:]
+        if self.device.type == "cuda":
+            return self._read(probability, size)
+        found = [self._read(one[None], size) for one in probability]  # one at a time stays in the processor's cache
+        return [None if values[0] is None else torch.cat(values) for values in zip(*found)]
+
+    def _read(self, probability: torch.Tensor, size) -> list[torch.Tensor | None]:
+        """Probabilities at the model's size -> the fields of `Prediction` at the frames' size, on the device."""
+        tools = self.scheme.instrument_ids
+        if self.scheme.num_classes == 2 and self.threshold is not None:  # one channel says it all
+            union = upsample(probability[:, tools[0] : tools[0] + 1], size)[:, 0]
+            ids = (union >= self.threshold).to(torch.uint8)
+            ids = ids if tools[0] == 1 else 1 - ids
+        else:
+            ids, union = decide(upsample(probability, size), self.scheme, self.threshold)
+        measures = measure(ids, union, tools)
+        return [ids, measures, union.mul(255).round_().to(torch.uint8) if self.keep_probability else None]
+
+
+class Pending:
+    """A batch on its way: `result` waits for it. On a GPU the copies back run by themselves into pinned memory."""
+
+    def __init__(self, fields: list[torch.Tensor | None]):
+        self._event = None
+        if fields[0].is_cuda:
+            fields = [None if field is None else _copy_back(field) for field in fields]
+            self._event = torch.cuda.Event()
+            self._event.record()
+        self._fields = fields
+
+    def result(self) -> Prediction:
+        if self._event is not None:
+            self._event.synchronize()
+        return Prediction(*(None if field is None else field.cpu().numpy() for field in self._fields))
+
+
+def _copy_back(values: torch.Tensor) -> torch.Tensor:
+    return torch.empty(values.shape, dtype=values.dtype, pin_memory=True).copy_(values, non_blocking=True)
+
+
+def measure(ids: torch.Tensor, probability: torch.Tensor, tools: Sequence[int]) -> torch.Tensor:
+    """What a predicted mask says of its frame: (N, 3) coverage, mean_confidence and uncertainty, each 0-1.
+
+    `ids` (N, H, W) uint8 class ids, `probability` (N, H, W) float32 of the union of the instrument classes `tools`.
+    Coverage is instrument / all pixels; mean_confidence the mean of max(p, 1 - p); uncertainty the mean binary
+    entropy / ln 2. float64, float32 where the device has no other.
+    """
+    exact = torch.float32 if probability.device.type == "mps" else torch.float64
+    instrument = ids == tools[0] if len(tools) == 1 else torch.isin(ids, torch.tensor(tools, device=ids.device))
+    p = probability.flatten(1).clamp(0, 1)
+    q = 1 - p
+    confidence = (p - 0.5).abs_().mean(1, dtype=exact).add_(0.5)
+    entropy = p.clamp_min(_TINY).log_().mul_(p).add_(q.clamp_min(_TINY).log_().mul_(q))
+    uncertainty = entropy.mean(1, dtype=exact).div_(-math.log(2))
+    return torch.stack([instrument.flatten(1).mean(1, dtype=exact), confidence, uncertainty], 1)
 
 
 def decide(probability: torch.Tensor, scheme: Scheme, threshold: float | None) -> tuple[torch.Tensor, torch.Tensor]:
@@ -78,16 +171,3 @@ def decide(probability: torch.Tensor, scheme: Scheme, threshold: float | None) -
     tool = torch.tensor(tools, device=union.device)[probability[:, tools].argmax(1)]
     other = torch.tensor(rest, device=union.device)[probability[:, rest].argmax(1)] if rest else tool
     return torch.where(union >= threshold, tool, other).to(torch.uint8), union
-
-
-def best_precision(device: torch.device) -> str:
-    """bf16 where a GPU computes in it (NVIDIA from Ampere on, AMD); float32 everywhere else."""
-    if device.type != "cuda":
-        return "float32"
-    native = torch.version.hip is not None or torch.cuda.get_device_capability(device) >= (8, 0)
-    return "bf16" if native else "float32"
-
-
-def autocast(device: torch.device, precision: str):
-    """A context in which convolutions compute in `precision`, "float32" or "bf16"."""
-    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else contextlib.nullcontext()

@@ -14,10 +14,10 @@ from av.codec.codec import Capabilities
 from surgseg.files import UserError
 from surgseg.video.deinterlace import Deinterlacer
 from surgseg.video.sampling import Sampler
-from surgseg.video.source import open_source
+from surgseg.video.source import Packets, measure, open_source, video_tracks
 from surgseg.video.timeline import Timeline
 
-_HOLE = 4096  # bytes of a Matroska file between two packets that no header explains
+_COUNTED_FROM_ZERO = ("matroska,webm", "flv")  # whose duration includes what lies before the first frame
 
 
 class Frame(NamedTuple):
@@ -52,6 +52,7 @@ class VideoReader:
         self.container, self.stream = open_source(self.path)
         self.format = self.container.format.name
         self._start_decoder()
+        self.packets = Packets(self.container, self.stream, self.timeline)
 
     def _start_decoder(self) -> None:
         codec = self.stream.codec_context
@@ -68,6 +69,7 @@ class VideoReader:
             steady=self.format == "mpeg",
         )
         self._start = self.stream.start_time
+        self._length: float | None = None
 
     @property
     def duration(self) -> float | None:
@@ -79,7 +81,17 @@ class VideoReader:
             seconds = int(hours) * 3600 + int(rest[0]) * 60 + float(rest[1])
         else:
             seconds = (self.container.duration or 0) / av.time_base
+        if self.format in _COUNTED_FROM_ZERO and self.stream.start_time:
+            seconds -= max(float(self.stream.start_time * self.stream.time_base), 0.0)
         return seconds if 0 < seconds < 1e6 else None
+
+    @property
+    def length_s(self) -> float | None:
+        """Seconds from the first frame to the end of the last: the header's where the file's end bears it out, else
+        measured by going through the packets once, without decoding. None where neither tells."""
+        if self._length is None:
+            self._length = measure(self.path, self.stream.index, self.duration, self.rate) or self.duration
+        return self._length
 
     @property
     def expected(self) -> int | None:
@@ -112,11 +124,12 @@ class VideoReader:
             "width": width,
             "height": height,
             "rate": self.rate,
+            "rate_assumed": False,
             "duration_s": self.duration,
             "codec": self.stream.codec_context.name,
             "pixel_format": self.stream.codec_context.pix_fmt,
             "container": self.format,
-            "video_tracks": len(self.container.streams.video),
+            "video_tracks": len(video_tracks(self.container)),
             "rotation": self.rotation,
             "deinterlaced": "bwdif" if self.interlaced else None,
         }
@@ -174,22 +187,26 @@ class VideoReader:
         self.timeline.finish()
 
     def _seconds(self, pts: int | None, index: int) -> float:
-        if pts is None or self.timeline.counted:
+        if self.timeline.slot is not None:
+            return float(self.timeline.slot * self.stream.time_base)
+        if self.timeline.counted:
             return index / self.rate if self.rate else float(index)
+        if pts is None:
+            return self.covered_s
         if self._start is None:
             self._start = pts
         return float((pts - self._start) * self.stream.time_base)
 
     def _pictures(self) -> Iterator[av.VideoFrame]:
-        for packet in self._packets():
+        for packet in self.packets:
             try:
                 yield from packet.decode()
             except av.error.FFmpegError:
                 self.timeline.error()
-                if not packet.size:  # the decoder is being emptied: go on behind the damage
-                    yield from self._drain()
+        yield from self._drain()
 
     def _drain(self) -> Iterator[av.VideoFrame]:
+        """What the decoder still holds; behind damage too."""
         for _ in range(64):
             try:
                 pictures = self.stream.codec_context.decode(None)
@@ -202,38 +219,16 @@ class VideoReader:
                 return
             yield from pictures
 
-    def _packets(self) -> Iterator[av.Packet]:
-        """Packets of the chosen stream; after a demuxing error, those that follow it."""
-        matroska = "matroska" in self.format
-        failures, end, hole = 0, None, False
-        while failures < 16:
-            try:
-                for packet in self.container.demux():
-                    if matroska and packet.pos is not None and packet.size:
-                        hole |= end is not None and packet.pos - end > _HOLE
-                        end = max(end or 0, packet.pos + packet.size)
-                    if packet.stream_index != self.stream.index:
-                        continue
-                    failures = 0
-                    if packet.size and not packet.is_discard:
-                        self.timeline.packet(packet.pts, packet.is_corrupt, hole)
-                        hole = False
-                    yield packet
-                return
-            except av.error.EOFError:
-                return
-            except av.error.FFmpegError:
-                failures += 1
-                self.timeline.error()
-
     def _count_missing_end(self) -> None:
         """A file cut off at its end: the header promises more than came."""
-        if self.stream.frames:
-            missing = self.stream.frames - self.timeline.next_index
+        if self.timeline.slot is not None:
+            missing = (self.stream.duration or 0) - self.timeline.slot - self.timeline.slot_step
+        elif self.stream.frames:
+            missing = self.stream.frames - self.packets.discarded - self.timeline.next_index
         elif self.duration and self.rate and self.timeline.next_index:
             missing = round((self.duration - self.covered_s) * self.rate)
-            if missing < 0.5 * self.rate + 2:  # half a second is a muxer's rounding
-                missing = 0
+            if missing < 0.5 * self.rate + 2 or self.packets.others_end(self.container.duration):
+                missing = 0  # half a second is a muxer's rounding, and sound may be longer than the picture
         else:
             missing = 0
         self.timeline.lost += max(missing, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import asdict, dataclass
 
@@ -34,12 +35,22 @@ class Sampling:
         """About how many frames of a video of `frames` frames this takes; None where that is unknown."""
         if not frames:
             return self.max_frames
-        first = round(self.start_s * (rate or 0))
-        last = min(frames, round(self.end_s * rate)) if self.end_s is not None and rate else frames
-        available = max(last - first, 0)
-        if self.mode == "every":
-            available = -(-available // self.step) * min(self.burst, self.step)
+        first, last = 0, frames
+        if rate:
+            first = _frames_before(self.start_s, rate)
+            last = min(frames, _frames_before(self.end_s, rate)) if self.end_s is not None else frames
+        if self.mode == "spread":
+            return min(max(last - first, 0), self.max_frames // self.burst * self.burst)
+        available = max(self._chosen_below(last) - self._chosen_below(first), 0)
         return min(available, self.max_frames or available)
+
+    def _chosen_below(self, index: int) -> int:
+        """Frames below a source index that `every` takes."""
+        return index // self.step * self.burst + min(index % self.step, self.burst)
+
+
+def _frames_before(time_s: float, rate: float) -> int:
+    return math.ceil(time_s * rate - 1e-6)
 
 
 def choose_sampling(mode: str, step, max_frames, burst: int, start_s: float | None, end_s: float | None) -> Sampling:
@@ -73,23 +84,34 @@ def seconds(text: str) -> float:
 class Sampler:
     """Asked once for each frame of a video, in order, whether it is taken.
 
-    `length_s`: of the whole video, needed by `spread` alone. `taken` counts the frames chosen; the first `skip` of
-    them are counted without being taken (an earlier run has them). `done`: no later frame will be chosen.
+    `length_s`: of the whole video, needed by `spread` alone, which takes the frame on show at each of its times.
+    `rate`: frames a second, to tell how long the first frame is on show. The first `skip` frames of the sample are
+    counted without being taken (an earlier run has them). `done`: no later frame will be chosen.
+
+    `selects` and `deliver` are its two halves, for readers that decode only what is selected and may find it damaged.
     """
 
-    def __init__(self, sampling: Sampling, length_s: float | None = None, skip: int = 0):
+    def __init__(self, sampling: Sampling, length_s: float | None = None, skip: int = 0, rate: float | None = None):
         self.sampling, self.skip = sampling, skip
-        self.chosen = 0
+        self.chosen = self.delivered = 0
         self.done = False
         self._left = 0  # of the burst that has begun
+        self._shown = 1 / rate if rate else 0.0  # seconds a frame is on show: the shortest step seen
+        self._last: float | None = None
         self._targets: list[float] = []  # seconds, the next one last
         if sampling.mode == "spread":
-            end = min(sampling.end_s or length_s, length_s)
+            if length_s is None:
+                raise UserError("how long this video is cannot be told: take --sample every instead of spread")
+            end = length_s if sampling.end_s is None else min(sampling.end_s, length_s)
             places = sampling.max_frames // sampling.burst
             part = max(end - sampling.start_s, 0.0) / places
             self._targets = [sampling.start_s + (place + 0.5) * part for place in reversed(range(places))]
 
     def __call__(self, index: int, time_s: float) -> bool:
+        return self.selects(index, time_s) and self.deliver()
+
+    def selects(self, index: int, time_s: float) -> bool:
+        """Whether the frame is one of the sample, be it skipped or taken."""
         sampling = self.sampling
         if self.done or time_s < sampling.start_s:
             return False
@@ -100,12 +122,21 @@ class Sampler:
             return False
         self.chosen += 1
         self.done = self.done or self.chosen == sampling.max_frames
-        return self.chosen > self.skip
+        return True
+
+    def deliver(self) -> bool:
+        """Count a frame of the sample that could be decoded; whether it is taken, not skipped."""
+        self.delivered += 1
+        return self.delivered > self.skip
 
     def _in_burst(self, time_s: float) -> bool:
-        if self._targets and time_s >= self._targets[-1] - 1e-6:
-            while self._targets and time_s >= self._targets[-1] - 1e-6:
-                self._targets.pop()
+        if self._last is not None:
+            self._shown = min(self._shown or math.inf, time_s - self._last)
+        self._last, begins = time_s, False
+        while self._targets and max(time_s + self._shown - 1e-6, time_s + 1e-6) > self._targets[-1]:
+            self._targets.pop()
+            begins = True
+        if begins:
             self._left = self.sampling.burst
         self._left -= 1
         self.done = self._left <= 0 and not self._targets

@@ -1,13 +1,19 @@
-"""Open a video file and choose its picture track; everything that is no video is one clear line."""
+"""Open a video file, choose its picture track, and hand out its packets; what is no video is one clear line."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
 
 from surgseg.files import UserError
+from surgseg.video.timeline import Timeline
 
+_HOLE = 4096  # bytes of a Matroska file between two packets that no header explains
+_JOINED = ("mpeg", "mpegts")  # formats whose files people join by appending them
+_PAUSE = 3600  # seconds; a longer step of the clock is a new clock
+_COVER = 0x400  # FFmpeg's disposition of an attached picture
 _NO_VIDEO = ("tty", "image2")  # FFmpeg reads text and single images as "video"
 
 
@@ -33,14 +39,145 @@ def open_source(path: Path) -> tuple:
         raise
 
 
+def video_tracks(container) -> list:
+    """The video streams that are no cover picture."""
+    return [stream for stream in container.streams.video if not int(getattr(stream, "disposition", 0)) & _COVER]
+
+
 def _choose_stream(container, path: Path):
-    if not container.streams.video:
-        kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
+    tracks = video_tracks(container)
+    if not tracks:
+        kinds = ", ".join(sorted({stream.type for stream in container.streams.get()})) or "nothing"
+        kinds += " (one still picture)" if container.streams.video else ""
         raise UserError(f"{path} has no video track (it holds: {kinds})")
     name = container.format.name
     if name in _NO_VIDEO or name.endswith("_pipe"):
         raise UserError(f"{path} is no video (read as {name})")
-    stream = container.streams.best("video") or container.streams.video[0]
+    best = container.streams.best("video")
+    stream = best if best in tracks else tracks[0]
     if stream.codec_context is None or not stream.codec_context.width:
         raise UserError(f"{path} is cut off inside its first frame, or its codec is unknown")
     return stream
+
+
+class Packets:
+    """The packets of one stream of an open container, in the file's order; after a demuxing error, those behind it.
+
+    The timeline is told of each. Where the clock of a recording starts again (MPEG streams joined end to end), time
+    stamps are shifted so that they go on; a single stamp far off its neighbours is mended, as damage.
+    """
+
+    def __init__(self, container, stream, timeline: Timeline):
+        self.container, self.stream, self.timeline = container, stream, timeline
+        self.discarded = 0  # packets that an edit list hides
+        self._others = 0.0  # seconds, of the last packet of the other tracks
+        self._joined = container.format.name in _JOINED
+        self._shift, self._last = 0, None  # ticks
+
+    def __iter__(self) -> Iterator[av.Packet]:
+        hole = False
+        for packet, before in self._mended(self._demuxed()):
+            hole |= before
+            if packet.is_discard:
+                self.discarded += 1
+            else:
+                self.timeline.packet(packet.pts, packet.is_corrupt, hole, packet.dts)
+                hole = False
+            yield packet
+
+    def others_end(self, end: int | None) -> bool:
+        """Whether another track reaches to half a second before `end` (of the container, in microseconds)."""
+        return bool(end) and self._others >= end / av.time_base - 0.5
+
+    def _demuxed(self) -> Iterator[tuple[av.Packet, bool]]:
+        """(packet, whether bytes before it belong to no packet)."""
+        matroska = "matroska" in self.container.format.name
+        failures, end, hole = 0, None, False
+        while failures < 16:
+            try:
+                for packet in self.container.demux():
+                    if not packet.size:  # the end, of whichever track
+                        continue
+                    if matroska and packet.pos is not None:
+                        hole |= end is not None and packet.pos - end > _HOLE
+                        end = max(end or 0, packet.pos + packet.size)
+                    if packet.stream_index != self.stream.index:
+                        if packet.pts is not None:
+                            self._others = max(self._others, float(packet.pts * packet.time_base))
+                        continue
+                    failures = 0
+                    yield packet, hole
+                    hole = False
+                return
+            except av.error.EOFError:
+                return
+            except av.error.FFmpegError:
+                failures += 1
+                self.timeline.error()
+
+    def _mended(self, packets: Iterator[tuple[av.Packet, bool]]) -> Iterator[tuple[av.Packet, bool]]:
+        if not self._joined:
+            yield from packets
+            return
+        following = next(packets, None)
+        while following is not None:
+            (packet, hole), following = following, next(packets, None)
+            hole |= self._mend(packet, following[0].dts if following else None)
+            yield packet, hole
+
+    def _mend(self, packet: av.Packet, following: int | None) -> bool:
+        """Shift the stamps of a packet; whether its own was damaged. `following`: the next packet's, as it stands."""
+        damaged = False
+        if packet.dts is not None and self._last is not None:
+            second = 1 / packet.time_base
+            step = packet.dts + self._shift - self._last
+            after = None if following is None else following + self._shift - self._last
+            if -second / 2 <= step <= second:
+                pass
+            elif after is not None and -second / 2 <= after < (step if step > 0 else second):
+                damaged = True
+                packet.dts = packet.pts = int(self._last - self._shift + (packet.duration or 1))
+            elif not -second / 2 <= step <= _PAUSE * second:
+                self._shift -= int(step) - int(packet.duration or 1)
+        if self._shift:
+            packet.pts = None if packet.pts is None else packet.pts + self._shift
+            packet.dts = None if packet.dts is None else packet.dts + self._shift
+        if packet.dts is not None:
+            self._last = packet.dts
+        return damaged
+
+
+def measure(path: Path, index: int, claimed: float | None, rate: float | None) -> float | None:
+    """Seconds from the first packet of stream `index` to the end of its last one. Only the last seconds are read
+    where the file's header claims a length and the packets there bear it out."""
+    if claimed:
+        container = open_source(path)[0]
+        with container:
+            stream = container.streams[index]
+            start = stream.start_time or 0
+            try:
+                container.seek(start + int((claimed - 3) / stream.time_base), stream=stream)
+                length = _length(container, stream, rate, start)
+            except av.error.FFmpegError:
+                length = None
+        if length and abs(length - claimed) < 2:
+            return length
+    container = open_source(path)[0]
+    with container:
+        return _length(container, container.streams[index], rate, None)
+
+
+def _length(container, stream, rate: float | None, first: int | None) -> float | None:
+    by_order = container.format.name == "avi"
+    step = 1 / (rate * stream.time_base) if rate else 0
+    count, end = 0, None
+    for packet in Packets(container, stream, Timeline(None)):
+        stamp = packet.dts if by_order else packet.pts
+        count += not packet.is_discard
+        if stamp is None or packet.is_discard:
+            continue
+        first = stamp if first is None else min(first, stamp)
+        end = max(stamp + (packet.duration or step), first if end is None else end)
+    if end is not None:
+        return float((end - first) * stream.time_base)
+    return count / rate if rate and count else None

@@ -10,17 +10,27 @@ import numpy as np
 
 from surgseg.files import UserError, make_folder
 
+TICKS = Fraction(1, 90000)  # seconds; the clock of exact times
+
 
 class VideoWriter:
-    """Write (H, W, 3) uint8 RGB frames as an H.264 mp4 that browsers play; odd sizes are padded to even.
+    """Write (H, W, 3) uint8 RGB frames as an H.264 file; as .mp4 it plays in browsers. Odd sizes are padded to even.
 
-    Use as a context manager; the file appears under its name when all frames are in, or not at all.
+    Use as a context manager; the file appears under its name when all frames are in, or not at all. With
+    `exact_times` each frame is given the second from which it is shown, and frames leave in the order they come.
     """
 
-    def __init__(self, path: Path | str, fps: float = 25.0, crf: int = 18, metadata: dict | None = None):
+    def __init__(
+        self,
+        path: Path | str,
+        fps: float = 25.0,
+        crf: int = 18,
+        metadata: dict | None = None,
+        exact_times: bool = False,
+    ):
         self.path = Path(path)
         self.rate = Fraction(fps).limit_denominator(60000)
-        self.crf = crf
+        self.crf, self.exact_times = crf, exact_times
         self.metadata = metadata or {}
         self.partial = self.path.with_name(f".{self.path.stem}.part{self.path.suffix}")
         self.container = None
@@ -29,24 +39,34 @@ class VideoWriter:
         make_folder(self.path.parent)
         return self
 
-    def write(self, frame: np.ndarray) -> None:
+    def write(self, frame: np.ndarray, time_s: float | None = None) -> None:
+        """Add a frame; `time_s` (ascending) with `exact_times` only."""
         height, width = frame.shape[:2]
         if self.container is None:
             self._open(height + height % 2, width + width % 2)
         if height % 2 or width % 2:
             frame = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         image = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-        self.container.mux(self.stream.encode(image))
+        if self.exact_times:
+            image.pts, image.time_base = round(time_s / TICKS), TICKS
+        try:
+            self.container.mux(self.stream.encode(image))
+        except av.error.FFmpegError as error:
+            raise UserError(f"cannot write {self.path}: {error}") from error
 
     def _open(self, height: int, width: int) -> None:
+        options = {"movflags": "faststart"} if self.path.suffix == ".mp4" else {}
         try:
-            self.container = av.open(str(self.partial), "w", options={"movflags": "faststart"})
+            self.container = av.open(str(self.partial), "w", options=options)
         except (OSError, av.error.FFmpegError) as error:
             raise UserError(f"cannot write {self.path}: {error}") from error
         self.container.metadata.update(self.metadata)
         self.stream = self.container.add_stream("libx264", rate=self.rate)
         self.stream.width, self.stream.height, self.stream.pix_fmt = width, height, "yuv420p"
         self.stream.options = {"crf": str(self.crf), "preset": "veryfast"}
+        if self.exact_times:  # without B-frames every packet is a frame, in its order
+            self.stream.codec_context.time_base = TICKS
+            self.stream.codec_context.max_b_frames = 0
 
     def __exit__(self, kind, value, trace) -> None:
         if self.container is None:

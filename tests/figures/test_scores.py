@@ -9,7 +9,7 @@ from PIL import Image
 
 from surgseg.data.dataset import load_prepared
 from surgseg.figures import scores as module
-from surgseg.figures.scores import ERRORS, Example, draw_comprehensive, draw_examples, error_map, overlay, read_examples
+from surgseg.figures.scores import ERRORS, Example, draw_comprehensive, draw_examples, error_map, read_examples
 from surgseg.files import read_csv, write_json
 from surgseg.labels import SCHEMES
 from surgseg.scores.metrics import summarise
@@ -34,14 +34,6 @@ def test_confused_instruments_are_no_error_of_the_union():
     one = example()
     swapped = Example("a", one.frame, np.full((2, 4), 1, np.uint8), np.full((2, 4), 2, np.uint8), 1.0)
     assert (error_map(swapped, SCHEMES["grasper-hook"]) == ERRORS["correct"]).all()
-
-
-def test_the_overlay_tints_instruments_and_void_only():
-    one = example()
-    tinted = overlay(one.frame, one.truth, BINARY)
-    colour = np.array(BINARY.classes[1].colour)
-    assert np.abs(tinted[0, 0].astype(int) - (50 + colour / 2)).max() <= 1
-    assert (tinted[0, 2] == 100).all() and (tinted[1] == 100).all() and (tinted[0, 3] != 100).all()
 
 
 def test_examples_range_from_the_lowest_to_the_highest_iou(tiny_run):

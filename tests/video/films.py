@@ -41,13 +41,16 @@ def write_film(
     rotation: int = 0,
     ticks=None,
     options: dict | None = None,
+    container_options: dict | None = None,
+    form: str | None = None,
+    sound: str = "",
 ) -> Path:
-    """Encode `count` frames at 25 fps; `ticks(index)` gives milliseconds for a variable rate."""
-    with av.open(str(path), "w") as container:
-        fixed = {"sc_threshold": "0"} if codec == "libx264" else {}  # keyframes every `gop` frames only
-        stream = container.add_stream(codec, rate=25, options={**fixed, **(options or {})})
-        stream.height, stream.width = size
-        stream.pix_fmt = pixel_format
+    """Encode `count` frames at 25 fps; `ticks(index)` gives milliseconds for a variable rate; `form` is a container
+    that the suffix does not say; `sound` puts tracks "before" and "after" the picture."""
+    with av.open(str(path), "w", format=form, options=container_options or {}) as container:
+        tracks = [_add_sound(container) for _ in range(sound.count("before"))]
+        stream = _add_video(container, codec, size, pixel_format, options)
+        tracks += [_add_sound(container) for _ in range(sound.count("after"))]
         stream.codec_context.gop_size, stream.codec_context.max_b_frames = gop, b_frames
         if ticks:
             stream.codec_context.time_base = Fraction(1, 1000)
@@ -58,8 +61,32 @@ def write_film(
             if ticks:
                 picture.pts, picture.time_base = ticks(index), Fraction(1, 1000)
             container.mux(stream.encode(picture))
-        container.mux(stream.encode(None))
+            for track in tracks:
+                container.mux(track.encode(_silence()))
+        for track in (stream, *tracks):
+            container.mux(track.encode(None))
     return path
+
+
+def _add_video(container, codec: str, size: tuple[int, int], pixel_format: str = "yuv420p", options=None):
+    fixed = {  # keyframes every `gop` frames only
+        "libx264": {"sc_threshold": "0", "preset": "ultrafast"},
+        "libx265": {"preset": "ultrafast", "x265-params": "log-level=none:scenecut=0:pools=none"},
+    }
+    stream = container.add_stream(codec, rate=25, options={**fixed.get(codec, {}), **(options or {})})
+    stream.height, stream.width = size
+    stream.pix_fmt = pixel_format
+    return stream
+
+
+def _add_sound(container):
+    return container.add_stream("mp2", rate=48000, layout="mono")
+
+
+def _silence() -> av.AudioFrame:
+    frame = av.AudioFrame.from_ndarray(np.zeros((1, 1920), np.int16), format="s16", layout="mono")
+    frame.sample_rate = 48000
+    return frame
 
 
 def damage(path: Path, at: float = 0.5, share: float = 0.05) -> Path:

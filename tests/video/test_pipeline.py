@@ -11,7 +11,8 @@ import pytest
 
 from surgseg.files import UserError
 from surgseg.labels import SCHEMES
-from surgseg.video.generated import GeneratedWriter, read_generated
+from surgseg.video.generated import read_generated
+from surgseg.video.generated_writer import GeneratedWriter
 from surgseg.video.pipeline import run_pipeline
 from surgseg.video.reader import Frame
 

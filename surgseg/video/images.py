@@ -1,0 +1,162 @@
+"""A folder of images read as one video: the same interface as `VideoReader`, no decoder state, an assumed rate."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from surgseg.files import UserError
+from surgseg.frames import list_images, read_frame
+from surgseg.threads import ahead
+from surgseg.video.reader import Frame
+from surgseg.video.sampling import Sampler
+
+_WORKERS = max(1, min(os.cpu_count() or 1, 4))
+
+
+class ImageReader:
+    """Iterate over the images directly in a folder, in natural order, as over the frames of a video.
+
+    An image's index is its place from 0, its time the index divided by `rate`, which nothing in the folder states.
+    Only images that the `Sampler` in `choose` takes are decoded; the others count as read. An image that cannot be
+    decoded is counted and passed over, its index stays free; one of another size is scaled to the first one's.
+    Raises `UserError` where there is no image, or none that can be decoded.
+    """
+
+    data = "unmarked"
+
+    def __init__(self, folder: Path | str, rate: float = 25.0):
+        self.path, self.rate = Path(folder), float(rate)
+        if not (math.isfinite(self.rate) and self.rate > 0):
+            raise UserError(f"{rate} images a second: the rate of an image folder is a number above 0")
+        self.images = _images_in(self.path)
+        self.choose: Sampler | None = None  # None: all images
+        self.ended = False
+        self.rescaled = self.lost = 0
+        self._covered = 0  # images decoded or passed over so far
+        self.size, self._mode = _first_size(self.path, self.images)
+
+    @property
+    def covered_s(self) -> float:
+        return self._covered / self.rate
+
+    @property
+    def expected(self) -> int:
+        return len(self.images)
+
+    @property
+    def duration(self) -> float:
+        """Seconds at the assumed rate."""
+        return len(self.images) / self.rate
+
+    length_s = duration
+
+    def counts(self) -> dict[str, int | None]:
+        """Images and damage of the part read so far, under `run.json`'s names."""
+        return {
+            "frames_expected": self.expected,
+            "frames_read": self._covered - self.lost,
+            "frames_read_suspect": 0,
+            "frames_lost": self.lost,
+            "frames_rescaled": self.rescaled,
+            "damaged_packets": self.lost,
+        }
+
+    def describe(self) -> dict:
+        """What `run.json` says of the video: the keys of `VideoReader.describe`."""
+        return {
+            "width": self.size[1],
+            "height": self.size[0],
+            "rate": self.rate,
+            "rate_assumed": True,
+            "duration_s": self.duration,
+            "codec": self.images[0].suffix.lower().lstrip("."),
+            "pixel_format": self._mode,
+            "container": "images",
+            "video_tracks": 1,
+            "rotation": 0,
+            "deinterlaced": None,
+        }
+
+    def __enter__(self) -> ImageReader:
+        return self
+
+    def __exit__(self, kind, value, trace) -> None:
+        pass
+
+    def __iter__(self) -> Iterator[Frame]:
+        delivered, reason = 0, ""
+        with ThreadPoolExecutor(_WORKERS, thread_name_prefix="images") as pool:
+            for index, image in ahead(pool, self._decode, self._chosen(), 2 * _WORKERS):
+                self._covered = index + 1
+                if isinstance(image, UserError):
+                    self.lost += 1
+                    reason = reason or str(image)
+                    continue
+                delivered += 1
+                if self.choose is None or self.choose.deliver():
+                    if image.shape[:2] != self.size:
+                        self.rescaled += 1
+                        image = np.asarray(Image.fromarray(image).resize(self.size[::-1], Image.Resampling.BICUBIC))
+                    yield Frame(index, index / self.rate, image, False)
+        self._covered = self._asked
+        self.ended = self.choose is None or not self.choose.done
+        if reason and not delivered:
+            raise UserError(f"{self.path}: not one image can be decoded ({reason})")
+
+    def _chosen(self) -> Iterator[int]:
+        """Indices of the images to decode; with those that an earlier run has, for they may be damaged too."""
+        for index in range(len(self.images)):
+            self._asked = index + 1
+            if self.choose is None or self.choose.selects(index, index / self.rate):
+                yield index
+            if self.choose is not None and self.choose.done:
+                return
+
+    def _decode(self, index: int) -> tuple[int, np.ndarray | UserError]:
+        try:
+            return index, _read(self.images[index])
+        except UserError as error:
+            return index, error
+
+
+def _images_in(folder: Path) -> list[Path]:
+    found = list_images(folder)
+    images = [path for path in found if path.parent == folder]
+    if images:
+        return images
+    if found:
+        example = found[0].parent
+        raise UserError(f"{folder} holds images only in folders below it: each is a video, give one, such as {example}")
+    raise UserError(f"{folder} holds no images")
+
+
+def _first_size(folder: Path, images: list[Path]) -> tuple[tuple[int, int], str]:
+    """((height, width), Pillow mode) of the first image whose header can be read."""
+    for path in images:
+        try:
+            with Image.open(path) as image:
+                return (image.height, image.width), image.mode
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+            continue
+    raise UserError(f"{folder}: not one of its {len(images)} images can be decoded")
+
+
+def _read(path: Path) -> np.ndarray:
+    """`read_frame`, but gray of 16 bits is scaled to 8: Pillow would cut it off at 255, and show it white."""
+    try:
+        with Image.open(path) as image:
+            if image.mode == "F":
+                raise UserError(f"{path}: floating-point pixels have no known range; save it with 8 or 16 bits")
+            if image.mode.startswith("I"):
+                gray = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
+                return np.repeat(np.uint8(gray / 257 + 0.5)[..., None], 3, axis=2)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        pass  # worded by read_frame
+    return read_frame(path)

@@ -1,0 +1,145 @@
+"""What `--video-path` names: files, globs and folders -> videos; and which of them this process works on."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from surgseg.files import IMAGE_SUFFIXES, UserError, is_hidden, list_some, natural_key
+from surgseg.video.images import ImageReader
+from surgseg.video.reader import VideoReader
+from surgseg.video.sampling import Sampler, Sampling
+
+VIDEO_SUFFIXES = (
+    ".mp4 .m4v .mov .avi .mkv .webm .mpg .mpeg .vob .ts .m2ts .mts .mxf .wmv .asf .flv .3gp .dv "
+    ".h264 .264 .hevc .265 .mjpeg"
+).split()
+_ENDS = 1 << 20  # bytes at each end of a file that its fingerprint reads
+
+
+@dataclass(frozen=True)
+class Source:
+    """A video file, or a folder of images that is read as one (`images`)."""
+
+    path: Path
+    images: bool = False
+
+    def open(self, image_rate: float = 25.0) -> VideoReader | ImageReader:
+        return ImageReader(self.path, image_rate) if self.images else VideoReader(self.path)
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        files = self._images() if self.images else [self.path]
+        return sum(file.stat().st_size for file in files)
+
+    def fingerprint(self) -> str:
+        """Tells this video from another without keeping its name: sha256 over size and both ends, hex.
+
+        Of a folder of images: over the names and sizes of all of them.
+        """
+        digest = hashlib.sha256()
+        if self.images:
+            for file in self._images():
+                digest.update(f"{file.name} {file.stat().st_size}\n".encode())
+            return digest.hexdigest()
+        size = self.path.stat().st_size
+        digest.update(str(size).encode())
+        with self.path.open("rb") as stream:
+            digest.update(stream.read(_ENDS))
+            stream.seek(max(size - _ENDS, 0))
+            digest.update(stream.read(_ENDS))
+        return digest.hexdigest()
+
+    def _images(self) -> list[Path]:
+        found = [path for path in self.path.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
+        return sorted((path for path in found if not is_hidden(path.name)), key=lambda path: natural_key(path.name))
+
+
+def find_sources(names: Sequence[str]) -> list[Source]:
+    """The videos that files, globs and folders name, in that order, each once; `UserError` for what names none.
+
+    A folder stands for the videos in it or, where it holds images instead, for one video.
+    """
+    found: dict[Path, Source] = {}
+    for name in names:
+        matches = [Path(name)]
+        if not matches[0].exists():
+            expanded = glob.glob(name, recursive=True)  # noqa: PTH207 - an absolute pattern is no Path.glob
+            matches = [Path(path) for path in sorted(expanded, key=natural_key)]
+            if not matches:
+                raise UserError(f"{name}: no such file" + (", and nothing matches it" if glob.has_magic(name) else ""))
+        for path in matches:
+            for source in _in_folder(path) if path.is_dir() else [Source(path)]:
+                found.setdefault(source.path.resolve(), source)
+    return list(found.values())
+
+
+def _in_folder(folder: Path) -> list[Source]:
+    try:
+        files = [path for path in folder.iterdir() if path.is_file() and not is_hidden(path.name)]
+    except OSError as error:
+        raise UserError(f"{folder} cannot be read: {error.strerror or error}") from error
+    videos = sorted((f for f in files if f.suffix.lower() in VIDEO_SUFFIXES), key=lambda path: natural_key(path.name))
+    images = [f for f in files if f.suffix.lower() in IMAGE_SUFFIXES]
+    if videos and images:
+        raise UserError(
+            f"{folder} holds videos ({list_some(f.name for f in videos[:3])}) and images; name the videos, "
+            f"or give the images a folder of their own"
+        )
+    if not videos and not images:
+        raise UserError(f"{folder} holds neither videos nor images")
+    return [Source(path) for path in videos] or [Source(folder, images=True)]
+
+
+def first_frames(sources: Sequence[Source], count: int = 4) -> list[np.ndarray]:
+    """A few frames of the first video that has any, some seconds apart: (H, W, 3) uint8 RGB each."""
+    for source in sources:
+        try:
+            with source.open() as reader:
+                reader.choose = Sampler(Sampling(step=50, max_frames=count))
+                frames = [frame.image for frame in reader]
+        except UserError:  # its own turn will say so
+            continue
+        if frames:
+            return frames
+    raise UserError("no frame of these videos can be decoded")
+
+
+def process_of(share: str, environment: Mapping[str, str] = os.environ) -> tuple[int, int]:
+    """(this process, from 0; how many share the videos) from `--share`: auto, none or K/N with K from 1.
+
+    auto reads what torchrun (RANK, WORLD_SIZE) and a Slurm array (SLURM_ARRAY_TASK_*) tell their processes.
+    """
+    if share == "none":
+        return 0, 1
+    if share != "auto":
+        number, _, count = share.partition("/")
+        if not (number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)):
+            raise UserError(f"--share {share}: auto, none, or K/N with K from 1 to N")
+        return int(number) - 1, int(count)
+    rank, world = int(environment.get("RANK", 0)), int(environment.get("WORLD_SIZE", 1))
+    tasks = int(environment.get("SLURM_ARRAY_TASK_COUNT", 1))
+    if tasks == 1:
+        return rank, world
+    first, last = (int(environment[f"SLURM_ARRAY_TASK_{end}"]) for end in ("MIN", "MAX"))
+    step = int(environment.get("SLURM_ARRAY_TASK_STEP", 1)) or 1
+    if (last - first) // step + 1 != tasks:
+        raise UserError("the tasks of this Slurm array are not evenly numbered; say --share K/N for each")
+    task = (int(environment["SLURM_ARRAY_TASK_ID"]) - first) // step
+    return task * world + rank, tasks * world
+
+
+def share_out(sizes: Sequence[int], count: int) -> list[int]:
+    """The process of each video: the largest first, each to the process with the fewest bytes so far."""
+    loads, owner = [0] * count, [0] * len(sizes)
+    for index in sorted(range(len(sizes)), key=lambda index: (-sizes[index], index)):
+        owner[index] = min(range(count), key=lambda process: (loads[process], process))
+        loads[owner[index]] += sizes[index]
+    return owner

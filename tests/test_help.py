@@ -33,6 +33,7 @@ MISTAKES = {
         "--model-path",
         "no-such-folder/w.pth",
     ],
+    "export_model.py": ["--model-path", "no-such-folder/w.pth"],
     "analyze_mask_statistics.py": ["--generated-dir", "no-such-folder"],
     "prepare_full_dataset.py": ["--source-root", "no-such-folder"],
     "prepare_cholecseg8k_assets.py": ["--frame-dir", "no-such-folder", "--mask-dir", "no-such-folder"],

@@ -99,11 +99,11 @@ def _in_folder(folder: Path) -> list[Source]:
 
 
 def first_frames(sources: Sequence[Source], count: int = 4) -> list[np.ndarray]:
-    """A few frames of the first video that has any, some seconds apart: (H, W, 3) uint8 RGB each."""
+    """A few frames of the first video that has any: (H, W, 3) uint8 RGB each."""
     for source in sources:
         try:
             with source.open() as reader:
-                reader.choose = Sampler(Sampling(step=50, max_frames=count))
+                reader.choose = Sampler(Sampling(step=10, max_frames=count))
                 frames = [frame.image for frame in reader]
         except UserError:  # its own turn will say so
             continue

@@ -1,4 +1,4 @@
-"""ONNX Runtime as a second way to compute probabilities: exported once, checked against PyTorch, kept beside the weights.
+"""ONNX Runtime as a second way to compute probabilities: exported once, checked against PyTorch, kept.
 
 The exported graph takes resized frames (N, 3, h, w) uint8 and returns probabilities (N, K, h, w) float32; its metadata
 names the weights by their sha256 and holds the result of the check, so that the file is never used for other weights.
@@ -130,20 +130,33 @@ def onnx_path(weights: Path) -> Path:
 def kept_network(checkpoint: Checkpoint, path: Path, frames: Callable[[], Sequence[np.ndarray]]) -> OnnxNetwork:
     """The export kept at `path`, made (again) where it is absent or of other weights.
 
-    Raises `UserError` where packages are missing, `path` is no file of ours, or the export disagrees with PyTorch.
+    Raises `UserError` where packages are missing, `path` is no file of ours, or the export disagrees with PyTorch. A
+    folder that cannot be written into is no obstacle, and is said.
     """
+    check_packages()
+    network = check_place(path)
+    if network is not None and network.metadata == {**_identity(checkpoint), "parity": network.metadata["parity"]}:
+        return network
+    print(f"Exporting the model for ONNX Runtime -> {path}", flush=True)
+    graph = export(checkpoint, frames())
+    try:
+        write_bytes(path, graph)
+    except UserError as error:
+        print(f"Note: the export is made again next time ({error})")
+    return OnnxNetwork(graph)
+
+
+def check_packages() -> None:
     missing = missing_packages()
     if missing:
         raise UserError(f"ONNX Runtime needs {', '.join(missing)}: pip install {' '.join(missing)}")
-    if path.is_file():
-        network = _open_kept(path)
-        if network.metadata == {**_identity(checkpoint), "parity": network.metadata["parity"]}:
-            return network
-    print(f"Exporting the model for ONNX Runtime -> {path}", flush=True)
-    return export(checkpoint, path, frames())
 
 
-def _open_kept(path: Path) -> OnnxNetwork:
+def check_place(path: Path) -> OnnxNetwork | None:
+    """The export that stands at `path`, of whatever weights; None where there is no file. Raises `UserError` for a
+    file that this project did not write: it is never replaced."""
+    if not path.exists():
+        return None
     try:
         network = OnnxNetwork(path)
     except Exception as error:  # ONNX Runtime raises its own kinds
@@ -157,23 +170,14 @@ def _identity(checkpoint: Checkpoint) -> dict:
     return {"contract": _CONTRACT, "weights_sha256": checkpoint.sha256}
 
 
-def export(checkpoint: Checkpoint, path: Path, frames: Sequence[np.ndarray]) -> OnnxNetwork:
-    """Export, check on `frames` ((H, W, 3) uint8 RGB each), write to `path`.
-
-    Raises `UserError` where the result disagrees with PyTorch; then nothing is written. A folder that cannot be
-    written into is no obstacle: the graph then lives in memory only, and that is said.
-    """
+def export(checkpoint: Checkpoint, frames: Sequence[np.ndarray]) -> bytes:
+    """An ONNX file's bytes, checked on `frames` ((H, W, 3) uint8 RGB each); `UserError` where it disagrees."""
     program = _trace(checkpoint)
     parity = check(checkpoint, OnnxNetwork(program.model_proto.SerializeToString()), frames)
     if not parity.agrees:
         raise UserError(f"the ONNX export disagrees with PyTorch ({parity}); nothing is kept, use --backend torch")
     program.model.metadata_props[_KEY] = json.dumps({**_identity(checkpoint), "parity": asdict(parity)})
-    graph = program.model_proto.SerializeToString()
-    try:
-        write_bytes(path, graph)
-    except UserError as error:
-        print(f"Note: the export is not kept ({error})")
-    return OnnxNetwork(graph)
+    return program.model_proto.SerializeToString()
 
 
 def _trace(checkpoint: Checkpoint):
@@ -201,15 +205,12 @@ def _trace(checkpoint: Checkpoint):
 def check(checkpoint: Checkpoint, network: OnnxNetwork, frames: Sequence[np.ndarray]) -> Parity:
     """Both backends on the same frames, at the model's size (probabilities) and at the frames' own (masks)."""
     reference = TorchNetwork(checkpoint, torch.device("cpu"), "float32")
+    predictors = [Predictor(checkpoint, reference.device, network=one) for one in (reference, network)]
     differences, alike = [], []
     for frame in frames:
-        resized = resize_frames(
-            torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1)[None], checkpoint.image_size
-        )
+        whole = torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1)[None]
+        resized = resize_frames(whole, checkpoint.image_size)
         differences.append(float((reference(resized) - network(resized)).abs().max()))
-        masks = [
-            Predictor(checkpoint, reference.device, network=one).predict(frame[None]).ids
-            for one in (reference, network)
-        ]
+        masks = [predictor.predict(frame[None]).ids for predictor in predictors]
         alike.append(float((masks[0] == masks[1]).mean()))
     return Parity(len(frames), max(differences), float(np.mean(alike)))

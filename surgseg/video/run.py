@@ -16,6 +16,7 @@ from surgseg.files import UserError
 from surgseg.video.generated import read_run
 from surgseg.video.generated_writer import GeneratedWriter, look_back
 from surgseg.video.inputs import Source
+from surgseg.video.overlay_video import remove_segments
 from surgseg.video.pipeline import run_pipeline
 from surgseg.video.predictor import Predictor
 from surgseg.video.sampling import Sampler, Sampling
@@ -62,12 +63,13 @@ def generate(source: Source, folder: Path, name: str, request: Request, predicto
         asked = {**described(), "name": name, "parts": request.parts, "overlay_video": request.overlay_video}
         earlier = look_back(folder, asked, request.overwrite)
         if earlier.finished:
+            remove_segments(folder)  # of a run that was killed after its last act but this
             return Result(name, folder, "finished before", earlier.finished)
         if request.facts["weights_data"] == "synthetic" and reader.data != "synthetic":
             print("Warning: these weights were trained on synthetic frames, and this video is not marked synthetic")
         skip = earlier.rows - earlier.rows % request.batch_size  # batches lie on a fixed grid: begin with a whole one
         length = reader.length_s if request.sampling.mode == "spread" else None
-        reader.choose = Sampler(request.sampling, length, skip)
+        reader.choose = Sampler(request.sampling, length, skip, reader.rate)
         writer = GeneratedWriter(
             folder, predictor.scheme, name, request.parts, overlay_video=request.overlay_video, earlier=earlier
         )
@@ -83,6 +85,7 @@ def _describer(source: Source, reader, request: Request, predictor: Predictor) -
         **request.facts,
         "threshold": predictor.threshold,
         "sampling": request.sampling.describe(),
+        "image_rate": request.rate if source.images else None,
         "batch_size": request.batch_size,
         "decoder": {"name": "PyAV", "version": av.__version__, "ffmpeg": av.ffmpeg_version_info},
         "backend": predictor.network.describe(),

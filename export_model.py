@@ -1,0 +1,110 @@
+"""Export a weights file to ONNX, checked against PyTorch on real frames.
+
+    python export_model.py --model-path outputs/instrument_segmentation_model.pth --format onnx
+    python export_model.py --model-path outputs/instrument_segmentation_model.pth --frames operation.mp4
+
+The graph takes frames (N, 3, height, width) uint8 RGB, resized to the model's size, and gives class probabilities. It
+is written beside the weights, where generate_masks_from_model.py finds it (on a CPU it would make it itself). Prints
+size, difference to PyTorch, and the milliseconds that one frame takes in each backend on this CPU. An export that
+disagrees is not written, exit status 2. Needs: pip install onnx onnxscript onnxruntime
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from pathlib import Path
+
+from surgseg.console import make_parser, report_errors
+from surgseg.files import UserError, check_folder, write_bytes
+from surgseg.video.options import add_model_options
+
+PREPARED = (Path("data/full_dataset/frames"), Path("data/sample_frames"))
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = make_parser(__doc__)
+    add_model_options(parser)
+    export = parser.add_argument_group("export")
+    export.add_argument("--format", choices=["onnx"], default="onnx", help="what to write (default: onnx)")
+    export.add_argument(
+        "--frames",
+        metavar="PATH",
+        help=f"a video, or a folder of images, to check on (default: {' or '.join(map(str, PREPARED))}, "
+        "otherwise synthetic frames)",
+    )
+    export.add_argument("--output", type=Path, metavar="FILE", help="file (default: beside the weights, .onnx)")
+    export.add_argument("--repeats", type=int, default=10, metavar="N", help="frames timed per backend (default: 10)")
+    return parser
+
+
+def work(args: argparse.Namespace) -> int:
+    if args.repeats < 1:
+        raise UserError(f"--repeats {args.repeats}: at least 1 is needed")
+    from surgseg.checkpoint import load_checkpoint
+    from surgseg.video.onnx import OnnxNetwork, check_packages, check_place, export, onnx_path
+
+    check_packages()
+    checkpoint = load_checkpoint(args.model_path, args.arch)
+    output = args.output or onnx_path(args.model_path)
+    check_folder(output.parent)
+    check_place(output)
+    frames, origin = frames_to_check(args.frames)
+    graph = export(checkpoint, frames)
+    write_bytes(output, graph)
+    network = OnnxNetwork(graph)
+    size = " x ".join(map(str, checkpoint.image_size))
+    print(f"Weights: {args.model_path} ({args.model_path.stat().st_size / 1e6:.1f} MB, {checkpoint.arch})")
+    print(f"Export: {output} ({len(graph) / 1e6:.1f} MB), input N x 3 x {size} uint8")
+    print(f"Checked on {origin}: {network.parity}")
+    height, width = frames[0].shape[:2]
+    print(f"One frame of {width}x{height} to its mask on this CPU, median of {args.repeats}, in turns:")
+    for name, milliseconds in side_by_side(checkpoint, network, frames[0], args.repeats).items():
+        print(f"  {name:<24}{milliseconds:8.1f} ms")
+    return 0
+
+
+def frames_to_check(path: str | None) -> tuple[list, str]:
+    """(frames, what they are) for the check: the user's, prepared ones, or drawn ones."""
+    from surgseg.video.inputs import find_sources, first_frames
+
+    chosen = path or next((str(folder) for folder in PREPARED if folder.is_dir()), None)
+    if chosen is not None:
+        frames = first_frames(find_sources([chosen]))
+        return frames, f"{len(frames)} frames of {chosen}"
+    from surgseg.synthetic.scenes import draw_frame
+
+    frames = [draw_frame(0, 1, number, (480, 854), "aligned")[0] for number in range(4)]
+    return frames, "4 synthetic frames (--frames takes real ones)"
+
+
+def side_by_side(checkpoint, network, frame, repeats: int) -> dict[str, float]:
+    """Median milliseconds from a frame in memory to its mask, the backends taking turns."""
+    import torch
+
+    from surgseg.video.predictor import Predictor, TorchNetwork
+
+    cpu = torch.device("cpu")
+    networks = {
+        "torch float32": TorchNetwork(checkpoint, cpu, "float32"),
+        "torch bf16": TorchNetwork(checkpoint, cpu, "bf16"),
+        "onnxruntime float32": network,
+    }
+    predictors = {name: Predictor(checkpoint, cpu, network=item) for name, item in networks.items()}
+    taken = {name: [] for name in networks}
+    for turn in range(repeats + 1):
+        for name, predictor in predictors.items():
+            begun = time.perf_counter()
+            predictor.predict(frame[None])
+            if turn:  # the first one warms up
+                taken[name].append(1000 * (time.perf_counter() - begun))
+    return {name: statistics.median(values) for name, values in taken.items()}
+
+
+def main(argv: list[str] | None = None) -> int:
+    return report_errors(work, build_parser().parse_args(argv))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -13,12 +13,11 @@ passed over, counted and marked. Exit status: 0 done, 2 nothing could be done, 3
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import sys
-import traceback
 
 from surgseg.console import PARTIAL, make_parser, report_errors, resolve_device, run_metadata
-from surgseg.files import UserError
 from surgseg.video import options
 from surgseg.video.sampling import choose_sampling
 
@@ -45,16 +44,21 @@ def work(args: argparse.Namespace) -> int:
         with jobs[0][0].open(args.image_rate):
             pass
         mine = jobs
+        if int(os.environ.get("RANK", "0")) > 0:
+            print("One video is the work of one process; this one has nothing to do")
+            return 0
     else:
         process, count = process_of(args.share)
         owners = share_out([source.size for source, _, _ in jobs], count)
         mine = [job for job, owner in zip(jobs, owners) if owner == process]
         if count > 1:
             print(f"Process {process + 1} of {count}: {len(mine)} of {len(jobs)} videos")
-    predictor, request = prepare(args, sampling, [source for source, _, _ in mine])
+    predictor, request = prepare(args, sampling, [source for source, _, _ in jobs])
     if len(jobs) == 1:
         return one(*jobs[0], request, predictor)
-    return several(jobs, mine, request, predictor)
+    from surgseg.video.many import generate_all
+
+    return generate_all(jobs, mine, request, predictor)
 
 
 def prepare(args: argparse.Namespace, sampling, sources: list) -> tuple:
@@ -118,31 +122,6 @@ def one(source, folder, name: str, request, predictor) -> int:
         print(f"Partial: {result.run['frames_lost']} frames of the video were lost to damage", file=sys.stderr)
     print(f"Next: python analyze_mask_statistics.py --generated-dir {shlex.quote(str(folder))}")
     return 0 if result.whole else PARTIAL
-
-
-def several(jobs: list, mine: list, request, predictor) -> int:
-    """One video after the other, whatever becomes of each; a table closes the run. Returns the exit status."""
-    from surgseg.video.run import Result, generate, print_summary, report
-
-    results: dict[str, Result] = {}
-    for number, (source, folder, name) in enumerate(mine, 1):
-        print(f"\n[{number}/{len(mine)}] {name}: {source.path.name}", flush=True)
-        try:
-            results[name] = generate(source, folder, name, request, predictor)
-            report(results[name])
-        except UserError as error:
-            results[name] = Result(name, folder, "failed", {}, str(error))
-            print(f"error: {error}", file=sys.stderr)
-        except Exception as error:  # a fault of ours: shown whole, and the other videos are still done
-            traceback.print_exc()
-            results[name] = Result(name, folder, "failed", {}, f"{type(error).__name__}: {error}")
-        if results[name].state == "stopped":
-            break
-    print_summary(jobs, results)
-    states = [results[name].state if name in results else "not begun" for _, _, name in mine]
-    if all(state == "failed" for state in states) and states:
-        return 2
-    return 0 if all(result.whole for result in results.values()) and len(results) == len(mine) else PARTIAL
 
 
 def main(argv: list[str] | None = None) -> int:

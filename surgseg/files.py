@@ -58,6 +58,46 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def sole_writer(folder: Path | str) -> Iterator[None]:
+    """Keep other processes from writing into `folder` at the same time; `UserError` where one does already.
+
+    The system releases the lock when the process ends, however it ends.
+    """
+    folder = Path(folder).absolute()
+    path = make_folder(folder.parent) / f".{folder.name}.lock"
+    try:
+        stream = path.open("a")
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+    with stream:
+        try:
+            _lock(stream.fileno())
+        except (BlockingIOError, PermissionError) as error:
+            raise UserError(f"another process is writing {folder}; wait for it, or choose another folder") from error
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):  # Windows removes no open file; an empty one stays then
+                path.unlink()
+
+
+def _lock(descriptor: int) -> None:
+    try:
+        import fcntl
+    except ImportError:
+        import msvcrt
+
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if isinstance(error, (BlockingIOError, PermissionError)):
+            raise
+        # a file system without locks (some clusters' disks) keeps nobody from working
+
+
 def remove_leftovers(*paths: Path) -> None:
     """Remove the temporary files that processes killed while they wrote `paths` have left beside them."""
     for path in paths:

@@ -99,3 +99,14 @@ def test_an_output_folder_is_checked_without_being_made(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(UserError, match="is a file"):
         files.check_folder(tmp_path / "file" / "deeper")
+
+
+def test_a_folder_has_one_writer_at_a_time(tmp_path):
+    with files.sole_writer(tmp_path / "out"):
+        with pytest.raises(UserError, match="another process is writing"), files.sole_writer(tmp_path / "out"):
+            pass
+        with files.sole_writer(tmp_path / "other"):
+            pass
+    with files.sole_writer(tmp_path / "out"):
+        pass
+    assert not list(tmp_path.iterdir()), "the lock leaves nothing behind"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +13,7 @@ from tqdm import tqdm
 
 from surgseg.console import quiet
 from surgseg.devices import out_of_memory
-from surgseg.files import UserError
-from surgseg.video.generated import read_run
+from surgseg.files import UserError, sole_writer
 from surgseg.video.generated_writer import GeneratedWriter, look_back
 from surgseg.video.inputs import Source
 from surgseg.video.overlay_video import remove_segments
@@ -58,7 +58,7 @@ def generate(source: Source, folder: Path, name: str, request: Request, predicto
 
     Raises `UserError` where nothing can be done; what was written before an error stays, and a repeated run goes on.
     """
-    with source.open(request.rate) as reader:
+    with source.open(request.rate) as reader, sole_writer(folder):
         described = _describer(source, reader, request, predictor)
         asked = {**described(), "name": name, "parts": request.parts, "overlay_video": request.overlay_video}
         earlier = look_back(folder, asked, request.overwrite)
@@ -96,8 +96,9 @@ def _describer(source: Source, reader, request: Request, predictor: Predictor) -
 def _apply(reader, predictor: Predictor, writer: GeneratedWriter, request: Request, described) -> Result:
     sampling, earlier = request.sampling, writer.earlier
     total = sampling.expected(reader.expected, reader.rate)
+    lane = int(os.environ.get("LOCAL_RANK", "0"))  # a line of the terminal for each process
     options = {"batch_size": request.batch_size, "written": earlier.rows % request.batch_size}
-    with tqdm(total=total, initial=earlier.rows, unit="frame", desc=writer.name, disable=quiet()) as bar:
+    with tqdm(total=total, initial=earlier.rows, unit="frame", desc=writer.name, position=lane, disable=quiet()) as bar:
 
         def progress(writer) -> None:
             bar.update()
@@ -180,26 +181,3 @@ def report(result: Result) -> None:
     rate = timing["frames"] / timing["total_s"] if timing["total_s"] else 0.0
     print(f"Seconds: {stages} ({rate:.1f} frames/s, {run['backend']['name']} on {run['backend']['device']})")
     print(f"Output: {result.folder}")
-
-
-def print_summary(jobs: list[tuple[Source, Path, str]], results: dict[str, Result]) -> None:
-    """A closing table of all videos; those that other processes work on are shown as their folders stand now."""
-    print(f"\n{'video':<14}{'frames':>8}{'detected':>10}{'lost':>7}{'suspect':>9}{'covered':>10}  state")
-    for source, folder, name in jobs:
-        result = results.get(name) or _as_it_stands(folder, name)
-        run, state = result.run, result.state if result.whole else f"{result.state} {result.message}".strip()
-        cells = ["-"] * 5
-        if run.get("frames_written"):
-            rate = run["frames_detected"] / run["frames_written"]
-            lost, suspect = run.get("frames_lost", "-"), run["frames_suspect"]
-            covered = clock(run["covered_s"]) if "covered_s" in run else "-"
-            cells = [run["frames_written"], f"{rate:.1%}", lost, suspect, covered]
-        numbers = "".join(f"{cell:>{width}}" for cell, width in zip(cells, (8, 10, 7, 9, 10)))
-        print(f"{name:<14}{numbers}  {state} ({source.path.name})")
-
-
-def _as_it_stands(folder: Path, name: str) -> Result:
-    run = read_run(folder)
-    if run is None:
-        return Result(name, folder, "not begun", {})
-    return Result(name, folder, "finished before" if run.get("complete") else "unfinished", run)

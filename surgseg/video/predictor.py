@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from surgseg.files import UserError
 from surgseg.labels import Scheme
 from surgseg.preprocess import normalise, resize_frames, upsample
 
+_PIXELS = 1 << 25  # read at once on a GPU; on a CPU a frame at a time, which stays in its cache
 _TINY = torch.finfo(torch.float32).tiny  # p log p -> 0 as p -> 0
 
 
@@ -101,9 +103,8 @@ class Predictor:
     def _predict(self, frames: torch.Tensor) -> list[torch.Tensor | None]:
         probability = self.network(resize_frames(frames, self.image_size))
         size = frames.shape[-2:]
-        if self.device.type == "cuda":
-            return self._read(probability, size)
-        found = [self._read(one[None], size) for one in probability]  # one at a time stays in the processor's cache
+        step = 1 if self.device.type == "cpu" else max(1, _PIXELS // (size[0] * size[1]))
+        found = [self._read(some, size) for some in probability.split(step)]
         return [None if values[0] is None else torch.cat(values) for values in zip(*found)]
 
     def _read(self, probability: torch.Tensor, size) -> list[torch.Tensor | None]:
@@ -148,7 +149,7 @@ def measure(ids: torch.Tensor, probability: torch.Tensor, tools: Sequence[int]) 
     entropy / ln 2. float64, float32 where the device has no other.
     """
     exact = torch.float32 if probability.device.type == "mps" else torch.float64
-    instrument = ids == tools[0] if len(tools) == 1 else torch.isin(ids, torch.tensor(tools, device=ids.device))
+    instrument = ids == tools[0] if len(tools) == 1 else torch.isin(ids, _index(tuple(tools), ids.device))
     p = probability.flatten(1).clamp(0, 1)
     q = 1 - p
     confidence = (p - 0.5).abs_().mean(1, dtype=exact).add_(0.5)
@@ -163,11 +164,17 @@ def decide(probability: torch.Tensor, scheme: Scheme, threshold: float | None) -
     With a threshold, a pixel whose instrument probability reaches it takes the most probable instrument class,
     any other the most probable of the rest; without one, the most probable class of all.
     """
-    tools = scheme.instrument_ids
+    rest = [index for index in range(scheme.num_classes) if index not in scheme.instrument_ids]
+    tools, others = (_index(tuple(ids), probability.device) for ids in (scheme.instrument_ids, rest))
     union = probability[:, tools].sum(1)
     if threshold is None:
         return probability.argmax(1).to(torch.uint8), union
-    rest = [index for index in range(scheme.num_classes) if index not in tools]
-    tool = torch.tensor(tools, device=union.device)[probability[:, tools].argmax(1)]
-    other = torch.tensor(rest, device=union.device)[probability[:, rest].argmax(1)] if rest else tool
+    tool = tools[probability[:, tools].argmax(1)]
+    other = others[probability[:, others].argmax(1)] if rest else tool
     return torch.where(union >= threshold, tool, other).to(torch.uint8), union
+
+
+@functools.lru_cache(maxsize=64)
+def _index(ids: tuple[int, ...], device: torch.device) -> torch.Tensor:
+    """Class ids on the device, sent there once: each sending would make the host wait for the device."""
+    return torch.tensor(ids, device=device)

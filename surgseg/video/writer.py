@@ -11,6 +11,7 @@ import numpy as np
 from surgseg.files import UserError, make_folder
 
 TICKS = Fraction(1, 90000)  # seconds; the clock of exact times
+_BT601, _LIMITED = 6, 1  # how RGB is converted; unmarked, players guess another matrix for large frames
 
 
 class VideoWriter:
@@ -63,6 +64,7 @@ class VideoWriter:
         self.container.metadata.update(self.metadata)
         self.stream = self.container.add_stream("libx264", rate=self.rate)
         self.stream.width, self.stream.height, self.stream.pix_fmt = width, height, "yuv420p"
+        self.stream.codec_context.colorspace, self.stream.codec_context.color_range = _BT601, _LIMITED
         self.stream.options = {"crf": str(self.crf), "preset": "veryfast"}
         if self.exact_times:  # without B-frames every packet is a frame, in its order
             self.stream.codec_context.time_base = TICKS

@@ -27,9 +27,10 @@ def read_frame(source: Path | bytes, name: str = "") -> np.ndarray:
 
 
 def encode_frame(frame: np.ndarray, suffix: str = ".jpg", quality: int = 95) -> bytes:
-    """(H, W, 3) uint8 RGB -> bytes of a JPEG (given quality) or PNG file."""
+    """(H, W, 3) uint8 RGB, or (H, W) uint8 gray -> bytes of a JPEG (given quality) or PNG file."""
     options = [cv2.IMWRITE_JPEG_QUALITY, quality] if suffix in (".jpg", ".jpeg") else []
-    done, data = cv2.imencode(suffix, cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), options)
+    picture = frame if frame.ndim == 2 else cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
+    done, data = cv2.imencode(suffix, picture, options)
     if not done:
         raise UserError(f"cannot encode a frame as {suffix}")
     return data.tobytes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -15,8 +16,9 @@ from surgseg.files import UserError
 from surgseg.video.deinterlace import Deinterlacer
 from surgseg.video.sampling import Sampler
 from surgseg.video.source import Packets, measure, open_source, video_tracks
-from surgseg.video.timeline import Timeline
+from surgseg.video.timeline import Place, Timeline
 
+_REORDERED = 16  # frames that a codec may show in another order than they are stored
 _COUNTED_FROM_ZERO = ("matroska,webm", "flv")  # whose duration includes what lies before the first frame
 
 
@@ -45,7 +47,7 @@ class VideoReader:
         self.path = Path(path)
         self.choose: Sampler | None = None  # None: all frames
         self.frames_read = self.suspects = self.rescaled = self.rotation = 0
-        self.covered_s = 0.0
+        self.covered_s = self._last_s = 0.0
         self.interlaced = self.ended = False
         self.size: tuple[int, int] | None = None  # (H, W) as delivered, known from the first frame on
         self._deinterlacer: Deinterlacer | None = None
@@ -64,11 +66,12 @@ class VideoReader:
         self.timeline = Timeline(
             interval=float(1 / (self.rate * self.stream.time_base)) if self.rate else None,
             delay=threads - 1 if by_frame else 0,
-            counted=self.format == "avi" and self.rate is not None,
+            counted=self.format == "avi" and codec.name in ("h264", "hevc") and self.rate is not None,
             exact="mp4" in self.format,
-            steady=self.format == "mpeg",
+            steady=self.format == "mpeg" or codec.name in ("mpeg1video", "mpeg2video"),
+            complete=codec.name == "hevc",
         )
-        self._start = self.stream.start_time
+        self._start = None if self.format == "avi" else self.stream.start_time
         self._length: float | None = None
 
     @property
@@ -90,14 +93,14 @@ class VideoReader:
         """Seconds from the first frame to the end of the last: the header's where the file's end bears it out, else
         measured by going through the packets once, without decoding. None where neither tells."""
         if self._length is None:
-            self._length = measure(self.path, self.stream.index, self.duration, self.rate) or self.duration
+            self._length = measure(self.path, self.duration, self.rate) or self.duration
         return self._length
 
     @property
     def expected(self) -> int | None:
         """Frames that the header counts, else duration times rate; None where neither is known."""
-        if self.stream.frames:
-            return self.stream.frames
+        if 0 < self.stream.frames < self.path.stat().st_size:  # not even one byte a frame: a damaged header
+            return self.stream.frames - self.packets.discarded
         return round(self.duration * self.rate) if self.duration and self.rate else None
 
     @property
@@ -174,17 +177,26 @@ class VideoReader:
             yield from self._deinterlacer.flush()
 
     def _decoded(self) -> Iterator[tuple[av.VideoFrame, int, float, bool]]:
+        """Frames that were sent before others but are shown after them are waited for: their damage is the others'."""
+        waiting: deque[tuple] = deque()
         for picture in self._pictures():
             place = self.timeline.frame(picture.pts, picture.key_frame, picture.is_corrupt)
             if place is None:
                 continue
-            index, suspect = place
-            self.frames_read += 1
-            self.suspects += suspect
-            time_s = self._seconds(picture.pts, index)
-            self.covered_s = time_s + (1 / self.rate if self.rate else 0.0)
-            yield picture, index, time_s, suspect
+            waiting.append((picture, place, self._seconds(picture.pts, place.index)))
+            self._last_s = waiting[-1][2]
+            while waiting and (self.timeline.settled(waiting[0][1]) or len(waiting) > _REORDERED):
+                yield self._count(*waiting.popleft())
         self.timeline.finish()
+        while waiting:
+            yield self._count(*waiting.popleft())
+
+    def _count(self, picture: av.VideoFrame, place: Place, time_s: float) -> tuple[av.VideoFrame, int, float, bool]:
+        suspect = self.timeline.suspect(place)
+        self.frames_read += 1
+        self.suspects += suspect
+        self.covered_s = time_s + (1 / self.rate if self.rate else 0.0)
+        return picture, place.index, time_s, suspect
 
     def _seconds(self, pts: int | None, index: int) -> float:
         if self.timeline.slot is not None:
@@ -192,10 +204,10 @@ class VideoReader:
         if self.timeline.counted:
             return index / self.rate if self.rate else float(index)
         if pts is None:
-            return self.covered_s
+            return self._last_s + (1 / self.rate if self.rate else 0.0)
         if self._start is None:
             self._start = pts
-        return float((pts - self._start) * self.stream.time_base)
+        return max(float((pts - self._start) * self.stream.time_base), 0.0)
 
     def _pictures(self) -> Iterator[av.VideoFrame]:
         for packet in self.packets:
@@ -222,9 +234,9 @@ class VideoReader:
     def _count_missing_end(self) -> None:
         """A file cut off at its end: the header promises more than came."""
         if self.timeline.slot is not None:
-            missing = (self.stream.duration or 0) - self.timeline.slot - self.timeline.slot_step
+            missing = (self.expected or 0) - self.timeline.slot - self.timeline.slot_step
         elif self.stream.frames:
-            missing = self.stream.frames - self.packets.discarded - self.timeline.next_index
+            missing = (self.expected or 0) - self.timeline.next_index
         elif self.duration and self.rate and self.timeline.next_index:
             missing = round((self.duration - self.covered_s) * self.rate)
             if missing < 0.5 * self.rate + 2 or self.packets.others_end(self.container.duration):

@@ -11,9 +11,11 @@ from surgseg.files import UserError
 from surgseg.video.timeline import Timeline
 
 _HOLE = 4096  # bytes of a Matroska file between two packets that no header explains
+_CHUNK = 8  # bytes of an AVI chunk's header, to which its index points
 _JOINED = ("mpeg", "mpegts")  # formats whose files people join by appending them
 _PAUSE = 3600  # seconds; a longer step of the clock is a new clock
 _COVER = 0x400  # FFmpeg's disposition of an attached picture
+_STILL = ("mjpeg", "png", "bmp", "gif")  # codecs of cover pictures that some files do not mark
 _NO_VIDEO = ("tty", "image2")  # FFmpeg reads text and single images as "video"
 
 
@@ -54,17 +56,24 @@ def _choose_stream(container, path: Path):
     if name in _NO_VIDEO or name.endswith("_pipe"):
         raise UserError(f"{path} is no video (read as {name})")
     best = container.streams.best("video")
-    stream = best if best in tracks else tracks[0]
+    stream = max(tracks, key=lambda track: (*_size(track), track is best))
     if stream.codec_context is None or not stream.codec_context.width:
         raise UserError(f"{path} is cut off inside its first frame, or its codec is unknown")
     return stream
+
+
+def _size(stream) -> tuple[bool, int]:
+    """(moving, pixels): a still picture beside a video is none, and the main one of several is the largest."""
+    codec = stream.codec_context
+    return (codec.name not in _STILL, codec.width * codec.height) if codec is not None else (False, 0)
 
 
 class Packets:
     """The packets of one stream of an open container, in the file's order; after a demuxing error, those behind it.
 
     The timeline is told of each. Where the clock of a recording starts again (MPEG streams joined end to end), time
-    stamps are shifted so that they go on; a single stamp far off its neighbours is mended, as damage.
+    stamps are shifted so that they go on; a single stamp far off its neighbours is mended, as damage. An AVI file
+    has no stamps, its packets are counted; where some cannot be found, its index says which.
     """
 
     def __init__(self, container, stream, timeline: Timeline):
@@ -73,6 +82,8 @@ class Packets:
         self._others = 0.0  # seconds, of the last packet of the other tracks
         self._joined = container.format.name in _JOINED
         self._shift, self._last = 0, None  # ticks
+        entries = getattr(stream, "index_entries", None) if container.format.name == "avi" else None
+        self._index = {entry.pos + _CHUNK: entry.timestamp for entry in entries or ()}
 
     def __iter__(self) -> Iterator[av.Packet]:
         hole = False
@@ -109,7 +120,7 @@ class Packets:
                     yield packet, hole
                     hole = False
                 return
-            except av.error.EOFError:
+            except (av.error.EOFError, IndexError):  # PyAV stumbles, at the end, over a track that began on the way
                 return
             except av.error.FFmpegError:
                 failures += 1
@@ -117,13 +128,25 @@ class Packets:
 
     def _mended(self, packets: Iterator[tuple[av.Packet, bool]]) -> Iterator[tuple[av.Packet, bool]]:
         if not self._joined:
-            yield from packets
+            for packet, hole in packets:
+                yield packet, hole | self._place(packet)
             return
         following = next(packets, None)
         while following is not None:
             (packet, hole), following = following, next(packets, None)
             hole |= self._mend(packet, following[0].dts if following else None)
             yield packet, hole
+
+    def _place(self, packet: av.Packet) -> bool:
+        """Give a packet of an AVI file the stamp that the index has for it; whether packets before it were missed."""
+        stamp = self._index.get(packet.pos)
+        if stamp is None or packet.dts is None:
+            return False
+        missed = stamp - packet.dts != self._shift
+        self._shift = stamp - packet.dts
+        packet.dts = stamp
+        packet.pts = None if packet.pts is None else packet.pts + self._shift
+        return missed
 
     def _mend(self, packet: av.Packet, following: int | None) -> bool:
         """Shift the stamps of a packet; whether its own was damaged. `following`: the next packet's, as it stands."""
@@ -147,13 +170,12 @@ class Packets:
         return damaged
 
 
-def measure(path: Path, index: int, claimed: float | None, rate: float | None) -> float | None:
-    """Seconds from the first packet of stream `index` to the end of its last one. Only the last seconds are read
+def measure(path: Path, claimed: float | None, rate: float | None) -> float | None:
+    """Seconds from the first packet of the video to the end of its last one. Only the last seconds are read
     where the file's header claims a length and the packets there bear it out."""
     if claimed:
-        container = open_source(path)[0]
+        container, stream = open_source(path)
         with container:
-            stream = container.streams[index]
             start = stream.start_time or 0
             try:
                 container.seek(start + int((claimed - 3) / stream.time_base), stream=stream)
@@ -162,9 +184,9 @@ def measure(path: Path, index: int, claimed: float | None, rate: float | None) -
                 length = None
         if length and abs(length - claimed) < 2:
             return length
-    container = open_source(path)[0]
+    container, stream = open_source(path)
     with container:
-        return _length(container, container.streams[index], rate, None)
+        return _length(container, stream, rate, None)
 
 
 def _length(container, stream, rate: float | None, first: int | None) -> float | None:

@@ -9,6 +9,16 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
+from typing import NamedTuple
+
+_REMEMBERED = 64  # keyframes, and damaged packets: more than a decoder holds back
+
+
+class Place(NamedTuple):
+    """Where a frame belongs: its source index, and the number of its packet in the order they were sent."""
+
+    index: int
+    number: int
 
 
 class Timeline:
@@ -18,14 +28,17 @@ class Timeline:
     decoder's frame threads less one). `counted`: presentation time stamps are of no use (AVI), count instead; `slot`
     is then the decoding stamp of the last frame, for it tells which frames a recorder dropped. `exact`: every
     packet of the file is delivered even where its content is damaged (mp4), so no gap has to be guessed. `steady`:
-    the format has one frame rate by law (MPEG program stream), so a gap of three frames is damage in itself.
+    format or codec have one frame rate by law (MPEG-2), so a gap of three frames is damage in itself. `complete`:
+    every packet of the codec shows a frame (HEVC), so one without is damage.
     """
 
-    def __init__(self, interval: float | None, delay=0, *, counted=False, exact=False, steady=False):
+    def __init__(self, interval: float | None, delay=0, *, counted=False, exact=False, steady=False, complete=False):
         self.interval, self.delay = interval, delay
-        self.counted, self.exact, self.steady = counted, exact, steady
+        self.counted, self.exact, self.steady, self.complete = counted, exact, steady, complete
         self.slot, self.slot_step = None, 1
-        self._slots: deque[int] | None = deque() if counted else None  # of packets not yet decoded
+        self._slots: deque[tuple[int, int]] | None = (
+            deque() if counted else None
+        )  # (decoding stamp, packet number), likewise
         self.next_index = 0
         self.lost = 0
         self.damaged = 0
@@ -33,21 +46,22 @@ class Timeline:
         self._sent_to: int | None = None  # decoding stamp: packets to come are shown later than this
         self._pending: list[tuple[int, int]] = []  # (time stamp, packet number), not yet decoded
         self._damage: list[float] = []  # numbers of damaged packets since the last sound keyframe
-        self._key = -1.0  # packet number of that keyframe
+        self._doubts: deque[float] = deque(maxlen=_REMEMBERED)  # numbers of packets damaged, or next to damage
+        self._keys: deque[Place] = deque(maxlen=_REMEMBERED)  # sound keyframes
         self._errors = 0  # since the last frame
         self._last: int | None = None
 
     def packet(self, pts: int | None, corrupt: bool = False, hole: bool = False, dts: int | None = None) -> None:
         """A packet goes to the decoder; `hole`: bytes of the file before it belonged to no packet."""
         if self._slots is not None and dts is not None:
-            self._slots.append(dts)
+            self._slots.append((dts, self._sent))
         if pts is None:
             self.counted |= self._sent == 0
         else:
             heapq.heappush(self._pending, (pts, self._sent))
         if corrupt or hole:
             self.damaged += 1
-            self._damage.append(self._sent if corrupt else self._sent - 0.5)
+            self._hurt(self._sent if corrupt else self._sent - 0.5)
         self._sent += 1
         self._sent_to = dts
 
@@ -55,15 +69,27 @@ class Timeline:
         """The decoder (or the demuxer) refused data."""
         self.damaged += 1
         self._errors += 1
-        self._damage.append(max(self._sent - 1 - self.delay, 0))
+        self._hurt(max(self._sent - 1 - self.delay, 0))
 
-    def frame(self, pts: int | None, key: bool, corrupt: bool) -> tuple[int, bool] | None:
-        """(source index, suspect) of a decoded frame; None for one that comes after its turn, counted as lost."""
+    def _hurt(self, number: float) -> None:
+        """Bytes go bad in a row, and a decoder may not notice where that begins: the packet before is doubtful too."""
+        self._damage.append(number)
+        self._doubts.extend((number, number - 1))
+
+    def frame(self, pts: int | None, key: bool, corrupt: bool) -> Place | None:
+        """The place of a decoded frame; None for one that comes after its turn, counted as lost."""
         if self.counted or pts is None:
             missing, number = self._errors, self.next_index + self._errors
+            if key and self._damage and self._slots and pts is not None:
+                missing = max(missing, self._sent_before(pts))
+            before = self.slot
             for _ in range(min(missing + 1, len(self._slots or ()))):
-                before, self.slot = self.slot, self._slots.popleft()
-                self.slot_step = 1 if before is None else self.slot - before
+                self.slot, number = self._slots.popleft()
+            if before is not None:
+                self.slot_step = self.slot - before
+                missing = max(missing, self.slot_step - 1) if self._damage else missing
+            if self._last is not None and self.interval:
+                self._last += int(self.interval)
         else:
             if self._last is not None and pts < self._last:
                 self.lost += not self._damage  # after damage it has been counted as missing already
@@ -74,37 +100,62 @@ class Timeline:
         index = self.next_index + missing
         self.next_index = index + 1
         self.lost += missing
+        place = Place(index, number)
         if corrupt:
             self.damaged += 1
-            self._damage.append(number)
-        if key and not corrupt:
-            self._key = number
-            self._damage = [place for place in self._damage if place >= number]
-        return index, any(self._key <= place <= number for place in self._damage)
+            self._hurt(number)
+        elif key:
+            self._keys.append(place)
+            self._damage = [damage for damage in self._damage if damage >= number]
+        return place
+
+    def _sent_before(self, pts: int) -> int:
+        """Packets in front of a keyframe's that have not come out: they never will."""
+        while self._pending and self._pending[0][0] < pts:
+            heapq.heappop(self._pending)
+        if not self._pending or self._pending[0][0] != pts:
+            return 0
+        return sum(number < self._pending[0][1] for _, number in self._slots)
+
+    def suspect(self, place: Place) -> bool:
+        """Whether damage lies between the last sound keyframe and a frame, in the order they were sent."""
+        keys = (key.number for key in self._keys if key.number <= place.number and key.index <= place.index)
+        since = max(keys, default=-1)
+        return any(since <= doubt <= place.number for doubt in self._doubts)
+
+    def settled(self, place: Place) -> bool:
+        """Whether all that was sent before this frame, and the packet after it, have come out: then `suspect` knows
+        all that it ever will."""
+        if self.counted:
+            return self.next_index > place.index + 1
+        behind = place.number + 1
+        return self._sent > behind and not any(number <= behind for _, number in self._pending)
 
     def _match(self, pts: int, corrupt: bool) -> tuple[int, int]:
         """(frames missing before this one, its packet number). Without damage nothing counts as missing: a packet
         may hold one field, or nothing to show."""
         skipped, early, number = 0, 0, self._sent - 1
+        known = pts if self._sent_to is None or self._last is None else max(self._sent_to, self._last)
         while self._pending and self._pending[0][0] <= pts:
             stamp, order = heapq.heappop(self._pending)
             if stamp == pts:
                 number = order
             else:
                 skipped += self._last is None or stamp > self._last
-                early += self._sent_to is not None and stamp > self._sent_to
-        if self.exact and self.interval and self._sent_to is not None and pts > self._sent_to and self._damage:
-            # after damage a decoder may hand a frame out before those that precede it have been sent
-            skipped += max(round((pts - self._sent_to) / self.interval) - 1 - early, 0)
-        gap = 0
+                early += stamp > known
+        if self.exact and self.interval and self._damage:
+            # a decoder may then hand a frame out before those that precede it have been sent
+            skipped += max(round((pts - known) / self.interval) - 1 - early, 0)
+        gap, silent = 0, skipped
         if self.interval and self._last is not None and not self.exact:
             steps = (pts - self._last) / self.interval
             gap = max(round(steps) - 1, 0)
             if abs(steps - round(steps)) < 0.1:  # a regular grid: packets whose stamp damage made up do not count
                 skipped = gap
-        if self.steady and gap >= 2 and not self._damage:
+        unexplained = (self.steady and gap >= 2) or (self.complete and silent)
+        if unexplained and not self._damage:
             self.damaged += 1
-            self._damage.append(number - 0.5)
+            self._hurt(number - 0.5)
         return (max(skipped, gap) if self._damage or corrupt else 0), number
 
     def finish(self) -> None:

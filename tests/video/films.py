@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from fractions import Fraction
 from pathlib import Path
 
@@ -71,7 +72,7 @@ def write_film(
 def _add_video(container, codec: str, size: tuple[int, int], pixel_format: str = "yuv420p", options=None):
     fixed = {  # keyframes every `gop` frames only
         "libx264": {"sc_threshold": "0", "preset": "ultrafast"},
-        "libx265": {"preset": "ultrafast", "x265-params": "log-level=none:scenecut=0:pools=none"},
+        "libx265": {"preset": "ultrafast", "crf": "16", "x265-params": "log-level=none:scenecut=0:pools=none"},
     }
     stream = container.add_stream(codec, rate=25, options={**fixed.get(codec, {}), **(options or {})})
     stream.height, stream.width = size
@@ -87,6 +88,45 @@ def _silence() -> av.AudioFrame:
     frame = av.AudioFrame.from_ndarray(np.zeros((1, 1920), np.int16), format="s16", layout="mono")
     frame.sample_rate = 48000
     return frame
+
+
+def write_tracks(path: Path, sizes: list[tuple[int, int]], count: int = 20) -> Path:
+    """Several video tracks, of which the one of 120 x 160 shows the square."""
+    with av.open(str(path), "w") as container:
+        tracks = [_add_video(container, "libx264", size) for size in sizes]
+        for index in range(count):
+            for track, size in zip(tracks, sizes):
+                image = draw(index) if size == (120, 160) else np.zeros((*size, 3), np.uint8)
+                container.mux(track.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        for track in tracks:
+            container.mux(track.encode(None))
+    return path
+
+
+def write_with_cover(path: Path, count: int = 20, marked: bool = True) -> Path:
+    """A film beside a larger still picture; `marked`: as what it is."""
+    with av.open(str(path), "w") as container:
+        film = _add_video(container, "libx264", (120, 160))
+        cover = container.add_stream("mjpeg", rate=25)
+        cover.height, cover.width, cover.pix_fmt = 240, 320, "yuvj420p"
+        if marked:
+            cover.disposition = 0x400  # attached picture
+        container.mux(cover.encode(av.VideoFrame.from_ndarray(np.full((240, 320, 3), 250, np.uint8), format="rgb24")))
+        container.mux(cover.encode(None))
+        for index in range(count):
+            container.mux(film.encode(av.VideoFrame.from_ndarray(draw(index), format="rgb24")))
+        container.mux(film.encode(None))
+    return path
+
+
+def edit_list(path: Path, skip: int, count: int) -> Path:
+    """Let an mp4's edit list show `count` frames at 25 fps from frame `skip` on."""
+    data = bytearray(path.read_bytes())
+    at = data.index(b"elst") + 12
+    start = struct.unpack_from(">i", data, at + 4)[0]
+    struct.pack_into(">Ii", data, at, 40 * count, start + 512 * skip)  # in 1/1000 s, in 1/12800 s
+    path.write_bytes(data)
+    return path
 
 
 def damage(path: Path, at: float = 0.5, share: float = 0.05) -> Path:

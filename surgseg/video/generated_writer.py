@@ -36,6 +36,7 @@ _FINISHED = {  # keys of run.json that say what was asked for, in a user's words
     "weights_sha256": "other weights",
     "threshold": "threshold",
     "sampling": "sampling",
+    "image_rate": "--image-rate",
     "name": "--name",
     "parts": "--frame-format or --save",
     "overlay_video": "--save video",
@@ -179,8 +180,10 @@ class GeneratedWriter:
         """Create the folder, `run.json` first, or take an unfinished run's place behind its last whole row."""
         previous = read_run(self.folder)
         make_folder(self.folder)
-        if not self.earlier.rows:  # never an older table beside the new run.json, wherever this is killed
+        names = {str(previous.get("name")) if previous else self.name, self.name}
+        if not self.earlier.rows:  # wherever this is killed, run.json is that of the images, and of no older table
             (self.folder / "frames.csv").unlink(missing_ok=True)
+            self._clear(names)
         self._write_run(run, complete=False, stopped=None)
         try:
             self._table = (self.folder / "frames.csv").open("r+b" if self.earlier.rows else "wb")
@@ -188,7 +191,7 @@ class GeneratedWriter:
             self._table.seek(self.earlier.size)
         except OSError as error:
             raise UserError(f"cannot write {self.folder / 'frames.csv'}: {error.strerror or error}") from error
-        self._clear({str(previous.get("name")) if previous else self.name, self.name})
+        self._clear(names)
         for part in self.parts:
             make_folder(self.folder / part)
         write_scheme(self.folder / "classes.json", self.scheme)
@@ -222,7 +225,7 @@ class GeneratedWriter:
             if part == "masks":
                 data = encode_mask(ids, self.scheme)
             elif part == "probabilities":
-                data = encode_frame(probability, ".png")
+                data = cv2.imencode(".png", probability)[1].tobytes()  # gray
             else:
                 data = encode_frame(frame.image if part == "frames" else picture, f".{suffix}")
             write_bytes(self.folder / part / f"{name}.{suffix}", data)
@@ -236,7 +239,7 @@ class GeneratedWriter:
             self._video.write(stored.picture, row.time_s)
         self._append(row.line())
         self.rows_written += 1
-        self.last_time_s = row.time_s
+        self.last_time_s = round(row.time_s, 6)  # as a run that goes on reads it from the table
         self.detected += row.coverage > 0
         self.suspects += row.suspect
 
@@ -251,7 +254,11 @@ class GeneratedWriter:
         """Close the table, write the final `run.json` and return it; `stopped`: why the run ended before its time."""
         if self._table is None:
             return {}
-        self._table.close()
+        try:
+            self._table.close()
+        except OSError as error:  # a line that found no room
+            if not stopped:
+                raise UserError(f"cannot write {self.folder / 'frames.csv'}: {error.strerror or error}") from error
         if self._video is not None and stopped:
             self._video.abandon()
         elif self._video is not None:

@@ -100,9 +100,9 @@ class ImageReader:
                     reason = reason or str(image)
                     continue
                 delivered += 1
+                self.rescaled += image.shape[:2] != self.size
                 if self.choose is None or self.choose.deliver():
                     if image.shape[:2] != self.size:
-                        self.rescaled += 1
                         image = np.asarray(Image.fromarray(image).resize(self.size[::-1], Image.Resampling.BICUBIC))
                     yield Frame(index, index / self.rate, image, False)
         self._covered = self._asked

@@ -6,6 +6,7 @@ whole segment; at the end they are joined without encoding again.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import numpy as np
 from surgseg.files import UserError, atomic_path, make_folder
 from surgseg.video.writer import TICKS, VideoWriter
 
-SEGMENT = 128  # frames: a keyframe at least every so many, and what a killed run may have to encode again
+SEGMENT = 64  # frames: a keyframe at least every so many, and what a killed run may have to encode again
 PARTS = "overlay.parts"
 FILE = "overlay.mp4"
 
@@ -27,13 +28,16 @@ class OverlayVideo:
         self.folder, self.written = folder, written
         self.metadata = {"comment": "synthetic"} if synthetic else {}
         self._segment: VideoWriter | None = None
+        self._ticks = 0  # of the segment's latest frame
 
     def write(self, picture: np.ndarray, time_s: float) -> None:
         """Add (H, W, 3) uint8 RGB, shown from `time_s` of the source on."""
         if self._segment is None:
             self._segment = VideoWriter(segment_path(self.folder, self.written // SEGMENT), exact_times=True, crf=23)
             self._segment.__enter__()
-        self._segment.write(picture, time_s)
+            self._ticks = round(time_s / TICKS) - 1
+        self._ticks = max(round(time_s / TICKS), self._ticks + 1)  # a file may give two frames one time
+        self._segment.write(picture, self._ticks * TICKS)
         self.written += 1
         if self.written % SEGMENT == 0:
             self._end_segment()
@@ -41,13 +45,19 @@ class OverlayVideo:
     def _end_segment(self) -> None:
         if self._segment is not None:
             segment, self._segment = self._segment, None
-            segment.__exit__(None, None, None)
+            try:
+                segment.__exit__(None, None, None)
+            except (OSError, av.error.FFmpegError) as error:
+                segment.partial.unlink(missing_ok=True)
+                raise UserError(f"cannot write {self.folder / FILE}: {error}") from error
 
     def abandon(self) -> None:
         """After an error: what is not a whole segment is dropped."""
         if self._segment is not None:
             segment, self._segment = self._segment, None
-            segment.__exit__(KeyboardInterrupt, None, None)
+            with contextlib.suppress(OSError, av.error.FFmpegError):  # what it cannot close it was to drop
+                segment.__exit__(KeyboardInterrupt, None, None)
+            segment.partial.unlink(missing_ok=True)
 
     def finish(self) -> None:
         """Join the segments, the first frame at time 0; they stay until `remove_segments`."""
@@ -87,6 +97,7 @@ def join(segments: list[Path], path: Path, metadata: dict[str, str]) -> None:
         with atomic_path(path) as temporary, av.open(str(temporary), "w", options={"movflags": "faststart"}) as output:
             output.metadata.update(metadata)
             stream = begin = None
+            last = -1  # ticks
             for segment in segments:
                 with av.open(str(segment)) as source:
                     if stream is None:
@@ -97,7 +108,8 @@ def join(segments: list[Path], path: Path, metadata: dict[str, str]) -> None:
                             continue
                         ticks = round(packet.pts * packet.time_base / TICKS)
                         begin = ticks if begin is None else begin
-                        packet.pts = packet.dts = ticks - begin
+                        last = max(ticks - begin, last + 1)
+                        packet.pts = packet.dts = last
                         packet.time_base = TICKS
                         packet.stream = stream
                         output.mux(packet)

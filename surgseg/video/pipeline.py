@@ -60,6 +60,7 @@ def run_pipeline(
     predicting: deque[tuple[list[Frame], Pending]] = deque()
     waiting: deque[Future] = deque()
     lock = threading.Lock()
+    committing = False
 
     def store(*item) -> Stored:
         begun = time.perf_counter()
@@ -84,10 +85,13 @@ def run_pipeline(
             settle(batch_size + _WRITERS)
 
     def settle(limit: int) -> None:
+        nonlocal committing
         while len(waiting) > limit:
             stored = waiting[0].result()
-            waiting.popleft()  # before the commit: Ctrl-C between the two must not write a row twice
+            committing = True  # where this is broken off, the row may be written or not: none may follow it
+            waiting.popleft()
             writer.commit(stored)
+            committing = False
             progress(writer)
 
     try:
@@ -106,15 +110,15 @@ def run_pipeline(
         outcome.stopped = "Ctrl-C"
     finally:
         decoder.stop()
-        _finish_writing(waiting, writer)
+        _finish_writing(waiting, None if committing else writer)
         pool.shutdown()
     outcome.seconds["total"] = time.perf_counter() - started
     return outcome
 
 
-def _finish_writing(waiting: deque[Future], writer: GeneratedWriter) -> None:
+def _finish_writing(waiting: deque[Future], writer: GeneratedWriter | None) -> None:
     """After an early end: write what is predicted already (a batch or two), up to the first that fails."""
-    for future in waiting:
+    for future in waiting if writer is not None else ():
         try:
             writer.commit(future.result())
         except Exception:  # the first error is on its way to the caller already
@@ -133,6 +137,7 @@ class _Decoder:
         self.error: BaseException | None = None
         self._stopping = threading.Event()
         self._seconds = seconds
+        self._choose = getattr(frames, "choose", None)
         self._thread = threading.Thread(target=self._work, args=(frames,), name="decode", daemon=True)
         self._thread.start()
 
@@ -179,4 +184,7 @@ class _Decoder:
 
     def stop(self) -> None:
         self._stopping.set()
-        self._thread.join()
+        while self._thread.is_alive():
+            if self._choose is not None:
+                self._choose.done = True  # far from the next frame that is taken, it must not read on to there
+            self._thread.join(_WAIT)

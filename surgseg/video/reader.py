@@ -14,11 +14,13 @@ from av.codec.codec import Capabilities
 
 from surgseg.files import UserError
 from surgseg.video.deinterlace import Deinterlacer
+from surgseg.video.gaps import Jump
 from surgseg.video.sampling import Sampler
 from surgseg.video.source import Packets, measure, open_source, video_tracks
 from surgseg.video.timeline import Place, Timeline
 
 _REORDERED = 16  # frames that a codec may show in another order than they are stored
+_FRAME_BY_FRAME = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")  # formats whose packets are frames with their times
 _COUNTED_FROM_ZERO = ("matroska,webm", "flv")  # whose duration includes what lies before the first frame
 
 
@@ -144,13 +146,17 @@ class VideoReader:
         self.container.close()
 
     def __iter__(self) -> Iterator[Frame]:
+        if self.format in _FRAME_BY_FRAME and self.choose is not None and self.choose.leaves_gaps:
+            self.packets.wanted_from = self._wanted_from
         for picture, index, time_s, suspect in self._deinterlaced():
             if self.size is None:
                 self.rotation = int(round(picture.rotation / 90) * 90) % 360
                 flipped = self.rotation % 180 == 90
                 self.size = (picture.width, picture.height) if flipped else (picture.height, picture.width)
-            if self.choose is None or self.choose(index, time_s):
-                yield Frame(index, time_s, self._to_rgb(picture), suspect)
+            if self.choose is None or self.choose.selects(index, time_s):
+                self.rescaled += (picture.height, picture.width) != self._coded_size
+                if self.choose is None or self.choose.deliver():
+                    yield Frame(index, time_s, self._to_rgb(picture), suspect)
             if self.choose is not None and self.choose.done:
                 return
         self.ended = True
@@ -158,15 +164,27 @@ class VideoReader:
         if not self.frames_read:
             raise UserError(f"{self.path}: not one frame can be decoded ({self.timeline.damaged} damaged packets)")
 
+    def _wanted_from(self) -> float:
+        """The time stamp from which frames matter: that of one on show at the second that the sampler waits for."""
+        begin = self.choose.wanted_from - (2 / self.rate if self.rate else 1.0)
+        return begin / self.stream.time_base + (self._start or 0)
+
+    @property
+    def _coded_size(self) -> tuple[int, int]:
+        """(H, W) before rotation."""
+        return self.size if self.rotation % 180 == 0 else self.size[::-1]
+
     def _to_rgb(self, picture: av.VideoFrame) -> np.ndarray:
-        height, width = self.size if self.rotation % 180 == 0 else self.size[::-1]
-        self.rescaled += (picture.height, picture.width) != (height, width)
+        height, width = self._coded_size
         image = picture.to_ndarray(format="rgb24", width=width, height=height)
         return np.ascontiguousarray(np.rot90(image, self.rotation // 90))
 
     def _deinterlaced(self) -> Iterator[tuple]:
         """`_decoded`, through the filter from the first interlaced frame on."""
         for item in self._decoded():
+            if item is None:
+                yield from self._deinterlacer.flush() if self._deinterlacer else ()
+                continue
             if item[0].interlaced_frame and self._deinterlacer is None:
                 self._deinterlacer, self.interlaced = Deinterlacer(), True
             if self._deinterlacer is None:
@@ -176,10 +194,16 @@ class VideoReader:
         if self._deinterlacer is not None:
             yield from self._deinterlacer.flush()
 
-    def _decoded(self) -> Iterator[tuple[av.VideoFrame, int, float, bool]]:
-        """Frames that were sent before others but are shown after them are waited for: their damage is the others'."""
+    def _decoded(self) -> Iterator[tuple[av.VideoFrame, int, float, bool] | None]:
+        """Frames, None before a jump. Those that were sent before others but are shown after them are waited for:
+        their damage is the others'."""
         waiting: deque[tuple] = deque()
         for picture in self._pictures():
+            if picture is None:  # none that comes later was sent before these
+                while waiting:
+                    yield self._count(*waiting.popleft())
+                yield None
+                continue
             place = self.timeline.frame(picture.pts, picture.key_frame, picture.is_corrupt)
             if place is None:
                 continue
@@ -209,8 +233,15 @@ class VideoReader:
             self._start = pts
         return max(float((pts - self._start) * self.stream.time_base), 0.0)
 
-    def _pictures(self) -> Iterator[av.VideoFrame]:
+    def _pictures(self) -> Iterator[av.VideoFrame | None]:
+        """Decoded pictures as they come; None before a jump."""
         for packet in self.packets:
+            if isinstance(packet, Jump):
+                yield from self._drain()
+                yield None
+                self.stream.codec_context.flush_buffers()
+                self.timeline.jump(packet.index)
+                continue
             try:
                 yield from packet.decode()
             except av.error.FFmpegError:

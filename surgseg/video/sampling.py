@@ -124,6 +124,20 @@ class Sampler:
         self.done = self.done or self.chosen == sampling.max_frames
         return True
 
+    @property
+    def wanted_from(self) -> float:
+        """No frame that ends before this second will be selected, as far as the frames asked about tell."""
+        if self.sampling.mode == "every":
+            return self.sampling.start_s
+        if self._left > 0:
+            return -math.inf
+        return self._targets[-1] if self._targets else math.inf
+
+    @property
+    def leaves_gaps(self) -> bool:
+        """Whether long parts of a video are passed over, so that it is worth while not to decode them."""
+        return self.sampling.mode == "spread" or self.sampling.start_s > 0
+
     def deliver(self) -> bool:
         """Count a frame of the sample that could be decoded; whether it is taken, not skipped."""
         self.delivered += 1

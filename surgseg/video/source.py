@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import av
 
 from surgseg.files import UserError
+from surgseg.video.gaps import Jump, leave_gaps
 from surgseg.video.timeline import Timeline
 
 _HOLE = 4096  # bytes of a Matroska file between two packets that no header explains
@@ -71,13 +72,15 @@ def _size(stream) -> tuple[bool, int]:
 class Packets:
     """The packets of one stream of an open container, in the file's order; after a demuxing error, those behind it.
 
-    The timeline is told of each. Where the clock of a recording starts again (MPEG streams joined end to end), time
-    stamps are shifted so that they go on; a single stamp far off its neighbours is mended, as damage. An AVI file
-    has no stamps, its packets are counted; where some cannot be found, its index says which.
+    The timeline is told of each. A `Jump` stands for groups of pictures that end before `wanted_from()`. Where the
+    clock of a recording starts again (MPEG streams joined end to end), time stamps are shifted so that they go on; a
+    single stamp far off its neighbours is mended, as damage. An AVI file has no stamps, its packets are counted;
+    where some cannot be found, its index says which.
     """
 
     def __init__(self, container, stream, timeline: Timeline):
         self.container, self.stream, self.timeline = container, stream, timeline
+        self.wanted_from: Callable[[], float] | None = None  # ticks; None: every packet is wanted
         self.discarded = 0  # packets that an edit list hides
         self._others = 0.0  # seconds, of the last packet of the other tracks
         self._joined = container.format.name in _JOINED
@@ -85,9 +88,14 @@ class Packets:
         entries = getattr(stream, "index_entries", None) if container.format.name == "avi" else None
         self._index = {entry.pos + _CHUNK: entry.timestamp for entry in entries or ()}
 
-    def __iter__(self) -> Iterator[av.Packet]:
+    def __iter__(self) -> Iterator[av.Packet | Jump]:
         hole = False
-        for packet, before in self._mended(self._demuxed()):
+        items = self._mended(self._demuxed())
+        for item in items if self.wanted_from is None else leave_gaps(items, self.wanted_from):
+            if isinstance(item, Jump):
+                yield item
+                continue
+            packet, before = item
             hole |= before
             if packet.is_discard:
                 self.discarded += 1

@@ -158,6 +158,11 @@ class Timeline:
             self._hurt(number - 0.5)
         return (max(skipped, gap) if self._damage or corrupt else 0), number
 
+    def jump(self, index: int) -> None:
+        """Packets were left out; the next one is a keyframe, and its group's first frame has the number `index`."""
+        self.finish()
+        self.next_index, self._last = index, None
+
     def finish(self) -> None:
         """The stream has ended: what was sent after damage and never came back is lost."""
         missing = self._errors if self.counted else len(self._pending) if self._damage else 0

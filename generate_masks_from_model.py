@@ -17,7 +17,14 @@ import os
 import shlex
 import sys
 
-from surgseg.console import PARTIAL, make_parser, report_errors, resolve_device, run_metadata
+from surgseg.console import (
+    PARTIAL,
+    let_waiting_threads_sleep,
+    make_parser,
+    report_errors,
+    resolve_device,
+    run_metadata,
+)
 from surgseg.video import options
 from surgseg.video.sampling import choose_sampling
 
@@ -35,6 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
 def work(args: argparse.Namespace) -> int:
     sampling = choose_sampling(args.sample, args.frame_step, args.max_frames, args.burst, args.start, args.end)
     options.check_options(args)
+    let_waiting_threads_sleep()
     from surgseg.video.generated_writer import check_target
     from surgseg.video.inputs import find_sources, process_of, share_out
 

@@ -92,6 +92,11 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
+def let_waiting_threads_sleep() -> None:
+    """Keep torch's threads from spinning while they wait: decoding and writing need the cores. Before torch loads."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
 def quiet() -> bool:
     """True where progress bars must not draw: stderr is no terminal."""
     return not sys.stderr.isatty()

@@ -161,6 +161,8 @@ def read_generated(folder: Path | str) -> Generated:
 
 
 def _read_rows(path: Path, whole: bool) -> list[FrameRow]:
+    if not whole and b"\n" not in path.read_bytes():
+        return []  # the run was killed before its header was written
     raw = read_csv(path, COLUMNS)
     if raw and not whole and not path.read_bytes().endswith(b"\n"):
         raw = raw[:-1]  # the run was killed within this line

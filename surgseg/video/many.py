@@ -19,11 +19,13 @@ from surgseg.video.predictor import Predictor
 from surgseg.video.run import Request, Result, clock, generate, report
 
 Job = tuple[Source, Path, str]  # a video, its folder, its name
+_MEETING = datetime.timedelta(minutes=5)
 _PATIENCE = datetime.timedelta(days=14)  # a process waits for the others' operations
 
 
 def generate_all(jobs: list[Job], mine: list[Job], request: Request, predictor: Predictor) -> int:
     """Do this process's share `mine` of `jobs`; a table closes the run. Returns the exit status for the whole run."""
+    _join()
     results: dict[str, Result] = {}
     for number, (source, folder, name) in enumerate(mine, 1):
         print(f"\n[{number}/{len(mine)}] {name}: {source.path.name}", flush=True)
@@ -52,6 +54,18 @@ def _generate_one(source: Source, folder: Path, name: str, request: Request, pre
     return result
 
 
+def _join() -> None:
+    """Meet the other processes that torchrun started, within minutes; later each waits for the others' videos."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return
+    try:
+        store, rank, world = next(dist.rendezvous("env://", timeout=_MEETING))
+        options = {"store": store, "rank": rank, "world_size": world, "timeout": _PATIENCE}
+        dist.init_process_group("gloo", **options)
+    except (RuntimeError, ValueError) as error:
+        raise UserError(f"the processes that torchrun started do not find each other ({error})") from error
+
+
 def _gather(results: dict[str, Result], names: list[str]) -> tuple[dict[str, Result], list[str]]:
     """Results and shares of all processes that torchrun started, which wait for each other here.
 
@@ -59,7 +73,6 @@ def _gather(results: dict[str, Result], names: list[str]) -> tuple[dict[str, Res
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return results, names
-    dist.init_process_group("gloo", timeout=_PATIENCE)
     gathered: list = [None] * dist.get_world_size()
     dist.all_gather_object(gathered, (results, names))
     dist.destroy_process_group()

@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import json
+import os
 
+import av
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import generate_masks_from_model as script
 import surgseg.checkpoint
+import surgseg.console
 from models import build_model
 from surgseg.labels import SCHEMES
 from surgseg.masks import read_mask
 from surgseg.video.generated import read_generated
-from tests.helpers import shared_data
+from surgseg.video.generated_writer import GeneratedWriter
+from tests.helpers import folder_bytes, shared_data
 from tests.video.films import SIDE, bright_checkpoint, damage, square_at, write_film
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch):
+    """No launcher around the tests, no git in them."""
+    for name in [name for name in os.environ if name in ("RANK", "WORLD_SIZE") or name.startswith("SLURM_ARRAY")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(surgseg.console, "git_state", dict)
 
 
 @pytest.fixture
@@ -29,7 +42,21 @@ def film(tmp_path_factory):
 
 
 def run(film, folder, *options):
-    return script.main(["--video-path", str(film), "--output-dir", str(folder), "--device", "cpu", *options])
+    films = [str(path) for path in (film if isinstance(film, list) else [film])]
+    given = ["--output-dir", str(folder), "--device", "cpu", "--backend", "torch"]
+    return script.main(["--video-path", *films, *given, *options])
+
+
+def copy_with_tags(film, path, **tags):
+    """The same packets in a file that names its patient."""
+    with av.open(str(film)) as source, av.open(str(path), "w") as output:
+        output.metadata.update(tags)
+        stream = output.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                output.mux(packet)
+    return path
 
 
 def test_the_square_is_found_where_it_was_drawn(bright, film, tmp_path, capsys):
@@ -54,10 +81,17 @@ def test_the_square_is_found_where_it_was_drawn(bright, film, tmp_path, capsys):
     assert run_json["weights_data"] == "real" and run_json["video_data"] == "unmarked"
 
 
+ALL_PARTS = ("--save", "masks", "overlays", "probabilities", "video")
+
+
 def test_the_sources_name_stays_out_unless_asked_for(bright, film, tmp_path):
-    run(film, tmp_path / "out")
-    text = "".join(path.read_text() for path in (tmp_path / "out").glob("*.*"))
-    assert "Anna" not in text and not list((tmp_path / "out").rglob("*Anna*"))
+    tagged = copy_with_tags(film, tmp_path / "Anna Example 1950.mp4", title="Anna Example", comment="born 1950")
+    run(tagged, tmp_path / "out", *ALL_PARTS)
+    run([tagged, film], tmp_path / "several", *ALL_PARTS)
+    for folder in ("out", "several"):
+        written = folder_bytes(tmp_path / folder)
+        assert len(written) > 6 and any(name.endswith("overlay.mp4") for name in written)
+        assert not [name for name, data in written.items() if "Anna" in name or b"Anna" in data or b"1950" in data]
     run(film, tmp_path / "kept", "--keep-source-name")
     assert (tmp_path / "kept" / "masks" / "Anna_Example_1950_000030.png").is_file()
     assert json.loads((tmp_path / "kept" / "run.json").read_text())["source"]["name"] == film.name
@@ -87,9 +121,12 @@ def test_synthetic_weights_on_unmarked_video_are_announced(monkeypatch, film, tm
 def test_a_second_run_needs_overwrite(bright, film, tmp_path, capsys):
     assert run(film, tmp_path / "out") == 0
     before = (tmp_path / "out" / "frames.csv").read_text()
-    assert run(film, tmp_path / "out") == 2
+    assert run(film, tmp_path / "out") == 0
+    assert "is finished already (2 frames); --overwrite does it again" in capsys.readouterr().out
+    assert run(film, tmp_path / "out", "--frame-step", "7") == 2
     assert "--overwrite" in capsys.readouterr().err
     assert run(film, tmp_path / "out", "--overwrite") == 0
+    assert "is finished" not in capsys.readouterr().out
     assert (tmp_path / "out" / "frames.csv").read_text() == before
 
 
@@ -102,11 +139,235 @@ def test_a_bad_video_leaves_an_earlier_run_alone(bright, film, tmp_path):
     assert (tmp_path / "out" / "frames.csv").read_text() == before
 
 
+def test_every_part_is_saved_on_demand(bright, film, tmp_path):
+    assert run(film, tmp_path / "out", "--frame-step", "20", "--frame-format", "png", *ALL_PARTS) == 0
+    generated = read_generated(tmp_path / "out")
+    row = generated.rows[1]
+    with Image.open(generated.path("probabilities", row)) as image:
+        assert image.mode == "L"
+        probability = np.asarray(image)
+    mask = read_mask(generated.mask_path(row), 2)
+    assert np.array_equal(mask == 1, probability >= 128) and 300 < mask.sum() < 500
+    with Image.open(generated.path("overlays", row)) as image, Image.open(generated.frame_path(row)) as frame:
+        tinted = np.abs(np.asarray(image).astype(int) - np.asarray(frame)).max(2) > 30
+    assert (tinted & (mask == 1)).sum() > 0.95 * mask.sum() and (tinted & (mask == 0)).sum() < 20
+    with av.open(str(tmp_path / "out" / "overlay.mp4")) as video:
+        shown = [
+            (float(picture.pts * picture.time_base), picture.to_ndarray(format="rgb24")) for picture in video.decode()
+        ]
+    assert [time for time, _ in shown] == pytest.approx([0.0, 0.8, 1.6], abs=1e-4)
+    left = square_at(20, 160)
+    inside = shown[1][1][44:56, left + 4 : left + 16].astype(int)
+    assert np.ptp(inside.mean((0, 1))) > 40  # coloured, where the frame is white
+    assert not (tmp_path / "out" / "overlay.parts").exists()
+
+
+def test_times_before_and_behind_are_left_out(bright, film, tmp_path, capsys):
+    assert run(film, tmp_path / "out", "--frame-step", "1", "--start", "0:00.5", "--end", "0:01", "--name", "part") == 0
+    generated = read_generated(tmp_path / "out")
+    assert [row.frame for row in generated.rows] == list(range(13, 25))
+    assert generated.rows[0].name == "part_000013" and "Covered 0.5 s of 2.4 s" in capsys.readouterr().out
+
+
+def test_bursts_are_spread_over_the_video(bright, film, tmp_path):
+    assert run(film, tmp_path / "out", "--sample", "spread", "--max-frames", "6", "--burst", "2") == 0
+    assert [row.frame for row in read_generated(tmp_path / "out").rows] == [10, 11, 30, 31, 50, 51]
+
+
+# --- several videos
+
+
+@pytest.fixture
+def three(film, tmp_path):
+    """A good video, a bad one, another good one."""
+    (tmp_path / "bad.mp4").write_bytes(b"no video")
+    return [film, tmp_path / "bad.mp4", write_film(tmp_path / "other.mp4", 35)]
+
+
+def table(shown):
+    """{video: (frames, detected, lost, state)} of the closing table."""
+    lines = shown[shown.rindex("\nvideo ") :].strip().splitlines()[1:]
+    cells = {line.split()[0]: [line[14:22], line[22:32], line[32:39], line[58:].rsplit(" (", 1)[0]] for line in lines}
+    return {name: tuple(cell.strip() for cell in found) for name, found in cells.items()}
+
+
+def test_a_bad_video_does_not_stop_the_others(bright, three, tmp_path, capsys):
+    assert run(three, tmp_path / "out") == 3
+    shown = capsys.readouterr()
+    assert [len(read_generated(tmp_path / "out" / name).rows) for name in ("video_01", "video_03")] == [2, 2]
+    assert not (tmp_path / "out" / "video_02").exists()
+    assert "error: " in shown.err and "bad.mp4 is no video" in shown.err and "Traceback" not in shown.err
+    found = table(shown.out)
+    assert found["video_01"] == found["video_03"] == ("2", "100.0%", "0", "done")
+    assert found["video_02"][:3] == ("-", "-", "-") and found["video_02"][3].startswith("failed ")
+    assert run(three, tmp_path / "out") == 3
+    assert table(capsys.readouterr().out)["video_01"] == ("2", "100.0%", "0", "finished before")
+
+
+def test_whole_videos_end_well(bright, three, tmp_path):
+    assert run([three[0], three[2]], tmp_path / "out", "--name", "or") == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["or_01", "or_02"]
+    assert read_generated(tmp_path / "out" / "or_02").rows[1].name == "or_02_000030"
+
+
+def test_a_fault_in_one_video_does_not_stop_the_others(bright, three, tmp_path, capsys, monkeypatch):
+    begin = GeneratedWriter.begin
+
+    def faulty(writer, run):
+        if writer.name == "video_01":
+            raise ZeroDivisionError("a fault")
+        begin(writer, run)
+
+    monkeypatch.setattr(GeneratedWriter, "begin", faulty)
+    assert run([three[0], three[2]], tmp_path / "out") == 3
+    shown = capsys.readouterr()
+    assert "Traceback" in shown.err and table(shown.out)["video_01"][3] == "failed ZeroDivisionError: a fault"
+    assert len(read_generated(tmp_path / "out" / "video_02").rows) == 2
+
+
+def test_only_bad_videos_are_a_failure(bright, three, tmp_path):
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    assert run([three[1], tmp_path / "empty.mp4"], tmp_path / "out") == 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_ctrl_c_ends_the_rest_too_and_the_same_command_goes_on(bright, three, tmp_path, capsys, monkeypatch):
+    films = [three[0], three[2], three[0].parent / "third.mp4"]
+    write_film(films[2], 31)
+    commit, count = GeneratedWriter.commit, []
+
+    def interrupted(writer, stored):
+        commit(writer, stored)
+        count.append(1)
+        if writer.name == "video_02" and len(count) == 4:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(GeneratedWriter, "commit", interrupted)
+        assert run(films, tmp_path / "out", "--frame-step", "20") == 3
+    shown = table(capsys.readouterr().out)
+    assert [shown[f"video_0{n}"][3] for n in (1, 2, 3)] == ["done", "stopped Ctrl-C", "not begun"]
+    assert run(films, tmp_path / "out", "--frame-step", "20") == 0
+    shown = table(capsys.readouterr().out)
+    assert [shown[f"video_0{n}"][0] for n in (1, 2, 3)] == ["3", "2", "2"]
+
+
+def test_the_tasks_of_an_array_share_the_videos(bright, three, tmp_path, capsys, monkeypatch):
+    films = [three[0], three[2]]
+    for key, value in {"COUNT": 2, "MIN": 1, "MAX": 2, "STEP": 1, "ID": 2}.items():
+        monkeypatch.setenv(f"SLURM_ARRAY_TASK_{key}", str(value))
+    assert run(films, tmp_path / "out") == 0
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["video_02"]  # the smaller
+    shown = capsys.readouterr().out
+    assert "Process 2 of 2: 1 of 2 videos" in shown and table(shown)["video_01"][3] == "not begun"
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "1")
+    assert run(films, tmp_path / "out") == 0
+    shown = table(capsys.readouterr().out)
+    assert [shown[name][::3] for name in ("video_01", "video_02")] == [("2", "done"), ("2", "finished before")]
+
+
+def test_a_share_can_be_named(bright, three, tmp_path):
+    assert run([three[0], three[2]], tmp_path / "out", "--share", "2/2") == 0
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["video_02"]
+
+
+# --- mistakes
+
+
+def zero_bytes(root, film):
+    (root / "empty.mp4").write_bytes(b"")
+    return root / "empty.mp4", root / "out", "is empty (0 bytes)"
+
+
+def no_video(root, film):
+    (root / "notes.mp4").write_text("this is no video at all\n" * 99)
+    return root / "notes.mp4", root / "out", "notes.mp4 is no video"
+
+
+def no_file(root, film):
+    return root / "nowhere.mp4", root / "out", "no such file"
+
+
+def no_match(root, film):
+    return root / "*.mkv", root / "out", "nothing matches it"
+
+
+def output_is_a_file(root, film):
+    (root / "taken").write_text("mine")
+    return film, root / "taken", "is a file; --output-dir needs a folder"
+
+
+def output_below_a_file(root, film):
+    (root / "taken").write_text("mine")
+    return film, root / "taken" / "out", "cannot create folder"
+
+
+def output_of_others(root, film):
+    (root / "others" / "masks").mkdir(parents=True)
+    (root / "others" / "masks" / "a.png").write_bytes(b"x")
+    return film, root / "others", "no generated run wrote (masks/a.png)"
+
+
+@pytest.mark.parametrize(
+    "make", [zero_bytes, no_video, no_file, no_match, output_is_a_file, output_below_a_file, output_of_others]
+)
+def test_bad_input_is_one_line_and_writes_nothing(bright, film, tmp_path, capsys, make):
+    path, folder, message = make(tmp_path, film)
+    before = folder_bytes(tmp_path)
+    assert run(path, folder) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+    assert folder_bytes(tmp_path) == before and not (tmp_path / "out").exists()
+
+
+def test_an_output_that_cannot_be_written_is_one_line(bright, film, tmp_path, capsys, monkeypatch):
+    def refused(self, *args, **options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.mkdir", refused)
+    assert run(film, tmp_path / "out") == 2
+    error = capsys.readouterr().err
+    assert "cannot create folder" in error and "Permission denied" in error and error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"format_version": 99, "state_dict": {}}, "weights format 99; this version reads 1"),
+        ({"conv.weight": torch.zeros(1)}, "--arch deeplabv3|unet"),
+        ([1, 2], "holds no weights but a list"),
+    ],
+)
+def test_weights_of_another_kind_are_one_line(film, tmp_path, capsys, value, message):
+    torch.save(value, tmp_path / "w.pth")
+    assert run(film, tmp_path / "out", "--model-path", str(tmp_path / "w.pth")) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("options", [(), ("--end", "70"), ("--sample", "spread")])
+def test_a_start_behind_the_end_of_the_video_is_said(bright, film, tmp_path, capsys, options):
+    assert run(film, tmp_path / "out", "--start", "60", *options) == 2
+    error = capsys.readouterr().err
+    assert "not one frame lies between --start and --end" in error and error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
 BAD_OPTIONS = [
     (("--frame-step", "0"), "--frame-step 0"),
     (("--max-frames", "0"), "--max-frames 0"),
     (("--batch-size", "-1"), "--batch-size -1"),
     (("--threshold", "1.5"), "between 0 and 1"),
+    (("--threshold", "nan"), "between 0 and 1"),
+    (("--image-rate", "0"), "--image-rate 0"),
+    (("--image-rate", "nan"), "--image-rate nan"),
+    (("--burst", "0"), "--burst 0"),
+    (("--burst", "31"), "--burst 31 is more than --frame-step 30"),
+    (("--sample", "spread", "--frame-step", "5"), "--frame-step belongs to --sample every"),
+    (("--sample", "spread", "--max-frames", "3", "--burst", "4"), "--burst 4 is more than --max-frames 3"),
+    (("--start", "20", "--end", "10"), "--end 10 s is not after --start 20 s"),
     (("--name", "a/b"), "--name"),
     (("--model-path", "nowhere.pth"), r"nowhere.pth; training writes one: python instrument_segmentation.py"),
 ]

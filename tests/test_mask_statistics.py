@@ -10,21 +10,21 @@ from PIL import Image
 
 import analyze_mask_statistics as script
 from surgseg.labels import SCHEMES
-from surgseg.video.generated import GeneratedWriter
+from surgseg.video.generated_writer import GeneratedWriter
 from surgseg.video.reader import Frame
 
 
 def folder_of(path, coverage, suspect=(), complete=True):
     """A generated folder whose frames cover the given tenths of a 10x10 frame."""
-    writer = GeneratedWriter(path, SCHEMES["binary"], "video", "none")
+    writer = GeneratedWriter(path, SCHEMES["binary"], "video", {"masks": "png"})
     writer.begin({})
     for index, pixels in enumerate(coverage):
         ids = np.zeros(100, np.uint8)
         ids[:pixels] = 1
         ids = ids.reshape(10, 10)
         frame = Frame(30 * index, 1.2 * index, np.zeros((10, 10, 3), np.uint8), index in suspect)
-        writer.commit(writer.store(frame, ids, ids.astype(np.float32)))
-    writer.finish({"video_data": "synthetic"}, complete, None if complete else "Ctrl-C")
+        writer.commit(writer.store(frame, ids, np.array([ids.mean(), 1.0, 0.0]), None))
+    writer.finish({"video_data": "synthetic"}, None if complete else "Ctrl-C")
     return path
 
 

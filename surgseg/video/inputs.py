@@ -36,8 +36,10 @@ class Source:
     @property
     def size(self) -> int:
         """Bytes."""
-        files = self._images() if self.images else [self.path]
-        return sum(file.stat().st_size for file in files)
+        try:
+            return sum(file.stat().st_size for file in (self._images() if self.images else [self.path]))
+        except OSError:  # a link that leads nowhere: opening it will say so
+            return 0
 
     def fingerprint(self) -> str:
         """Tells this video from another without keeping its name: sha256 over size and both ends, hex.

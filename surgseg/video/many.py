@@ -47,6 +47,8 @@ def _generate_one(source: Source, folder: Path, name: str, request: Request, pre
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return Result(name, folder, "failed", {}, str(error))
+    except KeyboardInterrupt:  # before its first frame
+        return Result(name, folder, "stopped", {}, "by Ctrl-C")
     except Exception as error:  # a fault of ours: shown whole, and the other videos are still done
         traceback.print_exc()
         return Result(name, folder, "failed", {}, f"{type(error).__name__}: {error}")

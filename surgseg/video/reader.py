@@ -50,7 +50,7 @@ class VideoReader:
         self.choose: Sampler | None = None  # None: all frames
         self.frames_read = self.suspects = self.rescaled = self.rotation = 0
         self.covered_s = self._last_s = 0.0
-        self.interlaced = self.ended = False
+        self.interlaced = self.ended = self._jumped = False
         self.size: tuple[int, int] | None = None  # (H, W) as delivered, known from the first frame on
         self._deinterlacer: Deinterlacer | None = None
         self.container, self.stream = open_source(self.path)
@@ -161,7 +161,7 @@ class VideoReader:
                 return
         self.ended = True
         self._count_missing_end()
-        if not self.frames_read:
+        if not self.frames_read and not self._jumped:
             raise UserError(f"{self.path}: not one frame can be decoded ({self.timeline.damaged} damaged packets)")
 
     def _wanted_from(self) -> float:
@@ -241,6 +241,7 @@ class VideoReader:
                 yield None
                 self.stream.codec_context.flush_buffers()
                 self.timeline.jump(packet.index)
+                self._jumped = True
                 continue
             try:
                 yield from packet.decode()

@@ -129,7 +129,8 @@ def _begin_without_frames(writer: GeneratedWriter, reader, described, stopped: s
     if stopped:
         raise KeyboardInterrupt
     if not writer.earlier.rows:
-        length = f", which lasts {clock(reader.covered_s)}" if reader.ended else ""
+        lasts = max(reader.covered_s, reader.duration or 0.0)
+        length = f", which lasts {clock(lasts)}" if lasts else ""
         raise UserError(f"{reader.path}: not one frame lies between --start and --end of this video{length}")
     writer.begin(described())
 

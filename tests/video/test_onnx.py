@@ -90,7 +90,7 @@ def test_an_export_that_disagrees_is_refused_and_not_kept(tmp_path, monkeypatch,
         return trace(other)
 
     monkeypatch.setattr(module, "_trace", wrong)
-    with pytest.raises(UserError, match="disagrees with PyTorch .*--backend torch"):
+    with pytest.raises(UserError, match=r"disagrees with PyTorch .*--backend torch"):
         choose(path, "onnx")
     assert isinstance(choose(path, "auto"), TorchNetwork)
     assert "ONNX Runtime is not used" in capsys.readouterr().out

@@ -1,0 +1,202 @@
+"""What --video-path names, and which of the videos a process works on."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from surgseg.files import UserError
+from surgseg.video.images import ImageReader
+from surgseg.video.inputs import Source, find_sources, first_frames, process_of, share_out
+from surgseg.video.reader import VideoReader
+from tests.helpers import noise_frame, save_image
+from tests.video.films import write_film
+
+
+def touch(root: Path, *names: str) -> Path:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(name.encode())
+    return root
+
+
+def found(*names):
+    return [source.path.name for source in find_sources([str(name) for name in names])]
+
+
+def test_files_come_in_the_order_they_are_named(tmp_path):
+    touch(tmp_path, "b.mp4", "a.avi")
+    assert found(tmp_path / "b.mp4", tmp_path / "a.avi") == ["b.mp4", "a.avi"]
+
+
+def test_globs_come_in_natural_order_and_each_video_once(tmp_path, monkeypatch):
+    touch(tmp_path, "video10.mp4", "video2.mp4", "video1.mp4", "notes.txt")
+    assert found(tmp_path / "*.mp4") == ["video1.mp4", "video2.mp4", "video10.mp4"]
+    monkeypatch.chdir(tmp_path)
+    assert found("video2.mp4", "*.mp4", tmp_path / "video10.mp4") == ["video2.mp4", "video1.mp4", "video10.mp4"]
+
+
+def test_globs_may_go_through_folders(tmp_path):
+    touch(tmp_path, "a/x.mp4", "b/c/y.mp4")
+    assert found(tmp_path / "**" / "*.mp4") == ["x.mp4", "y.mp4"]
+
+
+def test_a_folder_of_videos_stands_for_its_videos(tmp_path):
+    touch(tmp_path, "v10.mp4", "v9.MPG", "._v9.MPG", ".DS_Store", "notes.txt", "deeper/other.mp4")
+    assert found(tmp_path) == ["v9.MPG", "v10.mp4"]
+
+
+def test_a_folder_of_images_is_one_video(tmp_path):
+    for index in range(2):
+        save_image(tmp_path / "frames" / f"{index}.png", noise_frame(index))
+    (source,) = find_sources([str(tmp_path / "frames")])
+    assert source == Source(tmp_path / "frames", images=True)
+    with source.open(10.0) as reader:
+        assert isinstance(reader, ImageReader) and reader.rate == 10
+
+
+def test_a_glob_may_match_folders(tmp_path):
+    touch(tmp_path, "one/a.mp4", "two/b.mp4")
+    assert found(tmp_path / "*") == ["a.mp4", "b.mp4"]
+
+
+@pytest.mark.parametrize("name", ["case [1].mp4", "what?.mp4", "st*r.mp4"])
+def test_a_file_that_looks_like_a_glob_is_a_file(tmp_path, name):
+    touch(tmp_path, name, "case 1.mp4", "whatX.mp4", "star.mp4")
+    assert found(tmp_path / name) == [name]
+
+
+def test_what_names_no_video_is_said(tmp_path):
+    touch(tmp_path, "mixed/a.mp4", "mixed/b.png", "texts/notes.txt")
+    cases = [
+        (tmp_path / "nowhere.mp4", r"nowhere\.mp4: no such file$"),
+        (tmp_path / "*.mp4", r"\*\.mp4: no such file, and nothing matches it"),
+        (tmp_path / "mixed", r"mixed holds videos \(a\.mp4\) and images"),
+        (tmp_path / "texts", "texts holds neither videos nor images"),
+    ]
+    for name, message in cases:
+        with pytest.raises(UserError, match=message):
+            find_sources([str(name)])
+
+
+# --- shares
+
+
+def test_alone_a_process_does_everything():
+    assert process_of("auto", {}) == (0, 1)
+    assert process_of("none", {"RANK": "1", "WORLD_SIZE": "2"}) == (0, 1)
+
+
+def test_torchrun_says_which_process_this_is():
+    assert process_of("auto", {"RANK": "2", "WORLD_SIZE": "4"}) == (2, 4)
+
+
+def array(task, first, last, step=1, count=None):
+    values = {"ID": task, "MIN": first, "MAX": last, "STEP": step, "COUNT": count or (last - first) // step + 1}
+    return {f"SLURM_ARRAY_TASK_{key}": str(value) for key, value in values.items()}
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        (array(0, 0, 3), (0, 4)),
+        (array(5, 3, 6), (2, 4)),
+        (array(11, 1, 11, 5), (2, 3)),
+        (array(1, 1, 12, 5), (0, 3)),
+        (array(7, 7, 7), (0, 1)),
+    ],
+)
+def test_a_slurm_array_says_which_task_this_is(environment, expected):
+    assert process_of("auto", environment) == expected
+
+
+def test_an_array_of_torchruns_multiplies():
+    processes = [
+        process_of("auto", {**array(task, 1, 3), "RANK": str(rank), "WORLD_SIZE": "2"})
+        for task in (1, 2, 3)
+        for rank in (0, 1)
+    ]
+    assert processes == [(number, 6) for number in range(6)]
+
+
+def test_an_array_with_gaps_needs_a_word():
+    with pytest.raises(UserError, match="--share K/N"):
+        process_of("auto", array(9, 1, 9, count=3))  # --array 1,2,9
+
+
+def test_shares_count_from_one():
+    assert process_of("1/3", {"RANK": "5", "WORLD_SIZE": "9"}) == (0, 3)
+    assert process_of("3/3", {}) == (2, 3)
+
+
+@pytest.mark.parametrize("share", ["", "0/3", "4/3", "3", "a/b", "1/0", "-1/2", "1/2/3", "1.5/2"])
+def test_a_share_that_is_none_is_refused(share):
+    with pytest.raises(UserError, match="--share"):
+        process_of(share, {})
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 20])
+def test_every_video_has_one_process_and_the_loads_are_even(count):
+    sizes = [500, 100, 300, 100, 200, 400, 100, 300, 0, 50]
+    owners = share_out(sizes, count)
+    assert len(owners) == len(sizes) and set(owners) <= set(range(count))
+    loads = [sum(size for size, owner in zip(sizes, owners) if owner == process) for process in range(count)]
+    assert max(loads) - min(loads) <= max(sizes)
+    assert owners == share_out(sizes, count)
+
+
+def test_the_largest_come_first_by_hand():
+    assert share_out([10, 70, 40, 30], 2) == [0, 0, 1, 1]  # 70 | 40 + 30, then 10 to the first of equals
+
+
+# --- fingerprints
+
+
+def test_a_fingerprint_stays_with_the_video_not_with_its_name(tmp_path):
+    film = write_film(tmp_path / "Anna Example.mp4", 5, (48, 64))
+    before = Source(film).fingerprint()
+    renamed = film.rename(tmp_path / "other.mp4")
+    os.utime(renamed, (0, 0))
+    assert Source(renamed).fingerprint() == before
+    assert len(before) == 64 and int(before, 16)
+    assert Source(write_film(tmp_path / "Anna Example.mp4", 6, (48, 64))).fingerprint() != before
+
+
+def test_a_fingerprint_sees_size_and_both_ends(tmp_path):
+    content = bytearray(3 << 20)
+    path = tmp_path / "film.mp4"
+    path.write_bytes(content)
+    prints = {Source(path).fingerprint()}
+    for place in (0, -1):
+        changed = bytearray(content)
+        changed[place] = 1
+        path.write_bytes(changed)
+        prints.add(Source(path).fingerprint())
+    path.write_bytes(content + b"\0")
+    prints.add(Source(path).fingerprint())
+    assert len(prints) == 4
+
+
+def test_a_fingerprint_of_images_sees_names_and_sizes(tmp_path):
+    source = Source(touch(tmp_path / "frames", "2.png", "10.png"), images=True)
+    before = source.fingerprint()
+    touch(tmp_path / "frames", ".DS_Store", "notes.txt")
+    assert source.fingerprint() == before and source.size == 11
+    touch(tmp_path / "frames", "11.png")
+    assert source.fingerprint() != before
+
+
+def test_first_frames_come_from_the_first_video_that_has_any(tmp_path):
+    touch(tmp_path, "bad.mp4")
+    film = write_film(tmp_path / "good.mp4", 45, (48, 64))
+    frames = first_frames([Source(tmp_path / "bad.mp4"), Source(film)])
+    assert {frame.shape for frame in frames} == {(48, 64, 3)} and 2 <= len(frames) <= 4
+    with pytest.raises(UserError, match="no frame of these videos"):
+        first_frames([Source(tmp_path / "bad.mp4")])
+
+
+def test_a_video_opens_as_one(tmp_path):
+    with Source(write_film(tmp_path / "film.mp4", 3, (48, 64))).open() as reader:
+        assert isinstance(reader, VideoReader) and len(list(reader)) == 3

@@ -48,6 +48,8 @@ def work(args: argparse.Namespace) -> int:
     check_packages()
     checkpoint = load_checkpoint(args.model_path, args.arch)
     output = args.output or onnx_path(args.model_path)
+    if output.suffix != ".onnx" or output.is_dir():
+        raise UserError(f"--output {output}: a file name that ends in .onnx is needed")
     check_folder(output.parent)
     check_place(output)
     frames, origin = frames_to_check(args.frames)

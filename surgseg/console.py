@@ -79,7 +79,12 @@ def resolve_device(name: str):
     if not available[name]:
         raise UserError(f"--device {name}: no such device on this machine; use --device auto or cpu")
     local_rank = os.environ.get("LOCAL_RANK")  # torchrun gives each process a GPU of its own
-    return torch.device(name, int(local_rank)) if name == "cuda" and local_rank else torch.device(name)
+    if name != "cuda" or not local_rank:
+        return torch.device(name)
+    if int(local_rank) >= torch.cuda.device_count():
+        raise UserError("torchrun: a process without a device of its own; --nproc-per-node takes the number of GPUs")
+    torch.cuda.set_device(int(local_rank))  # streams, events and pinned memory belong to the current device
+    return torch.device(name, int(local_rank))
 
 
 def seed_everything(seed: int) -> None:

@@ -65,14 +65,17 @@ def sole_writer(folder: Path | str) -> Iterator[None]:
     The system releases the lock when the process ends, however it ends.
     """
     folder = Path(folder).absolute()
-    path = make_folder(folder.parent) / f".{folder.name}.lock"
+    beside = os.access(make_folder(folder.parent), os.W_OK)
+    path = folder.parent / f".{folder.name}.lock" if beside else folder / ".lock"
     try:
         stream = path.open("a")
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+        raise UserError(f"cannot write into {folder}: {error.strerror or error}") from error
     with stream:
         try:
             _lock(stream.fileno())
+            if not path.exists() or not os.path.samestat(os.fstat(stream.fileno()), path.stat()):
+                raise BlockingIOError  # it was removed by whoever held it, and another process may hold its successor
         except (BlockingIOError, PermissionError) as error:
             raise UserError(f"another process is writing {folder}; wait for it, or choose another folder") from error
         try:

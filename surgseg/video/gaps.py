@@ -1,7 +1,8 @@
 """Leave out what nobody asks for: whole groups of pictures between two sampled places are not decoded.
 
-A group begins with a keyframe. Frames of a group that are shown before its keyframe (leading ones) refer to the group
-before, so that one is decoded too. In files whose packets are frames, each with its time, numbers stay exact.
+A group begins with a keyframe from which a decoder can start. Frames of a group that are shown before its keyframe
+(leading ones) refer to the group before, so that one is decoded too. In files whose packets are frames, each with its
+time, numbers stay exact.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import NamedTuple
 
 import av
 
+_IDR, _SEI, _RECOVERY_POINT = 5, 6, 6  # types of H.264 units, and of a message in one
 _LONGEST = 2000  # packets that are held to see where their group ends; a longer group is decoded
 Item = tuple[av.Packet, bool]  # a packet, and whether bytes before it belong to no packet
 
@@ -21,16 +23,20 @@ class Jump(NamedTuple):
     index: int
 
 
-def leave_gaps(items: Iterable[Item], wanted_from: Callable[[], float]) -> Iterator[Item | Jump]:
+def leave_gaps(
+    items: Iterable[Item], wanted_from: Callable[[], float], starts: Callable[[av.Packet], bool]
+) -> Iterator[Item | Jump]:
     """The items, with a `Jump` in place of groups whose frames all lie before `wanted_from()`, a time stamp.
+
+    `starts` tells whether a decoder can show everything from a packet on.
 
     It is asked for each group when those before it have been sent to the decoder, which may still hold some of
     their frames: it must not promise more than it knows of the frames it has seen.
     """
     index = 0  # of the group's first frame
     left_out: list[Item] = []  # the latest group
-    for group in _groups(items):
-        if _whole(group) and max(packet.pts for packet, _ in group) < wanted_from():
+    for group in _groups(items, starts):
+        if _whole(group, starts) and max(packet.pts for packet, _ in group) < wanted_from():
             left_out = group
         elif left_out:
             if any(_leads(item, group) for item in group):
@@ -48,10 +54,10 @@ def leave_gaps(items: Iterable[Item], wanted_from: Callable[[], float]) -> Itera
         yield Jump(index)
 
 
-def _groups(items: Iterable[Item]) -> Iterator[list[Item]]:
+def _groups(items: Iterable[Item], starts: Callable[[av.Packet], bool]) -> Iterator[list[Item]]:
     group: list[Item] = []
     for item in items:
-        if group and (item[0].is_keyframe or len(group) == _LONGEST):
+        if group and (starts(item[0]) or len(group) == _LONGEST):
             yield group
             group = []
         group.append(item)
@@ -59,10 +65,10 @@ def _groups(items: Iterable[Item]) -> Iterator[list[Item]]:
         yield group
 
 
-def _whole(group: list[Item]) -> bool:
+def _whole(group: list[Item], starts: Callable[[av.Packet], bool]) -> bool:
     """Whether it is a group from its keyframe to its end, all of whose times are known."""
     known = all(packet.pts is not None for packet, _ in group)
-    return known and group[0][0].is_keyframe and len(group) < _LONGEST
+    return known and len(group) < _LONGEST and starts(group[0][0])
 
 
 def _leads(item: Item, group: list[Item]) -> bool:
@@ -73,3 +79,40 @@ def _leads(item: Item, group: list[Item]) -> bool:
 
 def _frames(group: list[Item]) -> int:
     return sum(not packet.is_discard for packet, _ in group)
+
+
+def starts_h264(data: bytes, extradata: bytes | None) -> bool:
+    """Whether a keyframe shows everything at once: an IDR picture, or a recovery point that takes no frames.
+
+    H.264 calls a keyframe also what only begins a gradual refresh (ITU-T H.264, 7.4.1.2.4 and D.2.8). `data` is a
+    packet of length-prefixed units, as in mp4 and Matroska, `extradata` their avcC record.
+    """
+    size = (extradata[4] & 3) + 1 if extradata and extradata[0] == 1 else 4
+    place = 0
+    while place + size < len(data):
+        length = int.from_bytes(data[place : place + size], "big")
+        unit = data[place + size : place + size + length]
+        if unit[0] & 31 == _IDR or (unit[0] & 31 == _SEI and _recovers_at_once(unit[1:])):
+            return True
+        place += size + length
+    return False
+
+
+def _recovers_at_once(messages: bytes) -> bool:
+    """Whether a unit of messages holds a recovery point whose count of frames is 0 (one bit, set)."""
+    place = 0
+    while place + 2 < len(messages):
+        header = []
+        for _ in ("kind", "size"):  # each a sum of bytes that ends with one below 255
+            value = 0
+            while place < len(messages) and messages[place] == 255:
+                value, place = value + 255, place + 1
+            if place == len(messages):
+                return False
+            header.append(value + messages[place])
+            place += 1
+        kind, size = header
+        if kind == _RECOVERY_POINT:
+            return place < len(messages) and bool(messages[place] & 128)
+        place += size
+    return False

@@ -27,6 +27,7 @@ from surgseg.video.generated import (
     csv_line,
     images_of,
     own_image,
+    read_generated,
     read_run,
 )
 from surgseg.video.overlay_video import SEGMENT, OverlayVideo, keep_segments, remove_segments, whole_segments
@@ -101,6 +102,10 @@ def look_back(folder: Path, asked: dict, overwrite: bool) -> Earlier:
         raise UserError(f"{folder} holds {state} run with other settings ({shown}); repeat those, or use --overwrite")
     sessions = run.get("timing", {}).get("sessions", 1)
     if complete:
+        try:
+            read_generated(folder)
+        except UserError as error:
+            raise UserError(f"{error}; --overwrite makes it again") from error
         return Earlier(rows=run["frames_written"], sessions=sessions, finished=run)
     return _rows_to_keep(folder, run, sessions)
 

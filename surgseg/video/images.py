@@ -39,6 +39,7 @@ class ImageReader:
         self.choose: Sampler | None = None  # None: all images
         self.ended = False
         self.rescaled = self.lost = 0
+        self._asked = 0  # images that the sampler was asked about
         self._covered = 0  # images decoded or passed over so far
         self.size, self._mode = _first_size(self.path, self.images)
 

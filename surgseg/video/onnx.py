@@ -44,8 +44,7 @@ class Parity:
 
     def __str__(self) -> str:
         return (
-            f"largest probability difference {self.largest_difference:.1e}, "
-            f"{self.mask_agreement:.4%} of pixels alike on {self.frames} frames"
+            f"largest probability difference {self.largest_difference:.1e}, {self.mask_agreement:.4%} of pixels alike"
         )
 
 
@@ -160,7 +159,7 @@ def check_place(path: Path) -> OnnxNetwork | None:
     try:
         network = OnnxNetwork(path)
     except Exception as error:  # ONNX Runtime raises its own kinds
-        raise UserError(f"{path} cannot be loaded; delete it, and it is made again ({type(error).__name__})") from error
+        raise UserError(f"{path} is no ONNX file that can be loaded; move it away ({type(error).__name__})") from error
     if "parity" not in network.metadata:
         raise UserError(f"{path} was not written by this project; move it away")
     return network

@@ -177,7 +177,7 @@ class _Decoder:
                     yield batch
                     batch = []
                 continue
-            if batch:
+            if batch and item is None:  # after an error no short batch: a run that goes on predicts it whole
                 yield batch
             self.error = item
             return

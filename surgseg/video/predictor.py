@@ -127,8 +127,7 @@ class Pending:
         self._event = None
         if fields[0].is_cuda:
             fields = [None if field is None else _copy_back(field) for field in fields]
-            self._event = torch.cuda.Event()
-            self._event.record()
+            self._event = torch.cuda.current_stream(fields[0].device).record_event()
         self._fields = fields
 
     def result(self) -> Prediction:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import av
 
 from surgseg.files import UserError
-from surgseg.video.gaps import Jump, leave_gaps
+from surgseg.video.gaps import Jump, leave_gaps, starts_h264
 from surgseg.video.timeline import Timeline
 
 _HOLE = 4096  # bytes of a Matroska file between two packets that no header explains
 _CHUNK = 8  # bytes of an AVI chunk's header, to which its index points
 _JOINED = ("mpeg", "mpegts")  # formats whose files people join by appending them
 _PAUSE = 3600  # seconds; a longer step of the clock is a new clock
+_DISK = (errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.ETIMEDOUT, errno.EACCES, errno.EPERM)
 _COVER = 0x400  # FFmpeg's disposition of an attached picture
 _STILL = ("mjpeg", "png", "bmp", "gif")  # codecs of cover pictures that some files do not mark
 _NO_VIDEO = ("tty", "image2")  # FFmpeg reads text and single images as "video"
@@ -91,7 +93,7 @@ class Packets:
     def __iter__(self) -> Iterator[av.Packet | Jump]:
         hole = False
         items = self._mended(self._demuxed())
-        for item in items if self.wanted_from is None else leave_gaps(items, self.wanted_from):
+        for item in items if self.wanted_from is None else leave_gaps(items, self.wanted_from, self._starts):
             if isinstance(item, Jump):
                 yield item
                 continue
@@ -103,6 +105,11 @@ class Packets:
                 self.timeline.packet(packet.pts, packet.is_corrupt, hole, packet.dts)
                 hole = False
             yield packet
+
+    def _starts(self, packet: av.Packet) -> bool:
+        """Whether a decoder can show everything from this packet on."""
+        codec = self.stream.codec_context
+        return packet.is_keyframe and (codec.name != "h264" or starts_h264(bytes(packet), codec.extradata))
 
     def others_end(self, end: int | None) -> bool:
         """Whether another track reaches to half a second before `end` (of the container, in microseconds)."""
@@ -130,9 +137,22 @@ class Packets:
                 return
             except (av.error.EOFError, IndexError):  # PyAV stumbles, at the end, over a track that began on the way
                 return
-            except av.error.FFmpegError:
+            except av.error.FFmpegError as error:
+                self._check_disk(error)
                 failures += 1
                 self.timeline.error()
+
+    def _check_disk(self, error: Exception) -> None:
+        """A disk or network that fails is no damage of the file: the run must be able to go on later."""
+        if error.errno not in _DISK:
+            return
+        path = Path(self.container.name[len("file:") :])
+        try:
+            with path.open("rb") as stream:
+                stream.seek(-1, 2)
+                stream.read(1)
+        except OSError as fault:
+            raise UserError(f"{path} cannot be read on: {fault.strerror or fault}; start again when it can") from fault
 
     def _mended(self, packets: Iterator[tuple[av.Packet, bool]]) -> Iterator[tuple[av.Packet, bool]]:
         if not self._joined:

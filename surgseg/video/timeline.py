@@ -50,6 +50,7 @@ class Timeline:
         self._keys: deque[Place] = deque(maxlen=_REMEMBERED)  # sound keyframes
         self._errors = 0  # since the last frame
         self._last: int | None = None
+        self._begins = False  # no frame has come since a jump
 
     def packet(self, pts: int | None, corrupt: bool = False, hole: bool = False, dts: int | None = None) -> None:
         """A packet goes to the decoder; `hole`: bytes of the file before it belonged to no packet."""
@@ -99,7 +100,8 @@ class Timeline:
         self._errors = 0
         index = self.next_index + missing
         self.next_index = index + 1
-        self.lost += missing
+        self.lost += missing if self._damage or not self._begins else 0  # a decoder may hold back what it begins with
+        self._begins = False
         place = Place(index, number)
         if corrupt:
             self.damaged += 1
@@ -156,12 +158,12 @@ class Timeline:
         if unexplained and not self._damage:
             self.damaged += 1
             self._hurt(number - 0.5)
-        return (max(skipped, gap) if self._damage or corrupt else 0), number
+        return (max(skipped, gap) if self._damage or corrupt or self._begins else 0), number
 
     def jump(self, index: int) -> None:
         """Packets were left out; the next one is a keyframe, and its group's first frame has the number `index`."""
         self.finish()
-        self.next_index, self._last = index, None
+        self.next_index, self._last, self._begins = index, None, True
 
     def finish(self) -> None:
         """The stream has ended: what was sent after damage and never came back is lost."""

@@ -15,6 +15,8 @@ FILMS = {
     "open.mkv": {"gop": 12, "b_frames": 3, "options": {"x264-params": "open-gop=1"}},
     "hevc.mp4": {"codec": "libx265", "gop": 12, "options": {"x265-params": "log-level=none:open-gop=1"}},
     "intra.mov": {"codec": "mjpeg", "pixel_format": "yuvj420p"},
+    "refresh.mp4": {"gop": 12, "options": {"x264-params": "intra-refresh=1"}},
+    "refresh.mkv": {"gop": 20, "options": {"x264-params": "intra-refresh=1"}},
     "one_group.mp4": {"gop": 1000},
     "late.mkv": {"gop": 10, "ticks": lambda index: 5000 + 40 * index + 13 * (index % 3)},
     "stream.ts": {"gop": 12, "b_frames": 2},

@@ -25,6 +25,7 @@ from surgseg.console import (
     resolve_device,
     run_metadata,
 )
+from surgseg.files import check_folder
 from surgseg.video import options
 from surgseg.video.sampling import choose_sampling
 
@@ -47,20 +48,23 @@ def work(args: argparse.Namespace) -> int:
     from surgseg.video.inputs import find_sources, process_of, share_out
 
     jobs = options.targets(args, find_sources(args.video_path))
+    for _, folder, _ in jobs:
+        check_folder(folder)
     if len(jobs) == 1:  # what is wrong with it is said before the model is loaded
         check_target(args.output_dir)
         with jobs[0][0].open(args.image_rate):
             pass
-        mine = jobs
-        if int(os.environ.get("RANK", "0")) > 0:
-            print("One video is the work of one process; this one has nothing to do")
+        process = int(os.environ.get("RANK", "0")) if args.share == "auto" else process_of(args.share)[0]
+        if process > 0:
+            print("One video is the work of the first process; this one has nothing to do")
             return 0
     else:
         process, count = process_of(args.share)
         owners = share_out([source.size for source, _, _ in jobs], count)
         mine = [job for job, owner in zip(jobs, owners) if owner == process]
         if count > 1:
-            print(f"Process {process + 1} of {count}: {len(mine)} of {len(jobs)} videos")
+            hint = "" if mine else "; --share none does all of them, whoever else is at work"
+            print(f"Process {process + 1} of {count}: {len(mine)} of {len(jobs)} videos{hint}")
     predictor, request = prepare(args, sampling, [source for source, _, _ in jobs])
     if len(jobs) == 1:
         return one(*jobs[0], request, predictor)

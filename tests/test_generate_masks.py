@@ -199,7 +199,7 @@ def test_a_bad_video_does_not_stop_the_others(bright, three, tmp_path, capsys):
     assert "error: " in shown.err and "bad.mp4 is no video" in shown.err and "Traceback" not in shown.err
     found = table(shown.out)
     assert found["video_01"] == found["video_03"] == ("2", "100.0%", "0", "done")
-    assert found["video_02"][:3] == ("-", "-", "-") and found["video_02"][3].startswith("failed ")
+    assert found["video_02"][:3] == ("-", "-", "-") and found["video_02"][3] == "failed, see above"
     assert run(three, tmp_path / "out") == 3
     assert table(capsys.readouterr().out)["video_01"] == ("2", "100.0%", "0", "finished before")
 
@@ -221,8 +221,21 @@ def test_a_fault_in_one_video_does_not_stop_the_others(bright, three, tmp_path, 
     monkeypatch.setattr(GeneratedWriter, "begin", faulty)
     assert run([three[0], three[2]], tmp_path / "out") == 3
     shown = capsys.readouterr()
-    assert "Traceback" in shown.err and table(shown.out)["video_01"][3] == "failed ZeroDivisionError: a fault"
+    assert "Traceback" in shown.err and table(shown.out)["video_01"][3] == "failed, see above"
     assert len(read_generated(tmp_path / "out" / "video_02").rows) == 2
+
+
+def test_a_video_that_is_added_leaves_the_others_their_folders(bright, three, tmp_path, capsys):
+    folder = tmp_path / "films"
+    folder.mkdir()
+    for name, film in (("b.mp4", three[0]), ("c.mp4", three[2])):
+        (folder / name).write_bytes(film.read_bytes())
+    assert run([folder], tmp_path / "out") == 0
+    write_film(folder / "a.mp4", 31)
+    capsys.readouterr()
+    assert run([folder], tmp_path / "out") == 0
+    shown = table(capsys.readouterr().out)
+    assert [shown[f"video_0{n}"][3] for n in (1, 2, 3)] == ["finished before", "finished before", "done"]
 
 
 def test_only_bad_videos_are_a_failure(bright, three, tmp_path):
@@ -246,7 +259,7 @@ def test_ctrl_c_ends_the_rest_too_and_the_same_command_goes_on(bright, three, tm
         patch.setattr(GeneratedWriter, "commit", interrupted)
         assert run(films, tmp_path / "out", "--frame-step", "20") == 3
     shown = table(capsys.readouterr().out)
-    assert [shown[f"video_0{n}"][3] for n in (1, 2, 3)] == ["done", "stopped Ctrl-C", "not begun"]
+    assert [shown[f"video_0{n}"][3] for n in (1, 2, 3)] == ["done", "stopped", "not begun"]
     assert run(films, tmp_path / "out", "--frame-step", "20") == 0
     shown = table(capsys.readouterr().out)
     assert [shown[f"video_0{n}"][0] for n in (1, 2, 3)] == ["3", "2", "2"]
@@ -294,12 +307,12 @@ def no_match(root, film):
 
 def output_is_a_file(root, film):
     (root / "taken").write_text("mine")
-    return film, root / "taken", "is a file; --output-dir needs a folder"
+    return film, root / "taken", "taken is a file"
 
 
 def output_below_a_file(root, film):
     (root / "taken").write_text("mine")
-    return film, root / "taken" / "out", "cannot create folder"
+    return film, root / "taken" / "out", "taken is a file"
 
 
 def output_of_others(root, film):

@@ -92,7 +92,8 @@ def starts_h264(data: bytes, extradata: bytes | None) -> bool:
     while place + size < len(data):
         length = int.from_bytes(data[place : place + size], "big")
         unit = data[place + size : place + size + length]
-        if unit[0] & 31 == _IDR or (unit[0] & 31 == _SEI and _recovers_at_once(unit[1:])):
+        kind = unit[0] & 31 if unit else 0
+        if kind == _IDR or (kind == _SEI and _recovers_at_once(unit[1:])):
             return True
         place += size + length
     return False

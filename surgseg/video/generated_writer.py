@@ -132,7 +132,7 @@ def _rows_to_keep(folder: Path, run: dict, sessions: int) -> Earlier:
         files = [] if row is None else [folder / part / f"{row.name}.{end}" for part, end in run["parts"].items()]
         if row is None or rows == limit or not all(path.is_file() and path.stat().st_size for path in files):
             break
-        rows, detected, suspects = rows + 1, detected + (row.coverage > 0), suspects + row.suspect
+        rows, detected, suspects = rows + 1, detected + (row.coverage > 0 and not row.suspect), suspects + row.suspect
         if limit is None or rows % SEGMENT == 0:
             found = Earlier(rows, size, detected, suspects, row.frame, row.time_s, sessions)
     return found
@@ -245,7 +245,7 @@ class GeneratedWriter:
         self._append(row.line())
         self.rows_written += 1
         self.last_time_s = round(row.time_s, 6)  # as a run that goes on reads it from the table
-        self.detected += row.coverage > 0
+        self.detected += row.coverage > 0 and not row.suspect
         self.suspects += row.suspect
 
     def _append(self, line: str) -> None:

@@ -30,6 +30,7 @@ class ImageReader:
     """
 
     data = "unmarked"
+    can_jump = True  # what is passed over costs nothing
 
     def __init__(self, folder: Path | str, rate: float = 25.0):
         self.path, self.rate = Path(folder), float(rate)

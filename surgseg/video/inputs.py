@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import itertools
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from surgseg.files import IMAGE_SUFFIXES, UserError, is_hidden, list_some, natural_key
+from surgseg.video.generated import read_run
 from surgseg.video.images import ImageReader
 from surgseg.video.reader import VideoReader
 from surgseg.video.sampling import Sampler, Sampling
@@ -78,6 +81,8 @@ def find_sources(names: Sequence[str]) -> list[Source]:
             if not matches:
                 raise UserError(f"{name}: no such file" + (", and nothing matches it" if glob.has_magic(name) else ""))
         for path in matches:
+            if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
+                raise UserError(f"{path} is an image; --video-path takes the folder of the images as one video")
             for source in _in_folder(path) if path.is_dir() else [Source(path)]:
                 found.setdefault(source.path.resolve(), source)
     return list(found.values())
@@ -96,22 +101,47 @@ def _in_folder(folder: Path) -> list[Source]:
             f"or give the images a folder of their own"
         )
     if not videos and not images:
-        raise UserError(f"{folder} holds neither videos nor images")
+        raise UserError(f'{folder} holds neither videos nor images; of the folders in it say "{folder / "*"}"')
     return [Source(path) for path in videos] or [Source(folder, images=True)]
 
 
+def number_videos(sources: Sequence[Source], output_dir: Path, prefix: str) -> list[str]:
+    """A name `prefix`_01, `prefix`_02, ... for each video: the one of its folder in `output_dir` where an earlier run
+    has made one, otherwise the next number that no such folder has. So videos may be added, and keep their numbers."""
+    known: dict[str, str] = {}  # fingerprint -> name
+    for folder in output_dir.glob(f"{prefix}_*") if output_dir.is_dir() else ():
+        run = read_run(folder) if re.fullmatch(r"\d+", folder.name[len(prefix) + 1 :]) else None
+        if run is not None:
+            known[run["fingerprint"]] = folder.name
+    taken = set(known.values())
+    digits = max(2, len(str(len(sources))))
+    free = (name for number in itertools.count(1) if (name := f"{prefix}_{number:0{digits}d}") not in taken)
+    names: list[str] = []
+    for source in sources:
+        try:
+            found = known.pop(source.fingerprint(), None)
+        except OSError:  # it cannot be read: its turn will say so
+            found = None
+        names.append(found or next(free))
+    return names
+
+
 def first_frames(sources: Sequence[Source], count: int = 4) -> list[np.ndarray]:
-    """A few frames of the first video that has any: (H, W, 3) uint8 RGB each."""
+    """A few frames of the first video that has any, far apart where that costs little: (H, W, 3) uint8 RGB each."""
+    reason = UserError("no frame of these videos can be decoded")
     for source in sources:
         try:
             with source.open() as reader:
-                reader.choose = Sampler(Sampling(step=10, max_frames=count))
+                spread = reader.can_jump and reader.length_s is not None
+                sampling = Sampling("spread", None, count) if spread else Sampling(step=10, max_frames=count)
+                reader.choose = Sampler(sampling, reader.length_s if spread else None, rate=reader.rate)
                 frames = [frame.image for frame in reader]
-        except UserError:  # its own turn will say so
+        except UserError as error:  # its own turn will say so
+            reason = error
             continue
         if frames:
             return frames
-    raise UserError("no frame of these videos can be decoded")
+    raise reason
 
 
 def process_of(share: str, environment: Mapping[str, str] = os.environ) -> tuple[int, int]:
@@ -119,6 +149,8 @@ def process_of(share: str, environment: Mapping[str, str] = os.environ) -> tuple
 
     auto reads what torchrun (RANK, WORLD_SIZE) and a Slurm array (SLURM_ARRAY_TASK_*) tell their processes.
     """
+    if share != "auto" and int(environment.get("WORLD_SIZE", 1)) > 1:
+        raise UserError(f"--share {share} under torchrun, which shares the videos out itself: leave --share away")
     if share == "none":
         return 0, 1
     if share != "auto":

@@ -6,7 +6,6 @@ import datetime
 import os
 import sys
 import traceback
-from dataclasses import replace
 from pathlib import Path
 
 import torch.distributed as dist
@@ -16,7 +15,7 @@ from surgseg.files import UserError
 from surgseg.video.generated import read_run
 from surgseg.video.inputs import Source
 from surgseg.video.predictor import Predictor
-from surgseg.video.run import Request, Result, clock, generate, report
+from surgseg.video.run import Request, Result, clock, detection_rate, generate, report
 
 Job = tuple[Source, Path, str]  # a video, its folder, its name
 _MEETING = datetime.timedelta(minutes=5)
@@ -87,16 +86,14 @@ def print_summary(jobs: list[Job], results: dict[str, Result]) -> None:
     print(f"\n{'video':<14}{'frames':>8}{'detected':>10}{'lost':>7}{'suspect':>9}{'covered':>10}  state")
     for source, folder, name in jobs:
         result = results.get(name) or _as_it_stands(folder, name)
-        if result.state == "failed":  # what an earlier part of the run has written stays
-            result = replace(result, run=read_run(folder) or {})
-        run, state = result.run, result.state if result.whole else f"{result.state} {result.message}".strip()
+        run, state = result.run, f"{result.state}, see above" if result.state == "failed" else result.state
         cells = ["-"] * 5
         if run.get("frames_written"):
-            rate = run["frames_detected"] / run["frames_written"]
+            rate = detection_rate(run)
             covered = clock(run["covered_s"]) if "covered_s" in run else "-"
-            cells = [run["frames_written"], f"{rate:.1%}", run["frames_lost"], run["frames_suspect"], covered]
+            cells = [run["frames_written"], rate, run["frames_lost"], run["frames_suspect"], covered]
         numbers = "".join(f"{cell:>{width}}" for cell, width in zip(cells, (8, 10, 7, 9, 10)))
-        print(f"{name:<14}{numbers}  {state} ({source.path.name})")
+        print(f"{name:<14}{numbers}  {state} ({source.path.parent.name}/{source.path.name})")
 
 
 def _as_it_stands(folder: Path, name: str) -> Result:

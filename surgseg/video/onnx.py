@@ -175,6 +175,8 @@ def export(checkpoint: Checkpoint, frames: Sequence[np.ndarray]) -> bytes:
     parity = check(checkpoint, OnnxNetwork(program.model_proto.SerializeToString()), frames)
     if not parity.agrees:
         raise UserError(f"the ONNX export disagrees with PyTorch ({parity}); nothing is kept, use --backend torch")
+    for node in program.model.graph.all_nodes():
+        node.metadata_props.clear()  # stack traces, with the paths of this machine
     program.model.metadata_props[_KEY] = json.dumps({**_identity(checkpoint), "parity": asdict(parity)})
     return program.model_proto.SerializeToString()
 

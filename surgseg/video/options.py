@@ -57,14 +57,25 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
         "--max-frames", type=int, metavar="N", help=f"at most N frames (default: to the end; spread: {SPREAD_FRAMES})"
     )
     group.add_argument(
-        "--burst", type=int, default=1, metavar="N", help="consecutive frames at each sampled place (default: 1)"
+        "--burst",
+        type=int,
+        default=1,
+        metavar="N",
+        help="consecutive frames at each sampled place; spread takes whole bursts only (default: 1)",
     )
     group.add_argument(
-        "--start", type=seconds, metavar="TIME", help="first time taken, seconds or H:MM:SS (default: the beginning)"
+        "--start", type=_time, metavar="TIME", help="first time taken, seconds or H:MM:SS (default: the beginning)"
     )
     group.add_argument(
-        "--end", type=seconds, metavar="TIME", help="time before which it ends, seconds or H:MM:SS (default: the end)"
+        "--end", type=_time, metavar="TIME", help="time before which it ends, seconds or H:MM:SS (default: the end)"
     )
+
+
+def _time(text: str) -> float:
+    try:
+        return seconds(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: seconds, M:SS or H:MM:SS") from error
 
 
 def add_prediction_options(parser: argparse.ArgumentParser) -> None:
@@ -136,10 +147,10 @@ def parts_of(args: argparse.Namespace) -> dict[str, str]:
 def targets(args: argparse.Namespace, sources: list) -> list[tuple]:
     """(source, folder, name) of every video; a single one goes into --output-dir itself."""
     from surgseg.video.generated import check_name
+    from surgseg.video.inputs import number_videos
 
     if len(sources) == 1:
         kept = re.sub(r"[^A-Za-z0-9._-]+", "_", sources[0].path.stem).strip("._-") if args.keep_source_name else ""
         return [(sources[0], args.output_dir, check_name(args.name or kept or "video"))]
-    digits = max(2, len(str(len(sources))))
-    names = [check_name(f"{args.name or 'video'}_{number:0{digits}d}") for number in range(1, len(sources) + 1)]
+    names = number_videos(sources, args.output_dir, check_name(args.name or "video"))
     return [(source, args.output_dir / name, name) for source, name in zip(sources, names)]

@@ -97,7 +97,7 @@ def join(segments: list[Path], path: Path, metadata: dict[str, str]) -> None:
         with atomic_path(path) as temporary, av.open(str(temporary), "w", options={"movflags": "faststart"}) as output:
             output.metadata.update(metadata)
             stream = begin = None
-            last = -1  # ticks
+            last, shown = -1, 1  # ticks
             for segment in segments:
                 with av.open(str(segment)) as source:
                     if stream is None:
@@ -108,9 +108,11 @@ def join(segments: list[Path], path: Path, metadata: dict[str, str]) -> None:
                             continue
                         ticks = round(packet.pts * packet.time_base / TICKS)
                         begin = ticks if begin is None else begin
-                        last = max(ticks - begin, last + 1)
+                        now = max(ticks - begin, last + 1)
+                        shown = now - last if last >= 0 else shown
+                        last = now
                         packet.pts = packet.dts = last
-                        packet.time_base = TICKS
+                        packet.time_base, packet.duration = TICKS, shown  # counts for the last one only
                         packet.stream = stream
                         output.mux(packet)
     except av.error.FFmpegError as error:

@@ -37,8 +37,9 @@ class Frame(NamedTuple):
 class VideoReader:
     """Iterate over the frames of a video file; use as a context manager.
 
-    Every frame is decoded and counted; those that the `Sampler` in `choose` takes are converted to RGB and yielded.
-    Reading ends early, with `ended` False, when it is done.
+    Frames are decoded and counted; those that the `Sampler` in `choose` takes are converted to RGB and yielded. Where
+    it leaves long gaps, and the file allows it, what lies in them is not decoded, and neither read nor lost frames are
+    counted there. Reading ends early, with `ended` False, when it is done.
 
     What damage cost is counted, never hidden: see `counts`; frames between damage and the next keyframe are marked
     suspect. Rotation metadata is applied, interlaced frames are deinterlaced (bwdif), a
@@ -106,6 +107,11 @@ class VideoReader:
         return round(self.duration * self.rate) if self.duration and self.rate else None
 
     @property
+    def can_jump(self) -> bool:
+        """Whether long parts can be passed over without decoding them."""
+        return self.format in _FRAME_BY_FRAME
+
+    @property
     def data(self) -> str:
         """'synthetic' where the file's own tags say so, else 'unmarked'."""
         tags = (self.container.metadata.get(tag, "") for tag in ("comment", "title", "description"))
@@ -146,7 +152,7 @@ class VideoReader:
         self.container.close()
 
     def __iter__(self) -> Iterator[Frame]:
-        if self.format in _FRAME_BY_FRAME and self.choose is not None and self.choose.leaves_gaps:
+        if self.can_jump and self.choose is not None and self.choose.leaves_gaps:
             self.packets.wanted_from = self._wanted_from
         for picture, index, time_s, suspect in self._deinterlaced():
             if self.size is None:

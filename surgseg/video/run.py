@@ -102,7 +102,8 @@ def _apply(reader, predictor: Predictor, writer: GeneratedWriter, request: Reque
 
         def progress(writer) -> None:
             bar.update()
-            bar.set_postfix(detected=f"{writer.detected / writer.rows_written:.1%}", refresh=False)
+            trusted = max(writer.rows_written - writer.suspects, 1)
+            bar.set_postfix(detected=f"{writer.detected / trusted:.1%}", refresh=False)
 
         try:
             outcome = run_pipeline(reader, predictor.submit, writer, described, progress=progress, **options)
@@ -153,6 +154,11 @@ def clock(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
 
 
+def detection_rate(run: dict) -> str:
+    """Frames with an instrument among those that are not suspect, in percent."""
+    return f"{run['frames_detected'] / max(run['frames_written'] - run['frames_suspect'], 1):.1%}"
+
+
 def report(result: Result) -> None:
     """Print what became of one video, as a user reads it."""
     run = result.run
@@ -162,7 +168,7 @@ def report(result: Result) -> None:
     sampling, timing = run["sampling"], run["timing"]
     duration = run["video"]["duration_s"]
     of = f" of {clock(max(duration, run['covered_s']))}" if duration else " (length unknown)"
-    written, detected = run["frames_written"], run["frames_detected"]
+    written = run["frames_written"]
     if sampling["mode"] == "spread":
         taken = "frames spread evenly"
     else:
@@ -171,7 +177,8 @@ def report(result: Result) -> None:
     print(f"Covered {clock(run['covered_s'])}{of}, {taken}{burst}")
     before = written - timing["frames"]
     print(f"Frames written: {written}" + (f" ({before} by an earlier run)" if before else ""), end="")
-    print(f"; with an instrument: {detected} ({detected / max(written, 1):.1%})")
+    of_trusted = " of those not suspect" if run["frames_suspect"] else ""
+    print(f"; with an instrument: {run['frames_detected']} ({detection_rate(run)}{of_trusted})")
     print(
         f"Damage: {run['damaged_packets']} packets or frames damaged, {run['frames_lost']} frames lost, "
         f"{run['frames_suspect']} of the frames written suspect"

@@ -61,7 +61,7 @@ def test_what_is_written_is_read_back(tmp_path):
     assert {(row.mean_confidence, row.uncertainty) for row in generated.rows} == {(0.75, 0.5)}
     assert generated.scheme == SCHEMES["binary"] and generated.run["complete"] is True
     counts = [generated.run[f"frames_{what}"] for what in ("written", "detected", "suspect")]
-    assert counts == [3, 2, 1]
+    assert counts == [3, 1, 1]  # what is suspect counts as no detection
     with Image.open(generated.mask_path(generated.rows[2])) as mask:
         assert mask.mode == "P"
     assert read_mask(generated.mask_path(generated.rows[2]), 2).sum() == 12
@@ -242,7 +242,7 @@ def test_an_unfinished_run_is_kept_to_its_last_row_whose_files_are_there(tmp_pat
     folder = write(tmp_path / "out", count=3, complete=False)
     found = look_back(folder, asked(), overwrite=False)
     assert (found.rows, found.last_frame, found.last_time_s) == (3, 20, 0.8)
-    assert (found.detected, found.suspects, found.sessions, found.finished) == (2, 1, 1, None)
+    assert (found.detected, found.suspects, found.sessions, found.finished) == (1, 1, 1, None)
     (folder / "masks" / "video_000010.png").unlink()
     found = look_back(folder, asked(), overwrite=False)
     assert (found.rows, found.detected, found.suspects) == (1, 0, 0)

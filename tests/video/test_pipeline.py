@@ -167,7 +167,7 @@ def test_an_error_while_decoding_comes_after_the_frames_before_it(tmp_path):
 
     with pytest.raises(UserError, match="the disk is gone"):
         run(tmp_path, broken(), batch_size=4)
-    assert len(rows(tmp_path / "out")) == 10
+    assert len(rows(tmp_path / "out")) == 8, "whole batches only: a run that goes on repeats the rest in its batch"
     assert no_thread_left()
 
 

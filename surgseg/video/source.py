@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import av
+from av.stream import Disposition
 
 from surgseg.files import UserError
 from surgseg.video.gaps import Jump, leave_gaps, starts_h264
@@ -17,7 +18,6 @@ _CHUNK = 8  # bytes of an AVI chunk's header, to which its index points
 _JOINED = ("mpeg", "mpegts")  # formats whose files people join by appending them
 _PAUSE = 3600  # seconds; a longer step of the clock is a new clock
 _DISK = (errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.ETIMEDOUT, errno.EACCES, errno.EPERM)
-_COVER = 0x400  # FFmpeg's disposition of an attached picture
 _STILL = ("mjpeg", "png", "bmp", "gif")  # codecs of cover pictures that some files do not mark
 _NO_VIDEO = ("tty", "image2")  # FFmpeg reads text and single images as "video"
 
@@ -31,6 +31,7 @@ def open_source(path: Path) -> tuple:
     if path.stat().st_size == 0:
         raise UserError(f"{path} is empty (0 bytes)")
     try:
+        av.logging.set_level(None)  # torchvision may have set one: decoder threads that log can then wait for ever
         container = av.open(f"file:{path}", metadata_errors="replace")
     except PermissionError as error:
         raise UserError(f"{path} cannot be read: permission denied") from error
@@ -46,7 +47,7 @@ def open_source(path: Path) -> tuple:
 
 def video_tracks(container) -> list:
     """The video streams that are no cover picture."""
-    return [stream for stream in container.streams.video if not int(getattr(stream, "disposition", 0)) & _COVER]
+    return [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
 
 
 def _choose_stream(container, path: Path):

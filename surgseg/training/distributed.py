@@ -98,8 +98,8 @@ def joined(device: torch.device) -> Iterator[Processes]:
         yield Processes()
         return
     cuda = device.type == "cuda"
-    if device.type == "mps" or (cuda and device.index >= torch.cuda.device_count()):
-        raise UserError(f"torchrun: a process without a device of its own ({device}); --nproc-per-node takes the GPUs")
+    if device.type == "mps":
+        raise UserError("torchrun: Apple's GPU is one device; start without torchrun, or with --device cpu")
     if cuda:
         torch.cuda.set_device(device)
     bound = {"device_id": device} if cuda else {}

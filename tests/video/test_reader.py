@@ -30,6 +30,13 @@ MPEG2 = {"codec": "mpeg2video", "b_frames": 2}
 HEVC = {"codec": "libx265", "b_frames": 2}
 MJPEG = {"codec": "mjpeg", "pixel_format": "yuvj420p"}
 OPEN = "log-level=none:pools=none:open-gop=1"
+
+
+def old_pyav_counts_less(name):
+    if int(av.__version__.split(".")[0]) < 17 and name in ("h264.avi", "hevc.mkv", "hevc.ts"):
+        pytest.skip("before PyAV 17 an AVI file's index cannot be read, and FFmpeg reports less of HEVC's damage")
+
+
 KINDS = {
     "film.mp4": {"b_frames": 2},
     "film.mov": {"b_frames": 3, "gop": 12},
@@ -240,6 +247,7 @@ DAMAGED = ("film.mp4", "film.mkv", "film.ts", "film.mpg", "h264.avi", "hevc.mp4"
 
 @pytest.mark.parametrize("name", DAMAGED)
 def test_damage_in_the_middle_keeps_both_sides_and_is_counted(tmp_path, name):
+    old_pyav_counts_less(name)
     path = damage(write_film(tmp_path / name, 150, **KINDS[name]))
     frames, counts, _ = read(path)
     assert all(later.index > earlier.index for earlier, later in zip(frames, frames[1:]))
@@ -255,6 +263,7 @@ def test_damage_in_the_middle_keeps_both_sides_and_is_counted(tmp_path, name):
 
 @pytest.mark.parametrize("name", [name for name in DAMAGED if name != "film.mpg"])  # whose packets have no place
 def test_the_first_bytes_of_damage_do_not_slip_through(tmp_path, name):
+    old_pyav_counts_less(name)
     path = write_film(tmp_path / name, 60, **KINDS[name])
     with VideoReader(path) as reader:
         sound = [frame.image for frame in reader]

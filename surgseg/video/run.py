@@ -164,6 +164,8 @@ def report(result: Result) -> None:
     run = result.run
     if result.state == "finished before":
         print(f"{result.folder} is finished already ({run['frames_written']} frames); --overwrite does it again")
+        if run["frames_lost"]:
+            print("It lost frames to damage: if the file has been copied anew since, --overwrite reads the new one")
         return
     sampling, timing = run["sampling"], run["timing"]
     duration = run["video"]["duration_s"]

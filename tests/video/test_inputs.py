@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from surgseg.files import UserError
@@ -197,6 +198,15 @@ def test_first_frames_come_from_the_first_video_that_has_any(tmp_path):
     assert {frame.shape for frame in frames} == {(48, 64, 3)} and 2 <= len(frames) <= 4
     with pytest.raises(UserError, match=r"bad\.mp4 is no video"):
         first_frames([Source(tmp_path / "bad.mp4")])
+
+
+def test_a_file_that_was_damaged_in_the_middle_is_another_video(tmp_path):
+    data = bytearray(np.random.default_rng(0).bytes(5 << 20))
+    (tmp_path / "a.mp4").write_bytes(data)
+    for place in range(2_600_000, 2_640_000):
+        data[place] ^= 255
+    (tmp_path / "b.mp4").write_bytes(data)
+    assert Source(tmp_path / "a.mp4").fingerprint() != Source(tmp_path / "b.mp4").fingerprint()
 
 
 def test_a_video_opens_as_one(tmp_path):

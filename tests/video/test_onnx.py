@@ -46,7 +46,10 @@ def exported(tmp_path_factory):
 
 @pytest.mark.parametrize(
     ("arch", "scheme", "model_args"),
-    [("unet", "grasper-hook", {"base_channels": 4}), ("deeplabv3", "binary", {"aux": False})],
+    [
+        ("unet", "grasper-hook", {"base_channels": 4}),
+        pytest.param("deeplabv3", "binary", {"aux": False}, marks=pytest.mark.slow),
+    ],
 )
 def test_both_backends_find_the_same(tmp_path, arch, scheme, model_args):
     path = save_weights(tmp_path / "w.pth", arch=arch, scheme=scheme, **model_args)

@@ -462,6 +462,7 @@ def times(video):
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
+@pytest.mark.slow
 def test_a_killed_process_is_started_again_until_it_is_done(tmp_path, monkeypatch):
     monkeypatch.undo()  # real weights, real segments
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # as in this process: the last digits depend on it

@@ -117,7 +117,7 @@ def number_videos(sources: Sequence[Source], output_dir: Path, prefix: str) -> l
     for folder in output_dir.glob(f"{prefix}_*") if output_dir.is_dir() else ():
         run = read_run(folder) if re.fullmatch(r"\d+", folder.name[len(prefix) + 1 :]) else None
         if run is not None:
-            known[run["fingerprint"]] = folder.name
+            known[run.get("fingerprint", "")] = folder.name
     taken = set(known.values())
     digits = max(2, len(str(len(sources))))
     free = (name for number in itertools.count(1) if (name := f"{prefix}_{number:0{digits}d}") not in taken)

@@ -138,9 +138,10 @@ def _begin_without_frames(writer: GeneratedWriter, reader, described, stopped: s
 
 def _covered(reader, writer: GeneratedWriter, sampling: Sampling, stopped: str | None) -> float:
     """Seconds of the video that the frames written stand for."""
-    if reader.ended or (sampling.mode == "spread" and not stopped):
+    if reader.ended:
         end = min(reader.covered_s, sampling.end_s or reader.covered_s)
-        end = end if reader.ended else sampling.end_s or reader.length_s
+    elif sampling.mode == "spread" and not stopped:
+        end = min(reader.length_s, sampling.end_s or reader.length_s)
     else:
         end = min(writer.last_time_s + (sampling.step or 1) / (reader.rate or 1), reader.covered_s)
     return max(end - sampling.start_s, 0.0)

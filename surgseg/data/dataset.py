@@ -89,8 +89,19 @@ def _data_kind(root: Path) -> str:
 
 
 def data_kind_near(folder: Path | str) -> str:
-    """What the audit beside a frame or mask folder says of the data: "real" where there is none."""
-    return _data_kind(Path(folder).resolve().parent)
+    """What is recorded beside a frame or mask folder, or around it: "synthetic", otherwise "real".
+
+    Read from a prepared folder's audit, a generated folder's run, or the marker of a synthetic stream, whichever of
+    the three nearest folders has one.
+    """
+    folder = Path(folder).resolve()
+    for root in (folder, *folder.parents)[:4]:
+        for name, key in (("audit.json", "data"), ("run.json", "video_data"), ("synthetic.json", "data")):
+            if (root / name).is_file():
+                record = read_json(root / name)
+                found = record.get(key) if isinstance(record, dict) else None
+                return "synthetic" if found == "synthetic" else "real"
+    return "real"
 
 
 def load_folders(frame_dir: Path | str, mask_dir: Path | str, scheme_name: str | None = None) -> Prepared:

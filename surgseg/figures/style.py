@@ -57,11 +57,16 @@ def new_figure(rows: int = 1, columns: int = 1, size: tuple[float, float] = (7.0
     return plt.subplots(rows, columns, figsize=size, squeeze=False, **options)
 
 
-def show_image(axis, image, title: str = "", **options) -> None:
-    """Draw an image without ticks, grid or frame."""
+def show_image(axis, image, title: str = "", *, mark: str = "", **options) -> None:
+    """Draw an image without ticks, grid or frame; `mark` ("SYNTHETIC") stands inside it, where no crop loses it."""
     axis.imshow(image, **options)
     axis.set_title(title)
     axis.set_axis_off()
+    if mark:
+        axis.text(
+            0.985, 0.03, mark, transform=axis.transAxes, ha="right", va="bottom", fontsize=5, fontweight="bold",
+            color="white", bbox={"facecolor": "black", "alpha": 0.55, "linewidth": 0, "pad": 1},
+        )  # fmt: skip
 
 
 def mark_synthetic(figure, text: str = "SYNTHETIC") -> None:

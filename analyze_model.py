@@ -5,7 +5,7 @@
   python analyze_model.py --mode model --data-root data/full_dataset --split-part test
 
 `dataset` scores the predictions that exist, at native size. `model` predicts first: the part of the data is the one
-that the weights file was trained with.
+that the weights file was trained with. Beside the scores it draws them, the data's audit, and example frames.
 """
 
 from __future__ import annotations
@@ -55,6 +55,9 @@ def build_parser() -> argparse.ArgumentParser:
     console.add_device_option(model)
     output = parser.add_argument_group("output")
     output.add_argument("--output-dir", type=Path, default=Path("outputs"), help="results (default: outputs)")
+    output.add_argument(
+        "--examples", type=int, default=5, metavar="N", help="frames in each figure of examples; 0: none (default: 5)"
+    )
     console.add_void_option(output)
     return parser
 
@@ -64,27 +67,30 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
-    from surgseg.figures.scores import draw_comprehensive
-    from surgseg.files import read_csv
+    if args.examples < 0:
+        raise UserError(f"--examples {args.examples}: a number of frames from 0 is needed")
+    from surgseg.figures import analysis
     from surgseg.scores.report import metrics_block
 
     metrics_path = args.output_dir / "analysis_metrics.json"
-    metrics = score_dataset(args, metrics_path) if args.mode == "dataset" else score_model(args, metrics_path)
+    by_folder = args.mode == "dataset"
+    metrics, scheme, mask_dir = (score_dataset if by_folder else score_model)(args, metrics_path)
     print(metrics_block(f"{metrics['data'].upper()} DATASET EVALUATION", metrics))
-    if args.mode == "dataset":
+    if by_folder:
         print(f"Predictions cover {metrics['frames']} of {metrics['masks']} masks.")
-    path = args.output_dir / "figures" / "comprehensive_analysis.png"
+    pred_dir = args.pred_dir if by_folder else args.save_preds
+    figures, notes, whole = analysis.write_figures(
+        metrics_path, scheme, mask_dir, pred_dir, args.output_dir / "figures", examples=args.examples
+    )
     table = metrics_path.with_name(f"{metrics_path.stem}_frames.csv")
-    rows = read_csv(table)
-    title = f"{metrics['data'].capitalize()} data, {metrics['frames']} frames, void: {metrics['void_policy']}"
-    draw_comprehensive(metrics, rows, path, title=title)
-    predictions = [args.save_preds] if args.mode == "model" and args.save_preds else []
-    print("\nWritten:", *(f"  {written}" for written in (metrics_path, table, path, *predictions)), sep="\n")
-    return 0
+    predictions = [] if by_folder or not pred_dir else [pred_dir]
+    print("\nWritten:", *(f"  {written}" for written in (metrics_path, table, *figures, *predictions)), sep="\n")
+    print(*notes, sep="\n", end="\n" if notes else "")
+    return 0 if whole else console.PARTIAL
 
 
-def score_dataset(args: argparse.Namespace, metrics_path: Path) -> dict:
-    """Score the files of two folders."""
+def score_dataset(args: argparse.Namespace, metrics_path: Path) -> tuple:
+    """Score the files of two folders: (metrics, class scheme, folder of true masks)."""
     from surgseg.data.dataset import data_kind_near
     from surgseg.evaluation import metrics_of, score_folders, write_metrics
 
@@ -94,7 +100,7 @@ def score_dataset(args: argparse.Namespace, metrics_path: Path) -> dict:
         scored, scheme, args.void, masks=masks, data=data_kind_near(args.mask_dir), run=console.run_metadata(args)
     )
     write_metrics(metrics_path, scored, scheme, metrics)
-    return metrics
+    return metrics, scheme, args.mask_dir
 
 
 def find_scheme(args: argparse.Namespace):
@@ -114,8 +120,8 @@ def find_scheme(args: argparse.Namespace):
     return numbered_scheme(count, names)
 
 
-def score_model(args: argparse.Namespace, metrics_path: Path) -> dict:
-    """Predict a part of the data and score it."""
+def score_model(args: argparse.Namespace, metrics_path: Path) -> tuple:
+    """Predict a part of the data and score it: (metrics, class scheme, folder of true masks)."""
     from surgseg.checkpoint import load_checkpoint
     from surgseg.data.dataset import load_prepared
     from surgseg.data.splits import stored_part
@@ -134,7 +140,7 @@ def score_model(args: argparse.Namespace, metrics_path: Path) -> dict:
     if args.split_part == "all":
         print("Scoring all frames: where the model was trained on some of them, the scores are optimistic.")
     samples = stored_part(prepared.samples, checkpoint.training.get("split"), args.split_part)
-    return evaluate_samples(
+    metrics = evaluate_samples(
         checkpoint,
         samples,
         device,
@@ -145,9 +151,11 @@ def score_model(args: argparse.Namespace, metrics_path: Path) -> dict:
         void=args.void,
         scheme=prepared.scheme,
         data=prepared.data,
+        weights_data=trained_on,
         part=args.split_part,
         run=console.run_metadata(args, device),
     )
+    return metrics, checkpoint.scheme, prepared.root / "masks"
 
 
 if __name__ == "__main__":

@@ -164,7 +164,9 @@ def draw_history(args: argparse.Namespace, fitted, data: str) -> list[Path]:
 def evaluate(args: argparse.Namespace, prepared, split, fitted, machine) -> list[Path]:
     """Score the test part (or, without one, the validation part) at native size; returns the files written."""
     from surgseg.evaluation import evaluate_samples
-    from surgseg.figures.scores import draw_examples, read_examples
+    from surgseg.figures.examples import ImageFiles, write_examples
+    from surgseg.figures.selection import synthetic_mark
+    from surgseg.files import read_csv
     from surgseg.scores.report import metrics_block
 
     part = "test" if len(split.parts["test"]) else "val"
@@ -189,11 +191,17 @@ def evaluate(args: argparse.Namespace, prepared, split, fitted, machine) -> list
     print(f"Scored on the {part} part at native size, {prepared.data} data.")
     if part == "val":
         print("There is no test part: these frames chose the epoch, so the scores are optimistic.")
-    figure_path = args.output_dir / "figures" / "segmentation_results.png"
-    examples = read_examples(samples, args.save_preds, metrics_path, prepared.scheme)
-    title = f"Examples of the {part} part, from the lowest to the highest IoU"
-    draw_examples(examples, prepared.scheme, figure_path, title=title, synthetic=prepared.data == "synthetic")
-    return [metrics_path, metrics_path.with_name("metrics_frames.csv"), figure_path, args.save_preds]
+    table = metrics_path.with_name("metrics_frames.csv")
+    figures = write_examples(
+        "spread",
+        read_csv(table),
+        ImageFiles.of_samples(samples, args.save_preds),
+        prepared.scheme,
+        args.output_dir / "figures",
+        data=prepared.data,
+        mark=synthetic_mark(prepared.data),
+    )
+    return [metrics_path, table, *figures, args.save_preds]
 
 
 if __name__ == "__main__":

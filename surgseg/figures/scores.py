@@ -1,101 +1,15 @@
-"""Figures of scores: example panels, and the analysis of a scored set from its metrics JSON and frame table."""
+"""The analysis of a scored set on one page, from its metrics JSON and frame table."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import seaborn as sns
 
-from surgseg.figures.style import (
-    BLUE,
-    GREEN,
-    ORANGE,
-    RED,
-    SKY,
-    mark_synthetic,
-    new_figure,
-    save_figure,
-    show_image,
-)
-from surgseg.files import read_csv
-from surgseg.frames import read_frame
-from surgseg.labels import VOID, Scheme
-from surgseg.masks import read_mask
-from surgseg.overlay import Painter
-
-ERRORS = {"correct": (0, 114, 178), "false positive": (230, 159, 0), "missed": (213, 94, 0), "void": (200, 200, 200)}
-
-
-@dataclass(frozen=True)
-class Example:
-    """One frame (H, W, 3) with true and predicted class ids (H, W), and the IoU of its instruments (NaN: none)."""
-
-    name: str
-    frame: np.ndarray
-    truth: np.ndarray
-    predicted: np.ndarray
-    iou: float
-
-
-def read_examples(samples: list, pred_dir: Path, metrics_path: Path, scheme: Scheme, count: int = 5) -> list[Example]:
-    """Examples spread over the ranks of per-frame IoU, read from the frames, masks and saved predictions."""
-    rows = {row["name"]: row for row in read_csv(metrics_path.with_name(f"{metrics_path.stem}_frames.csv"))}
-    scored = [sample for sample in samples if rows[sample.name]["iou"]] or samples
-    ranked = sorted(scored, key=lambda sample: float(rows[sample.name]["iou"] or 0))
-    ranks = sorted({round(rank) for rank in np.linspace(0, len(ranked) - 1, count)})
-    return [
-        Example(
-            sample.name,
-            read_frame(sample.frame),
-            read_mask(sample.mask, scheme.num_classes),
-            read_mask(pred_dir / f"{sample.name}.png", scheme.num_classes),
-            float(rows[sample.name]["iou"] or "nan"),
-        )
-        for sample in (ranked[rank] for rank in ranks)
-    ]
-
-
-def draw_examples(examples: list[Example], scheme: Scheme, path: Path, *, title: str, synthetic: bool = False) -> Path:
-    """A row per example: frame, ground truth, prediction, error map of the instrument union."""
-    height, width = examples[0].frame.shape[:2]
-    paint = Painter(scheme)
-    figure, axes = new_figure(len(examples), 4, size=(7.2, 0.55 + len(examples) * (1.78 * height / width + 0.24)))
-    for row, example in zip(axes, examples):
-        score = "no instrument" if np.isnan(example.iou) else f"IoU {example.iou:.3f}"
-        show_image(row[0], example.frame, example.name)
-        show_image(row[1], paint(example.frame, example.truth), "ground truth")
-        show_image(row[2], paint(example.frame, example.predicted), f"prediction, {score}")
-        show_image(row[3], error_map(example, scheme), "errors")
-        for axis in row:
-            axis.title.set_fontsize(7.5)
-    handles = [_patch(np.array(colour) / 255, name) for name, colour in ERRORS.items()]
-    figure.legend(handles=handles, loc="outside lower right", ncols=4, fontsize=8)
-    figure.suptitle(title, fontsize=10, x=0.01, ha="left")
-    if synthetic:
-        mark_synthetic(figure)
-    return save_figure(figure, path)
-
-
-def _patch(colour, name: str):
-    from matplotlib.patches import Patch
-
-    return Patch(facecolor=colour, edgecolor="black", linewidth=0.5, label=name)
-
-
-def error_map(example: Example, scheme: Scheme) -> np.ndarray:
-    """(H, W, 3) uint8: dimmed frame with hits, false positives, misses and void of the instrument union."""
-    tools = scheme.instrument_ids
-    truth, predicted = np.isin(example.truth, tools), np.isin(example.predicted, tools)
-    void = example.truth == VOID
-    image = (example.frame * 0.35 + 150).astype(np.uint8)
-    image[truth & predicted] = ERRORS["correct"]
-    image[~truth & predicted & ~void] = ERRORS["false positive"]
-    image[truth & ~predicted] = ERRORS["missed"]
-    image[void] = ERRORS["void"]
-    return image
+from surgseg.figures.selection import synthetic_mark
+from surgseg.figures.style import BLUE, GREEN, ORANGE, RED, SKY, mark_synthetic, new_figure, save_figure
 
 
 def draw_comprehensive(metrics: dict[str, Any], frames: list[dict[str, str]], path: Path, *, title: str) -> Path:
@@ -111,8 +25,9 @@ def draw_comprehensive(metrics: dict[str, Any], frames: list[dict[str, str]], pa
     _iou_against_coverage(axes[1, 1], scores)
     _iou_per_video(axes[1, 2], metrics["per_video"])
     figure.suptitle(title, x=0.01, ha="left")
-    if metrics.get("data") == "synthetic":
-        mark_synthetic(figure)
+    mark = synthetic_mark(metrics.get("data"), metrics.get("weights_data"))
+    if mark:
+        mark_synthetic(figure, mark)
     return save_figure(figure, path)
 
 

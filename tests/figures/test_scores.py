@@ -7,53 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from surgseg.data.dataset import load_prepared
 from surgseg.figures import scores as module
-from surgseg.figures.scores import ERRORS, Example, draw_comprehensive, draw_examples, error_map, read_examples
-from surgseg.files import read_csv, write_json
+from surgseg.figures.scores import draw_comprehensive
+from surgseg.files import write_json
 from surgseg.labels import SCHEMES
 from surgseg.scores.metrics import summarise
 
 BINARY = SCHEMES["binary"]
-
-
-def example(iou=0.5):
-    truth, predicted = np.zeros((2, 4), np.uint8), np.zeros((2, 4), np.uint8)
-    truth[0], predicted[0] = (1, 1, 0, 255), (1, 0, 1, 1)
-    return Example("a_1", np.full((2, 4, 3), 100, np.uint8), truth, predicted, iou)
-
-
-def test_the_error_map_tells_hit_miss_false_positive_and_void():
-    image = error_map(example(), BINARY)
-    expected = [ERRORS[name] for name in ("correct", "missed", "false positive", "void")]
-    assert [tuple(pixel) for pixel in image[0].tolist()] == expected
-    assert (image[1] == 185).all(), "the rest is the frame, dimmed"
-
-
-def test_confused_instruments_are_no_error_of_the_union():
-    one = example()
-    swapped = Example("a", one.frame, np.full((2, 4), 1, np.uint8), np.full((2, 4), 2, np.uint8), 1.0)
-    assert (error_map(swapped, SCHEMES["grasper-hook"]) == ERRORS["correct"]).all()
-
-
-def test_examples_range_from_the_lowest_to_the_highest_iou(tiny_run):
-    samples = [sample for sample in load_prepared(tiny_run.data).samples if sample.part == "test"]
-    metrics = tiny_run.output / "metrics.json"
-    examples = read_examples(samples, tiny_run.preds, metrics, BINARY, count=3)
-    rows = {row["name"]: float(row["iou"]) for row in read_csv(tiny_run.output / "metrics_frames.csv") if row["iou"]}
-    ious = [item.iou for item in examples]
-    assert len(ious) == 3 and ious == sorted(ious)
-    assert (ious[0], ious[-1]) == (min(rows.values()), max(rows.values()))
-    assert all(item.iou == rows[item.name] for item in examples)
-    assert len(read_examples(samples[:2], tiny_run.preds, metrics, BINARY)) == 2
-
-
-def test_frames_without_any_instrument_can_be_examples(tiny_run, tmp_path):
-    samples = [sample for sample in load_prepared(tiny_run.data).samples if sample.part == "test"][-1:]
-    (tmp_path / "m_frames.csv").write_text(f"name,iou\n{samples[0].name},\n")
-    examples = read_examples(samples, tiny_run.preds, tmp_path / "m.json", BINARY)
-    assert np.isnan(examples[0].iou)
-    draw_examples(examples, BINARY, tmp_path / "one.png", title="t")
 
 
 @pytest.fixture
@@ -70,14 +30,6 @@ def texts(figure):
     for axis in figure.axes:
         found += [axis.get_title(), *(text.get_text() for text in axis.texts)]
     return found
-
-
-def test_panels_are_frame_truth_prediction_and_errors(kept, tmp_path):
-    draw_examples([example(), example(float("nan"))], BINARY, tmp_path / "x.png", title="t", synthetic=True)
-    titles = [axis.get_title() for axis in kept[0].axes]
-    assert titles[:4] == ["a_1", "ground truth", "prediction, IoU 0.500", "errors"]
-    assert titles[6] == "prediction, no instrument" and "SYNTHETIC" in texts(kept[0])
-    assert [text.get_text() for text in kept[0].legends[0].get_texts()] == list(ERRORS)
 
 
 def summary_of(scheme, void="ignore"):

@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import instrument_segmentation
-import surgseg.figures.scores
+import surgseg.figures.examples
 import surgseg.figures.training
 import surgseg.training.run as module
 from models import build_model
@@ -118,7 +118,7 @@ def parsed(*given):
 
 
 def draw_nothing(set_attribute):
-    set_attribute(surgseg.figures.scores, "draw_examples", lambda examples, scheme, path, **options: path)
+    set_attribute(surgseg.figures.examples, "draw_examples", lambda examples, scheme, path, **options: path)
     set_attribute(surgseg.figures.training, "draw_training_loss", lambda history, path, **options: path)
 
 

@@ -1,0 +1,73 @@
+"""Every figure of a scored set, from the files that scoring left: metrics JSON, frame table, masks, audit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from surgseg.data.dataset import FRAME_FOLDERS
+from surgseg.figures.dataset import draw_complete, draw_full_dataset, has_tables
+from surgseg.figures.examples import ImageFiles, write_examples
+from surgseg.figures.scores import draw_comprehensive
+from surgseg.figures.selection import EXAMPLE_RULES, synthetic_mark
+from surgseg.files import UserError, read_csv, read_json
+from surgseg.frames import list_images
+from surgseg.labels import Scheme
+
+EXAMPLES = ("best", "challenging", "impressive")
+
+
+def write_figures(
+    metrics_path: Path, scheme: Scheme, mask_dir: Path, pred_dir: Path | None, folder: Path, *, examples: int = 5
+) -> tuple[list[Path], list[str], bool]:
+    """Draw what the files allow into `folder`: (files written, a line for each figure left out, whether all is whole).
+
+    `metrics_path` is a metrics JSON with its frame table beside it; `mask_dir` the true masks, beside which audit.json
+    and frames may lie; `pred_dir` the predictions, None where none were saved. Not whole: a file that should have
+    been drawn is damaged or of another size.
+    """
+    metrics = read_json(metrics_path)
+    rows = read_csv(metrics_path.with_name(f"{metrics_path.stem}_frames.csv"))
+    title = f"{metrics['data'].capitalize()} data, {metrics['frames']} frames, void: {metrics['void_policy']}"
+    written = [
+        draw_comprehensive(metrics, rows, folder / "comprehensive_analysis.png", title=title),
+        draw_full_dataset(metrics, rows, folder / "full_dataset_analysis.png", title=f"Scores per video\n{title}"),
+    ]
+    root = mask_dir.resolve().parent
+    audit_path, notes = root / "audit.json", []
+    audit = read_json(audit_path) if audit_path.is_file() else None
+    if has_tables(audit):
+        path = folder / "full_dataset_complete_analysis.png"
+        written.append(draw_complete(metrics, audit, path, title=f"Audit of the data beside the scores\n{title}"))
+    else:
+        why = "holds no tables" if audit_path.is_file() else "does not exist"
+        notes.append(f"No full_dataset_complete_analysis.png: {audit_path} {why}; a preparation writes it")
+    found, lines, whole = _examples(metrics, rows, scheme, mask_dir, pred_dir, folder, examples)
+    return written + found, notes + lines, whole
+
+
+def _examples(metrics: dict[str, Any], rows, scheme, mask_dir: Path, pred_dir, folder, count: int):
+    """The example figures, as `write_figures` returns them."""
+    if not count:
+        return [], [], True
+    frame_dir = next((path for name in FRAME_FOLDERS if (path := mask_dir.resolve().parent / name).is_dir()), None)
+    if pred_dir is None:
+        return [], ["No example figures: predictions are drawn from files; --save-preds DIR writes them"], True
+    if frame_dir is None:
+        return [], [f"No example figures: neither {' nor '.join(FRAME_FOLDERS)} beside {mask_dir}"], True
+    files = ImageFiles(*({path.stem: path for path in list_images(each)} for each in (frame_dir, mask_dir, pred_dir)))
+    options = {"count": count, "data": metrics["data"]}
+    options["mark"] = synthetic_mark(metrics["data"], metrics.get("weights_data"))
+    written, notes = [], []
+    missing = sum(row["name"] not in files.frames for row in rows)
+    if missing:
+        notes.append(f"{missing} of {len(rows)} scored frames are not in {frame_dir}: examples come from the others")
+    for rule in EXAMPLES:
+        try:
+            found = write_examples(rule, rows, files, scheme, folder, **options)
+        except UserError as error:
+            return written, [*notes, f"Example figures are not whole: {error}"], False
+        if not found:
+            notes.append(f"No {EXAMPLE_RULES[rule].figure}.png: no scored frame shows an instrument")
+        written += found
+    return written, notes, True

@@ -100,6 +100,13 @@ class Predictor:
         np.stack(frames, out=batch.numpy())
         return Pending(self._predict(batch.to(self.device, non_blocking=cuda).permute(0, 3, 1, 2)))
 
+    @torch.inference_mode()
+    def probabilities(self, frames: np.ndarray) -> torch.Tensor:
+        """(N, H, W, 3) uint8 RGB of one size -> (N, K, H, W) float32 class probabilities at that size, on the CPU:
+        `decide` turns them into class ids and the instrument's probability at any threshold."""
+        batch = torch.tensor(frames).to(self.device).permute(0, 3, 1, 2)
+        return upsample(self.network(resize_frames(batch, self.image_size)), batch.shape[-2:]).float().cpu()
+
     def _predict(self, frames: torch.Tensor) -> list[torch.Tensor | None]:
         probability = self.network(resize_frames(frames, self.image_size))
         size = frames.shape[-2:]

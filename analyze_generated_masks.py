@@ -1,0 +1,114 @@
+"""Frame, mask and overlay of some frames of a generated folder, for people to look at.
+
+    python analyze_generated_masks.py --generated-dir data/generated
+    python analyze_generated_masks.py --generated-dir data/generated --select uncertain --num-samples 20 --output looks
+
+The frames are spread over the video, or chosen by the rule of --select; the rule stands in the figure. Beside the
+figure, a JSON of the same name lists them. generate_masks_from_model.py writes the folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from surgseg.console import make_parser, report_errors, run_metadata
+from surgseg.figures.selection import SELECTIONS
+from surgseg.files import UserError, write_json
+
+FIGURE = "visual_analysis.png"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = make_parser(__doc__)
+    source = parser.add_argument_group("input")
+    source.add_argument(
+        "--generated-dir",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder with frames.csv and run.json (required)",
+    )
+    choice = parser.add_argument_group("selection")
+    choice.add_argument("--num-samples", type=int, default=10, metavar="N", help="frames to show (default: 10)")
+    choice.add_argument(
+        "--select",
+        choices=SELECTIONS,
+        default="spread",
+        help="spread over the video, drawn at random, of largest or smallest coverage (that is not 0), or of highest "
+        "uncertainty (default: spread)",
+    )
+    choice.add_argument("--seed", type=int, default=0, help="of --select random, a whole number from 0 (default: 0)")
+    choice.add_argument("--include-suspect", action="store_true", help="choose among suspect frames too (default: no)")
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--output", type=Path, metavar="PATH", help=f"a .png file, or a folder (default: DIR/figures/{FIGURE})"
+    )
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    return report_errors(work, build_parser().parse_args(argv))
+
+
+def work(args: argparse.Namespace) -> int:
+    for option, value, least in (("--num-samples", args.num_samples, 1), ("--seed", args.seed, 0)):
+        if value < least:
+            raise UserError(f"{option} {value}: at least {least} is needed")
+    path = figure_path(args.output or args.generated_dir / "figures")
+    from surgseg.figures.looks import draw_visual_analysis, read_looks
+    from surgseg.figures.selection import select_frames
+    from surgseg.video.generated import read_generated
+
+    generated = read_generated(args.generated_dir)
+    rows = [row for row in generated.rows if args.include_suspect or not row.suspect]
+    if not rows:
+        raise UserError(f"all {len(generated.rows)} frames of {args.generated_dir} are suspect; see --include-suspect")
+    selected = select_frames(rows, args.select, args.num_samples, args.seed)
+    looks = read_looks(generated, selected.rows, uncertainty=args.select == "uncertain")
+    suspect = len(generated.rows) - len(rows)
+    words = notes(selected.words, suspect, generated.run)
+    draw_visual_analysis(looks, generated.scheme, path, title=words, mark=generated.synthetic)
+    write_json(path.with_suffix(".json"), listing(args, generated, selected, words, rows))
+    print(words)
+    print(f"Written: {path}, {path.with_suffix('.json')}")
+    return 0
+
+
+def figure_path(output: Path) -> Path:
+    """The figure's file: `output` itself where it is named so, otherwise one in that folder."""
+    if output.suffix.lower() in (".jpg", ".jpeg", ".pdf", ".svg", ".tif", ".tiff"):
+        raise UserError(f"--output {output}: a .png file or a folder is needed")
+    return output if output.suffix.lower() == ".png" and not output.is_dir() else output / FIGURE
+
+
+def notes(words: str, suspect: int, run: dict) -> str:
+    """The rule, and what the reader must know of the folder, a line each."""
+    lines = [words]
+    if suspect:
+        lines.append(f"{suspect} suspect frame{'s' * (suspect > 1)} (decoded after damage) left out")
+    if not run.get("complete"):
+        lines.append("the run that wrote this folder is unfinished")
+    return "\n".join(lines)
+
+
+def listing(args: argparse.Namespace, generated, selected, words: str, rows: list) -> dict:
+    """What the JSON beside the figure holds."""
+    keys = ("name", "frame", "time_s", "coverage", "uncertainty", "suspect")
+    return {
+        "schema": "surgseg.visual_analysis/1",
+        "rule": args.select,
+        "words": words,
+        "seed": selected.seed,
+        "frames_suspect_left_out": len(generated.rows) - len(rows),
+        "frames_without_detection": sum(row.coverage == 0 for row in rows),
+        "complete": bool(generated.run.get("complete")),
+        "video_data": generated.run.get("video_data"),
+        "weights_data": generated.run.get("weights_data"),
+        "samples": [{key: getattr(row, key) for key in keys} for row in selected.rows],
+        "run": run_metadata(args),
+    }
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,148 @@
+"""One model, a few frames of each of several videos, side by side: a look before a long run.
+
+    python check_both_videos.py --video-paths first.mp4 second.mp4
+    python check_both_videos.py --video-paths first.mp4 second.mp4 --frames 6 --names "with smoke" "without smoke"
+
+Draws frames with overlays and writes a JSON of the same name beside the figure. The videos' file names, which can
+hold a patient's name, are left out of both. A few frames prove nothing: the next commands are printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import string
+from pathlib import Path
+
+from surgseg import console
+from surgseg.files import UserError, check_folder, write_json
+
+DEFAULT_WEIGHTS = Path("outputs/instrument_segmentation_model.pth")
+CAUTION = "A few frames of a video prove nothing."
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = console.make_parser(__doc__)
+    source = parser.add_argument_group("input")
+    source.add_argument(
+        "--video-paths",
+        nargs="+",
+        required=True,
+        metavar="PATH",
+        help="videos, or folders of images, at least two (required)",
+    )
+    source.add_argument(
+        "--names", nargs="+", metavar="NAME", help='a name for each (default: "video A", "video B", ...)'
+    )
+    source.add_argument("--frames", type=int, default=4, metavar="N", help="frames of each video (default: 4)")
+    source.add_argument(
+        "--image-rate", type=float, default=25.0, metavar="FPS", help="images per second of a folder (default: 25)"
+    )
+    model = parser.add_argument_group("model")
+    model.add_argument(
+        "--model-path", type=Path, default=DEFAULT_WEIGHTS, metavar="FILE", help="weights file (default: %(default)s)"
+    )
+    model.add_argument(
+        "--arch", choices=["deeplabv3", "unet"], help="architecture of a bare state_dict (default: from the file)"
+    )
+    model.add_argument(
+        "--threshold", type=float, metavar="P", help="instrument probability, 0-1 (default: the weights file's)"
+    )
+    console.add_device_option(model)
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--output", type=Path, default=Path("outputs/figures/check_both_videos.png"), metavar="FILE",
+        help="the figure, .png (default: %(default)s)",
+    )  # fmt: skip
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    return console.report_errors(work, build_parser().parse_args(argv))
+
+
+def work(args: argparse.Namespace) -> int:
+    if args.frames < 1:
+        raise UserError(f"--frames {args.frames}: at least 1 is needed")
+    if not 0 < args.image_rate < 1000:
+        raise UserError(f"--image-rate {args.image_rate:g}: frames per second between 0 and 1000 are needed")
+    if args.output.suffix.lower() != ".png" or args.output.is_dir():
+        raise UserError(f"--output {args.output}: a .png file is needed")
+    check_folder(args.output.parent)
+    from surgseg.checkpoint import load_checkpoint
+    from surgseg.video.check import look_at
+    from surgseg.video.inputs import find_sources
+    from surgseg.video.predictor import Predictor
+
+    sources = find_sources(args.video_paths)
+    names = name_videos(args.names, len(sources))
+    device = console.resolve_device(args.device)
+    checkpoint = load_checkpoint(args.model_path, args.arch)
+    predictor = Predictor(checkpoint, device, args.threshold)
+    checks = [look_at(source, name, predictor, args.frames, args.image_rate) for source, name in zip(sources, names)]
+    weights_data = checkpoint.training.get("data", "unknown")
+    draw(args.output, checks, checkpoint.scheme, weights_data)
+    private = ("video_paths", "output", "model_path")
+    public = argparse.Namespace(**{key: value for key, value in vars(args).items() if key not in private})
+    record = {
+        "schema": "surgseg.video_check/1",
+        "note": CAUTION,
+        "threshold": predictor.threshold,
+        "weights_data": weights_data,
+        "weights_sha256": checkpoint.sha256,
+        "videos": [check.record() for check in checks],
+        "run": console.run_metadata(public, device),
+    }
+    write_json(args.output.with_suffix(".json"), record)
+    report(record)
+    print(f"Written: {args.output}, {args.output.with_suffix('.json')}")
+    return 0
+
+
+def name_videos(given: list[str] | None, count: int) -> list[str]:
+    """The names given, or video A, video B, ..., which say nothing of a patient."""
+    if count < 2:
+        raise UserError("--video-paths: one video only; name at least two (generate_masks_from_model.py takes one)")
+    if given is None:
+        letters = string.ascii_uppercase
+        return [f"video {letters[index] if count <= len(letters) else index + 1}" for index in range(count)]
+    if len(given) != count or len(set(given)) != count:
+        raise UserError(f"--names names {len(set(given))} different videos, --video-paths {count}")
+    return given
+
+
+def numbers(video: dict) -> str:
+    frames, empty = video["frames"], video["frames_without_detection"]
+    left_out = f"; {video['frames_suspect_left_out']} suspect left out" if video["frames_suspect_left_out"] else ""
+    return (
+        f"{frames} frame{'s' * (frames != 1)} evaluated, detection rate {video['detection_rate']:.1%}, "
+        f"mean coverage {video['mean_coverage']:.2%}, {empty} without detection{left_out}"
+    )
+
+
+def draw(path: Path, checks: list, scheme, weights_data: str) -> None:
+    """The figure; each video's images carry their own mark."""
+    from surgseg.figures.looks import Look, VideoLook, draw_videos
+    from surgseg.figures.selection import synthetic_mark
+
+    videos = []
+    for check in checks:
+        labels = [f"{frame.time_s:.1f} s, {covered:.2%}" for frame, covered in zip(check.frames, check.coverage)]
+        looks = [Look(frame.image, ids, label) for frame, ids, label in zip(check.frames, check.ids, labels)]
+        mark = synthetic_mark(check.data, weights_data)
+        videos.append(VideoLook(check.name, numbers(check.record()), looks, mark))
+    rules = dict.fromkeys(check.rule for check in checks)
+    title = f"Frames {', or '.join(rules)}, each with its overlay, time and coverage\n{CAUTION}"
+    draw_videos(videos, scheme, path, title=title, mark=next((video.mark for video in videos if video.mark), ""))
+
+
+def report(record: dict) -> None:
+    for video in record["videos"]:
+        print(f"{video['name']}: {numbers(video)} ({video['rule']})")
+    print(f"{CAUTION} Next, for each video:")
+    print("  python generate_masks_from_model.py --video-path VIDEO --output-dir data/NAME --sample spread")
+    print("and then:")
+    print("  python compare_videos.py --generated-dirs data/NAME data/OTHER")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

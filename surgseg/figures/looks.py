@@ -1,0 +1,207 @@
+"""Figures to look at before and after a run: frames of a generated folder, one frame at several thresholds, a few
+frames of several videos."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from surgseg.figures.examples import check_size, colour_patch, fit_name
+from surgseg.figures.style import BLACK, BLUE, ORANGE, RED, mark_synthetic, new_figure, save_figure, show_image
+from surgseg.files import UserError
+from surgseg.frames import read_frame
+from surgseg.labels import VOID, Scheme
+from surgseg.masks import read_mask
+from surgseg.overlay import Painter
+
+_WIDTH = 7.2  # inches: a page's text
+
+
+@dataclass(frozen=True)
+class Look:
+    """A frame (H, W, 3) uint8 RGB, its class ids (H, W) uint8, and what stands above them."""
+
+    frame: np.ndarray
+    ids: np.ndarray
+    label: str
+
+
+@dataclass(frozen=True)
+class VideoLook:
+    """Some frames of a video, its name, and its numbers in words; `mark` is what its images must carry."""
+
+    name: str
+    words: str
+    looks: list[Look]
+    mark: str = ""
+
+
+def read_looks(generated, rows: Sequence, *, uncertainty: bool = False) -> list[Look]:
+    """Frames and masks of rows of a generated folder, labelled with time and coverage (and uncertainty).
+
+    Raises `UserError` where the run kept no frames or no masks, or where sizes differ.
+    """
+    for part, option in (("frames", "--frame-format jpg"), ("masks", "--save masks")):
+        if part not in generated.run["parts"]:
+            raise UserError(
+                f"{generated.folder} holds no {part}: run generate_masks_from_model.py with {option} (and --overwrite)"
+            )
+    looks = []
+    for row in rows:
+        frame_path, mask_path = generated.frame_path(row), generated.mask_path(row)
+        frame, ids = read_frame(frame_path), read_mask(mask_path, generated.scheme.num_classes)
+        check_size(frame, frame_path, ids, mask_path)
+        label = f"{row.time_s:.2f} s, coverage {row.coverage:.2%}"
+        label += f", uncertainty {row.uncertainty:.3f}" if uncertainty else ""
+        looks.append(Look(frame, ids, label + (", suspect" if row.suspect else "")))
+    return looks
+
+
+def draw_visual_analysis(looks: list[Look], scheme: Scheme, path: Path, *, title: str, mark: str = "") -> Path:
+    """Frame, mask (class colours on black) and overlay of each sample, two samples side by side."""
+    pairs = 2 if len(looks) > 1 else 1
+    rows = -(-len(looks) // pairs)
+    widths = [1, 1, 1, 0.08, 1, 1, 1] if pairs == 2 else [1, 1, 1]
+    panel = _WIDTH / sum(widths)
+    ratio = max(look.frame.shape[0] / look.frame.shape[1] for look in looks)
+    size = (_WIDTH, 0.75 + rows * (panel * ratio + 0.27))
+    figure, axes = new_figure(rows, len(widths), size=size, gridspec_kw={"width_ratios": widths})
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for index, look in enumerate(looks):
+        row, side = divmod(index, pairs)
+        _three_panels(axes[row, 4 * side : 4 * side + 3], look, scheme, mark)
+        _label(axes[row, 4 * side], look.label)
+    _class_legend(figure, looks, scheme)
+    _page_title(figure, f"{title}\nEach: frame, mask, overlay", mark)
+    return save_figure(figure, path)
+
+
+def draw_threshold(look: Look, scheme: Scheme, path: Path, *, title: str, mark: str = "") -> Path:
+    """Frame, mask and overlay of one frame at one threshold, said in `title`."""
+    ratio = look.frame.shape[0] / look.frame.shape[1]
+    figure, axes = new_figure(1, 3, size=(_WIDTH, _WIDTH / 3 * ratio + 0.95))
+    _three_panels(axes[0], look, scheme, mark)
+    for axis, name in zip(axes[0], ("frame", "mask", "overlay")):
+        axis.set_title(name, fontsize=9)
+    _class_legend(figure, [look], scheme)
+    _page_title(figure, f"{fit_name(look.label, 80, 1)}\n{title}", mark)
+    return save_figure(figure, path)
+
+
+def draw_single_frame(
+    look: Look, probability: np.ndarray, curves: dict[str, np.ndarray], marked: list[int], path: Path, *, mark: str = ""
+) -> Path:
+    """Frame, probability map, coverage against threshold and, where `curves` has it, IoU against threshold.
+
+    `probability` (H, W) 0-1 of the instrument; `curves` holds thresholds, coverage and perhaps iou, each (N,);
+    `marked` are the indices of the thresholds that were asked for.
+    """
+    scored = "iou" in curves
+    ratio = look.frame.shape[0] / look.frame.shape[1]
+    above = 3.2 * ratio
+    figure, axes = new_figure(
+        2, 2, size=(_WIDTH, above + 3.3), gridspec_kw={"height_ratios": [above, 2.3], "width_ratios": [1, 1.12]}
+    )
+    show_image(axes[0, 0], look.frame, "frame", mark=mark)
+    show_image(axes[0, 1], probability, "instrument probability", mark=mark, cmap="viridis", vmin=0, vmax=1)
+    figure.colorbar(axes[0, 1].images[0], ax=axes[0, 1], fraction=0.05, pad=0.02, label="probability (0-1)")
+    if scored:
+        coverage, score = axes[1]
+        _iou_curve(score, curves, marked)
+    else:
+        grid = axes[1, 0].get_gridspec()
+        for axis in axes[1]:
+            axis.remove()
+        coverage = figure.add_subplot(grid[1, :])
+    _coverage_curve(coverage, curves, marked)
+    _page_title(figure, fit_name(look.label, 80, 1), mark)
+    return save_figure(figure, path)
+
+
+def _coverage_curve(axis, curves: dict[str, np.ndarray], marked: list[int]) -> None:
+    thresholds, coverage = curves["thresholds"], 100 * curves["coverage"]
+    axis.plot(thresholds, coverage, color=BLUE)
+    for index in marked:
+        axis.plot(thresholds[index], coverage[index], "o", color=RED, markersize=5)
+        axis.vlines(thresholds[index], 0, coverage[index], color=RED, linewidth=0.8, linestyle=":")
+    names = [f"{thresholds[index]:.3g}: {coverage[index]:.2f} %" for index in marked]
+    shown = names if len(names) <= 6 else [*names[:3], "…", *names[-2:]]
+    axis.set_title(textwrap.fill(",  ".join(shown), 46 if "iou" in curves else 96), fontsize=8, color=RED)
+    axis.set(xlim=(0, 1), xlabel="threshold (probability)", ylabel="coverage (% of frame)")
+    axis.set_ylim(0, max(1.05 * float(coverage.max()), 0.1))
+
+
+def _iou_curve(axis, curves: dict[str, np.ndarray], marked: list[int]) -> None:
+    thresholds, iou = curves["thresholds"], curves["iou"]
+    axis.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="threshold (probability)", ylabel="IoU of this frame")
+    if np.isnan(iou).all():
+        axis.text(0.5, 0.5, "n/a: no instrument", transform=axis.transAxes, ha="center")
+        return
+    axis.plot(thresholds, iou, color=BLACK)
+    axis.plot(thresholds[marked], iou[marked], "o", color=RED, markersize=5)
+    best = int(np.nanargmax(iou))
+    axis.plot(thresholds[best], iou[best], "D", color=ORANGE, markersize=7, markeredgecolor=BLACK, zorder=3)
+    axis.set_title(
+        f"◆ {iou[best]:.3f} at {thresholds[best]:.3g}: best on this one\nframe, not a choice for others", fontsize=8.5
+    )
+
+
+def draw_videos(videos: list[VideoLook], scheme: Scheme, path: Path, *, title: str, mark: str = "") -> Path:
+    """Frames and overlays of several videos: a pair of columns each, two videos side by side."""
+    side_by_side = min(2, len(videos))
+    deep = [max(len(video.looks) for video in videos[start : start + 2]) for start in range(0, len(videos), 2)]
+    widths = [1, 1, 0.08, 1, 1] if side_by_side == 2 else [1, 1]
+    panel = _WIDTH / sum(widths)
+    ratio = max(look.frame.shape[0] / look.frame.shape[1] for video in videos for look in video.looks)
+    size = (_WIDTH, 0.9 + sum(rows * (panel * ratio + 0.23) + 0.45 for rows in deep))
+    figure, axes = new_figure(sum(deep), len(widths), size=size, gridspec_kw={"width_ratios": widths})
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for index, video in enumerate(videos):
+        block, side = divmod(index, 2)
+        first, column = sum(deep[:block]), 3 * side
+        paint = Painter(scheme)
+        for row, look in enumerate(video.looks):
+            left, right = axes[first + row, column : column + 2]
+            show_image(left, look.frame, mark=video.mark)
+            show_image(right, paint(look.frame, look.ids), mark=video.mark)
+            heading = f"{fit_name(video.name, 40, 1)}\n{textwrap.fill(video.words, 56)}\n" if row == 0 else ""
+            _label(left, heading + look.label)
+    _class_legend(figure, [look for video in videos for look in video.looks], scheme)
+    _page_title(figure, title, mark)
+    return save_figure(figure, path)
+
+
+def _three_panels(axes, look: Look, scheme: Scheme, mark: str) -> None:
+    show_image(axes[0], look.frame, mark=mark)
+    show_image(axes[1], Painter(scheme, 1.0)(np.zeros_like(look.frame), look.ids), mark=mark)
+    show_image(axes[2], Painter(scheme)(look.frame, look.ids), mark=mark)
+
+
+def _label(axis, text: str, size: float = 8) -> None:
+    """Text above an axis and the ones to its right; a title as wide as that would push the columns apart."""
+    axis.set_title("\n".join("|" for _ in text.split("\n")), fontsize=size, alpha=0)  # keeps the height free
+    axis.annotate(
+        text, (0, 1), (0, 4), xycoords="axes fraction", textcoords="offset points", fontsize=size, ha="left",
+        va="bottom", annotation_clip=False,
+    ).set_in_layout(False)  # fmt: skip
+
+
+def _class_legend(figure, looks: list[Look], scheme: Scheme) -> None:
+    """Colour and name of each class that the masks show; no legend where they show none."""
+    shown = {int(value) for look in looks for value in np.unique(look.ids)} - {0}
+    handles = [colour_patch(item.colour, item.name) for item in scheme.classes if item.id in shown]
+    handles += [colour_patch((224, 224, 224), "void")] if VOID in shown else []
+    if handles:
+        figure.legend(handles=handles, loc="outside lower right", ncols=min(len(handles), 4), fontsize=8)
+
+
+def _page_title(figure, title: str, mark: str) -> None:
+    figure.suptitle(title, x=0.01, ha="left", fontsize=9)
+    if mark:
+        mark_synthetic(figure, mark)

@@ -1,0 +1,147 @@
+"""One frame at several thresholds: its probability map, masks, coverage and, with ground truth, IoU.
+
+    python test_single_frame.py --frame frame.png --model-path outputs/instrument_segmentation_model.pth
+    python test_single_frame.py --frame frame.png --thresholds 0.25 0.5 0.75 --mask frame_mask.png
+
+Writes test_single_frame.png and .json, test_mask_thresh03.png (and so on) and the masks themselves, indexed PNGs, in
+masks/. The frame is predicted once. A threshold is no choice to be made on one frame, or on the test part.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from surgseg import console
+from surgseg.files import UserError, check_folder, write_json
+
+DEFAULT_WEIGHTS = Path("outputs/instrument_segmentation_model.pth")
+SPECKS = 0.0005  # of the frame's area: smaller components are not counted, as in frames.csv
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = console.make_parser(__doc__)
+    source = parser.add_argument_group("input")
+    source.add_argument("--frame", type=Path, required=True, metavar="FILE", help="image of the frame (required)")
+    source.add_argument("--mask", type=Path, metavar="FILE", help="its true mask, class ids (default: none)")
+    model = parser.add_argument_group("model")
+    model.add_argument(
+        "--model-path", type=Path, default=DEFAULT_WEIGHTS, metavar="FILE", help="weights file (default: %(default)s)"
+    )
+    model.add_argument(
+        "--arch", choices=["deeplabv3", "unet"], help="architecture of a bare state_dict (default: from the file)"
+    )
+    console.add_device_option(model)
+    model.add_argument(
+        "--thresholds",
+        type=float,
+        nargs="+",
+        default=[0.3, 0.5, 0.7],
+        metavar="P",
+        help="instrument probabilities, each between 0 and 1 (default: 0.3 0.5 0.7)",
+    )
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--output-dir", type=Path, default=Path("outputs/figures"), metavar="DIR", help="folder (default: %(default)s)"
+    )
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    return console.report_errors(work, build_parser().parse_args(argv))
+
+
+def work(args: argparse.Namespace) -> int:
+    bad = [value for value in args.thresholds if not 1e-6 <= value < 1]
+    if bad:
+        raise UserError(f"--thresholds {bad[0]:g}: a probability between 0 and 1 is needed")
+    check_folder(args.output_dir)
+    from surgseg.checkpoint import load_checkpoint
+    from surgseg.data.dataset import data_kind_near
+    from surgseg.figures.examples import check_size
+    from surgseg.figures.selection import synthetic_mark
+    from surgseg.frames import read_frame
+    from surgseg.masks import read_mask
+    from surgseg.scores.thresholds import union_truth
+    from surgseg.video.predictor import Predictor
+
+    frame = read_frame(args.frame)
+    device = console.resolve_device(args.device)
+    checkpoint = load_checkpoint(args.model_path, args.arch)
+    truth = None
+    if args.mask:
+        truth = read_mask(args.mask, checkpoint.scheme.num_classes)
+        check_size(frame, args.frame, truth, args.mask)
+        truth = union_truth(truth, checkpoint.scheme.instrument_ids)
+    kinds = {"data": data_kind_near(args.frame.parent), "weights_data": checkpoint.training.get("data", "unknown")}
+    probabilities = Predictor(checkpoint, device).probabilities(frame[None])
+    record, written = apply_thresholds(args, frame, probabilities, checkpoint.scheme, truth, synthetic_mark(**kinds))
+    path = args.output_dir / "test_single_frame.json"
+    weights = {"sha256": checkpoint.sha256, "arch": checkpoint.arch, "image_size": checkpoint.image_size}
+    write_json(path, {**record, **kinds, "weights": weights, "run": console.run_metadata(args, device)})
+    print(table(record))
+    print("\nWritten:", *(f"  {item}" for item in (*written, path)), sep="\n")
+    return 0
+
+
+def apply_thresholds(args, frame, probabilities, scheme, truth, mark: str) -> tuple[dict, list[Path]]:
+    """Masks and figures of the frame at each threshold: (what the JSON holds, the files written)."""
+    import numpy as np
+
+    from surgseg.figures.looks import Look, draw_single_frame, draw_threshold
+    from surgseg.masks import write_mask
+    from surgseg.scores.statistics import count_components
+    from surgseg.scores.thresholds import threshold_curves, threshold_grid, threshold_label
+    from surgseg.video.predictor import decide
+
+    asked = sorted(set(args.thresholds))
+    grid = threshold_grid(asked)
+    union = decide(probabilities, scheme, 0.5)[1][0].numpy()
+    curves = {"thresholds": grid, **threshold_curves(union, grid, truth)}
+    marked = [int(np.searchsorted(grid, np.float32(value))) for value in asked]
+    rows, written = [], []
+    for threshold, place in zip(asked, marked):
+        ids = decide(probabilities, scheme, threshold)[0][0].numpy()
+        instrument = np.isin(ids, scheme.instrument_ids).astype(np.uint8)
+        scores = {name: float(curves[name][place]) for name in ("coverage", "iou", "dice") if name in curves}
+        rows.append({"threshold": threshold, "components": count_components(instrument, SPECKS), **scores})
+        label = threshold_label(threshold)
+        written += [
+            args.output_dir / "masks" / f"{args.frame.stem}_thresh{label}.png",
+            args.output_dir / f"test_mask_thresh{label}.png",
+        ]
+        write_mask(written[-2], ids, scheme)
+        title = f"threshold {threshold:g}: " + ", ".join(words(scores))
+        draw_threshold(Look(frame, ids, args.frame.name), scheme, written[-1], title=title, mark=mark)
+    overview = args.output_dir / "test_single_frame.png"
+    draw_single_frame(Look(frame, ids, args.frame.name), union, curves, marked, overview, mark=mark)
+    record = {
+        "schema": "surgseg.single_frame/1",
+        "frame": args.frame.name,
+        "size": list(frame.shape[:2]),
+        "min_component_area": SPECKS,
+        "thresholds": rows,
+        "curves": curves,
+    }
+    return record, [*written, overview]
+
+
+def words(scores: dict[str, float]) -> list[str]:
+    """Coverage, and IoU and Dice where ground truth gave them; n/a where neither side shows an instrument."""
+    names = {"iou": "IoU", "dice": "Dice"}
+    overlap = [f"{names[key]} {scores[key]:.3f}".replace("nan", "n/a") for key in names if key in scores]
+    return [f"coverage {scores['coverage']:.2%}", *overlap]
+
+
+def table(record: dict) -> str:
+    rows = record["thresholds"]
+    scored = "iou" in rows[0]
+    lines = [f"{'Threshold':>9}{'Coverage':>11}{'Components':>12}" + (f"{'IoU':>9}{'Dice':>9}" if scored else "")]
+    for row in rows:
+        line = f"{row['threshold']:>9g}{row['coverage']:>11.2%}{row['components']:>12}"
+        lines.append(line + "".join(f"{row[key]:>9.4f}".replace("nan", "n/a") for key in ("iou", "dice") if key in row))
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

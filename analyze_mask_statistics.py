@@ -1,10 +1,12 @@
-"""Detection and coverage of a generated folder (generate_masks_from_model.py writes one).
+"""Detection, coverage, presence and temporal stability of a generated folder (generate_masks_from_model.py writes one).
 
     python analyze_mask_statistics.py --generated-dir data/generated
+    python analyze_mask_statistics.py --generated-dir data/video01 --phase-file P.txt --tool-file T.txt
+    python analyze_mask_statistics.py --generated-dir data/v01 --mask-dir data/full_dataset/masks --mask-video video01
 
-Prints the numbers and writes mask_statistics.json and figures/mask_statistics.png. Frames decoded after damage in
-the video (suspect) are left out unless asked for. Without ground truth the numbers mix what the video shows with
-what the model misses.
+Prints the numbers and writes mask_statistics.json, mask_statistics_frames.csv and figures/mask_statistics.png. Frames
+decoded after damage in the video (suspect) are left out unless asked for. Without ground truth or annotation the
+numbers mix what the video shows with what the model misses. Stability needs frames at most 0.2 s apart.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import argparse
 from pathlib import Path
 
 from surgseg.console import make_parser, report_errors, run_metadata
-from surgseg.files import UserError, write_json
+from surgseg.files import UserError, write_csv, write_json
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -26,79 +28,84 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="folder with frames.csv and run.json (required)",
     )
+    source.add_argument("--phase-file", type=Path, metavar="FILE", help="Cholec80's videoNN-phase.txt (default: none)")
+    source.add_argument("--tool-file", type=Path, metavar="FILE", help="Cholec80's videoNN-tool.txt (default: none)")
+    source.add_argument(
+        "--tools", nargs="+", metavar="NAME", help="columns of it that count (default: all but SpecimenBag)"
+    )
+    source.add_argument(
+        "--annotation-rate", type=float, default=25.0, metavar="FPS", help="of both files, frames/s (default: 25)"
+    )
+    source.add_argument(
+        "--mask-dir", type=Path, metavar="DIR", help="ground-truth masks, matched by name or frame (default: none)"
+    )
+    source.add_argument("--mask-video", metavar="NAME", help="the video of DIR that counts (default: its only one)")
     counting = parser.add_argument_group("counting")
     counting.add_argument(
         "--min-area",
         type=float,
         default=0.001,
         metavar="FRACTION",
-        help="coverage from which the second detection rate counts, fraction of the frame, 0-1 (default: 0.001)",
+        help="coverage from which an instrument counts as present, fraction of the frame, 0-1 (default: 0.001)",
     )
     counting.add_argument("--include-suspect", action="store_true", help="count suspect frames too (default: no)")
+    counting.add_argument(
+        "--from-masks", action="store_true", help="count the masks, corrected ones say, not the table (default: no)"
+    )
+    counting.add_argument(
+        "--flow-pairs", type=int, default=1000, metavar="N", help="pairs that get optical flow, 0: none (default: 1000)"
+    )
     output = parser.add_argument_group("output")
     output.add_argument("--output-dir", type=Path, metavar="DIR", help="folder (default: the generated folder)")
+    output.add_argument(
+        "--figure", type=Path, metavar="FILE", help="PNG (default: OUTPUT_DIR/figures/mask_statistics.png)"
+    )
     return parser
 
 
 def work(args: argparse.Namespace) -> int:
     if not 0 <= args.min_area <= 1:
         raise UserError(f"--min-area {args.min_area}: a fraction of the frame between 0 and 1 is needed")
-    from surgseg.figures.videos import draw_mask_statistics
-    from surgseg.scores.statistics import detection_statistics
+    if args.flow_pairs < 0:
+        raise UserError(f"--flow-pairs {args.flow_pairs}: 0 or more is needed")
+    if args.figure is not None and args.figure.suffix.lower() != ".png":
+        raise UserError(f"--figure {args.figure}: a name that ends in .png is needed")
+    from surgseg.data.annotations import read_phases, read_tools
+    from surgseg.figures.statistics import draw_mask_statistics
+    from surgseg.scores.video_report import statistics_block
+    from surgseg.video.analysis import Request, analyse
+    from surgseg.video.frame_table import FRAME_FIELDS, frame_rows
     from surgseg.video.generated import read_generated
+    from surgseg.video.truth import match_truth
 
     generated = read_generated(args.generated_dir)
-    rows = [row for row in generated.rows if args.include_suspect or not row.suspect]
-    if not rows:
-        raise UserError(f"all {len(generated.rows)} frames of {args.generated_dir} are suspect; see --include-suspect")
-    statistics = detection_statistics(rows, args.min_area)
+    request = Request(
+        min_area=args.min_area,
+        include_suspect=args.include_suspect,
+        flow_pairs=args.flow_pairs,
+        from_masks=args.from_masks,
+        phases=read_phases(args.phase_file, args.annotation_rate) if args.phase_file else None,
+        tools=read_tools(args.tool_file, args.tools, args.annotation_rate) if args.tool_file else None,
+        truth=match_truth(generated, args.mask_dir, args.mask_video) if args.mask_dir else None,
+    )
+    analysis = analyse(generated, request)
     result = {
-        "schema": "surgseg.mask_statistics/1",
+        "schema": "surgseg.mask_statistics/2",
         "complete": bool(generated.run["complete"]),
         "video_data": generated.run.get("video_data"),
         "weights_data": generated.run.get("weights_data"),
         "threshold": generated.run.get("threshold"),
-        "frames_suspect_left_out": len(generated.rows) - len(rows),
-        **statistics,
+        **analysis.statistics,
         "run": run_metadata(args),
     }
     output = args.output_dir or args.generated_dir
+    figure = args.figure or output / "figures" / "mask_statistics.png"
     write_json(output / "mask_statistics.json", result)
-    figure = draw_mask_statistics(
-        output / "figures" / "mask_statistics.png", generated, statistics, args.include_suspect
-    )
-    report(result, generated)
-    print(f"Written: {output / 'mask_statistics.json'}, {figure}")
+    write_csv(output / "mask_statistics_frames.csv", FRAME_FIELDS, frame_rows(analysis))
+    draw_mask_statistics(figure, generated, analysis, args.include_suspect)
+    print(statistics_block(result, generated.synthetic, generated.run.get("stopped") or ""))
+    print(f"Written: {output / 'mask_statistics.json'}, {output / 'mask_statistics_frames.csv'}, {figure}")
     return 0
-
-
-def report(result: dict, generated) -> None:
-    coverage = {key: f"{100 * value:.2f} %" for key, value in result["coverage"].items() if key != "n"}
-    lines = [
-        ("Frames", result["frames"]),
-        ("Suspect frames left out", result["frames_suspect_left_out"]),
-        ("Detection rate (any pixel)", f"{result['detection_rate']:.1%}"),
-        (
-            f"Detection rate (from {100 * result['min_area']:g} % of the frame)",
-            f"{result['detection_rate_min_area']:.1%}",
-        ),
-        ("Frames without detection", result["frames_without_detection"]),
-        ("Coverage, mean", coverage["mean"]),
-        ("Coverage, median", coverage["median"]),
-        ("Coverage, SD", coverage["sd"] if result["frames"] > 1 else "not defined for one frame"),
-        ("Coverage, 5th to 95th percentile", f"{coverage['p5']} to {coverage['p95']}"),
-        ("Coverage, 25th to 75th percentile", f"{coverage['p25']} to {coverage['p75']}"),
-        ("Confidence, mean", f"{result['mean_confidence']:.3f}"),
-        ("Uncertainty, mean", f"{result['mean_uncertainty']:.3f}"),
-        ("Instrument components, mean", f"{result['mean_components']:.2f}"),
-    ]
-    title = "MASK STATISTICS" + (f" ({generated.synthetic})" if generated.synthetic else "")
-    print(title + "\n" + "=" * len(title))
-    for name, value in lines:
-        print(f"{name:<44}{value}")
-    if not result["complete"]:
-        why = generated.run.get("stopped") or "killed, or still running"
-        print(f"Note: the run that wrote this folder is unfinished ({why})")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -23,7 +23,10 @@ SCHEMA = "surgseg.generated/2"
 PARTS = ("frames", "masks", "overlays", "probabilities")  # folders that hold one image a frame
 OVERLAY_VIDEO = "overlay.mp4"
 MIN_COMPONENT_AREA = 0.0005  # of the frame's area; smaller specks are not counted as components
-DERIVED = ("mask_statistics.json", "figures/mask_statistics.png")  # what analyses say of a run goes with it
+DERIVED = (  # what analyses say of a run goes with it
+    "mask_statistics.json", "mask_statistics_frames.csv", "figures/mask_statistics.png", "figures/visual_analysis.png",
+    "figures/visual_analysis.json",
+)  # fmt: skip
 OWN = ("classes.json", "frames.csv", "run.json")
 
 

@@ -1,0 +1,134 @@
+"""Surgical phases and tools in view, as Cholec80 annotates them (Twinanda et al. 2017, "EndoNet", IEEE TMI 36(1)).
+
+    video01-phase.txt    Frame<TAB>Phase                       a row for each frame, 25 a second
+    video01-tool.txt     Frame<TAB>Grasper<TAB>Bipolar<TAB>... a row of 0 and 1 for one frame a second
+
+Cholec80 calls a tool present where at least half of its tip is seen, so a shaft alone is not annotated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from surgseg.files import UserError, list_some
+
+RATE = 25.0  # annotated frames per second of Cholec80
+NO_PHASE = ""
+_NOT_INSTRUMENTS = ("specimenbag",)
+_SLACK_S, _SLACK_SHARE = 2.0, 0.01  # by which an annotation may be longer or shorter than its video
+
+
+@dataclass(frozen=True)
+class Track:
+    """Annotation of a video: `values` (N,) phase names, or (N, T) bool of the `tools`, at the frames `frames` (N,)."""
+
+    path: Path
+    frames: np.ndarray
+    values: np.ndarray
+    tools: tuple[str, ...] = ()
+    rate: float = RATE
+
+    @property
+    def step(self) -> int:
+        """Frames between two rows."""
+        return int(np.median(np.diff(self.frames))) if len(self.frames) > 1 else 1
+
+    @property
+    def end_s(self) -> float:
+        """Seconds that it covers, from the video's beginning."""
+        return float((self.frames[-1] + self.step) / self.rate)
+
+    def nearest(self, times: Sequence[float]) -> np.ndarray:
+        """(M,) row that speaks of each time (s), at most half a step away; -1 where none does."""
+        wanted = np.asarray(times, np.float64) * self.rate
+        after = np.clip(np.searchsorted(self.frames, wanted), 0, len(self.frames) - 1)
+        before = np.maximum(after - 1, 0)
+        closer = np.abs(self.frames[before] - wanted) <= np.abs(self.frames[after] - wanted)
+        row = np.where(closer, before, after)
+        return np.where(np.abs(self.frames[row] - wanted) <= max(self.step, 1) / 2 + 0.51, row, -1)
+
+
+def read_phases(path: Path, rate: float = RATE) -> Track:
+    """Read a phase file. Raises `UserError` for anything that is not in Cholec80's format."""
+    frames, rows, header = _read(path, rate, "Phase")
+    if [name.lower() for name in header[1:]] != ["phase"]:
+        raise UserError(f"{path} is no phase file: its columns are {list_some(header)}, not Frame and Phase")
+    names = [row[0] for row in rows]
+    return Track(path, frames, np.array(names, dtype=object), rate=rate)
+
+
+def read_tools(path: Path, chosen: Sequence[str] | None = None, rate: float = RATE) -> Track:
+    """Read a tool file; `chosen` names the columns that count (default: all but the specimen bag).
+
+    Raises `UserError` for anything that is not in Cholec80's format, and for a column that is not there.
+    """
+    frames, rows, header = _read(path, rate, "a column for each tool")
+    names = header[1:]
+    if [name.lower() for name in names] == ["phase"]:
+        raise UserError(f"{path} is a phase file; a tool file has a column of 0 and 1 for each tool")
+    lower = [name.lower() for name in names]
+    wanted = [name.lower() for name in chosen] if chosen else [name for name in lower if name not in _NOT_INSTRUMENTS]
+    unknown = [name for name in chosen or () if name.lower() not in lower]
+    if unknown:
+        raise UserError(f"{path} has no tool {list_some(unknown)}; it lists {list_some(names)}")
+    table = np.zeros((len(rows), len(names)), bool)
+    for number, row in enumerate(rows):
+        if len(row) != len(names) or not set(row) <= {"0", "1"}:
+            raise UserError(f"{path}, line {number + 2}: {len(names)} values of 0 or 1 are needed")
+        table[number] = [value == "1" for value in row]
+    columns = [lower.index(name) for name in wanted]
+    return Track(path, frames, table[:, columns], tuple(names[column] for column in columns), rate)
+
+
+def _read(path: Path, rate: float, what: str) -> tuple[np.ndarray, list[list[str]], list[str]]:
+    """(frame numbers, the other columns of each line, the header)."""
+    if not 0 < rate < 1000:
+        raise UserError(f"--annotation-rate {rate:g}: frames per second between 0 and 1000 are needed")
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is no text file") from error
+    table = [[cell.strip() for cell in (line.split("\t") if "\t" in line else line.split())] for line in lines]
+    table = [row for row in table if any(row)]
+    if not table or table[0][0].lower() != "frame" or len(table[0]) < 2:
+        raise UserError(f"{path} is not in Cholec80's format: its first line is to be Frame<TAB>{what}")
+    header, rows = table[0], table[1:]
+    frames = []
+    for number, row in enumerate(rows, 2):
+        if len(row) < 2 or not row[0].isdigit():
+            raise UserError(f"{path}, line {number}: a frame number and {what.lower()} are needed, tab-separated")
+        frames.append(int(row[0]))
+    if not frames:
+        raise UserError(f"{path} holds no rows")
+    if any(later <= earlier for earlier, later in zip(frames, frames[1:])):
+        raise UserError(f"{path}: its frame numbers do not ascend")
+    return np.array(frames), [row[1:] for row in rows], header
+
+
+def check_length(track: Track, run: dict) -> None:
+    """Refuse an annotation clearly longer or shorter than the video of `run` (a generated folder's run.json)."""
+    length = (run.get("video") or {}).get("duration_s")
+    if not length:
+        return
+    if abs(track.end_s - length) > max(_SLACK_S, _SLACK_SHARE * length):
+        raise UserError(
+            f"{track.path} covers {track.end_s:.1f} s at {track.rate:g} frames a second, the video lasts "
+            f"{length:.1f} s: is it another video's? (--annotation-rate gives the annotation's frames a second)"
+        )
+
+
+def phases_at(track: Track, times: Sequence[float]) -> list[str]:
+    """The phase at each time (s); `NO_PHASE` where the file says nothing."""
+    return [NO_PHASE if row < 0 else str(track.values[row]) for row in track.nearest(times)]
+
+
+def tools_at(track: Track, times: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+    """((M, T) bool tools in view at each time (s), (M,) bool whether a row of the file speaks of that time)."""
+    rows = track.nearest(times)
+    return track.values[np.maximum(rows, 0)] & (rows >= 0)[:, None], rows >= 0

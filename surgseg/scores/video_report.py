@@ -1,0 +1,190 @@
+"""What was found in a video, as text: the block that analyze_mask_statistics.py prints."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+SHOWN = 12  # segments and frames listed on the screen; the JSON has all
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """A fraction in percent, n/a where it is undefined."""
+    return "n/a" if value is None or math.isnan(value) else f"{100 * value:.{digits}f} %"
+
+
+def decimal(value: float | None, digits: int = 3) -> str:
+    return "n/a" if value is None or math.isnan(value) else f"{value:.{digits}f}"
+
+
+def statistics_block(result: dict[str, Any], mark: str = "", stopped: str = "") -> str:
+    """The statistics of a generated folder for people; `mark` (SYNTHETIC) stands in the title."""
+    title = "MASK STATISTICS" + (f" ({mark})" if mark else "")
+    lines = [title, "=" * len(title), *_detection(result), "", *_presence(result)]
+    lines += ["", "Temporal stability (frames at most 0.2 s apart)", *stability_lines(result["stability"])]
+    if "ground_truth" in result:
+        lines += ["", *_truth(result)]
+    if "phases" in result:
+        lines += ["", *_phases(result)]
+    if "tools" in result:
+        lines += ["", *_tools(result)]
+    if not result["complete"]:
+        lines += ["", f"Note: the run that wrote this folder is unfinished ({stopped or 'killed, or still running'})"]
+    return "\n".join(lines)
+
+
+def _row(name: str, value) -> str:
+    return f"{name:<44}{value}"
+
+
+def _detection(result: dict) -> list[str]:
+    coverage = {key: percent(value, 2) for key, value in result["coverage"].items() if key != "n"}
+    absent = result["without_detection"]
+    lines = [
+        _row("Frames", result["frames"]),
+        _row("Suspect frames left out", result["frames_suspect_left_out"]),
+        _row("Detection rate (any pixel)", percent(result["detection_rate"])),
+        _row(
+            f"Detection rate (from {100 * result['min_area']:g} % of the frame)",
+            percent(result["detection_rate_min_area"]),
+        ),
+        _row("Frames without detection", result["frames_without_detection"]),
+    ]
+    if absent:
+        shown = ", ".join(f"{row['frame']} ({row['time_s']:.1f} s)" for row in absent[:SHOWN])
+        lines.append(f"  frame (time): {shown}" + (f" and {len(absent) - SHOWN} more" if len(absent) > SHOWN else ""))
+    return [
+        *lines,
+        _row("Coverage, mean", coverage["mean"]),
+        _row("Coverage, median", coverage["median"]),
+        _row("Coverage, SD", coverage["sd"] if result["frames"] > 1 else "not defined for one frame"),
+        _row("Coverage, 5th to 95th percentile", f"{coverage['p5']} to {coverage['p95']}"),
+        _row("Coverage, 25th to 75th percentile", f"{coverage['p25']} to {coverage['p75']}"),
+        _row("Confidence, mean", f"{result['mean_confidence']:.3f}"),
+        _row("Uncertainty, mean", f"{result['mean_uncertainty']:.3f}"),
+        _row("Instrument components, mean", f"{result['mean_components']:.2f}"),
+    ]
+
+
+def _presence(result: dict) -> list[str]:
+    presence = result["presence"]
+    lines = [f"Presence segments (from {100 * result['min_area']:g} % of the frame)"]
+    if math.isnan(presence["resolution_s"]):
+        return [*lines, "  lengths are not defined for one frame"]
+    lines += [
+        _row("  Segments", presence["count"]),
+        _row("  In view, of the time looked at", percent(presence["present_share_of_time"])),
+        _row(
+            "  Length, median and longest",
+            f"{decimal(presence['median_length_s'], 2)} s, {decimal(presence['longest_s'], 2)} s"
+            if presence["count"]
+            else "n/a",
+        ),
+        f"  start and end are known to within {presence['resolution_s']:.2f} s, the spacing of the frames",
+    ]
+    if presence["count"]:
+        lines.append(f"  {'start s':>10}{'end s':>10}{'length s':>10}{'frames':>8}")
+    for segment in presence["segments"][:SHOWN]:
+        times = "".join(f"{segment[key]:>10.2f}" for key in ("start_s", "end_s", "length_s"))
+        lines.append(f"  {times}{segment['frames']:>8}")
+    more = presence["count"] - SHOWN
+    return [*lines, f"  and {more} more in the JSON"] if more > 0 else lines
+
+
+def stability_lines(found: dict) -> list[str]:
+    """Stability, always with the detection rate of the same frames: an empty mask is perfectly stable."""
+    if not found["computed"]:
+        return [f"  not computed: {found['reason']}"]
+    flow, flicker, jitter = found["flow"], found["flicker"], found["jitter"]
+    lines = [
+        _row("  Pairs of frames", f"{found['pairs']} ({found['pairs_both_empty']} with two empty masks, left out)"),
+        _row("  Detection rate of these frames", percent(found["detection_rate"])),
+        _row(
+            "  IoU of neighbours, mean (median)", f"{decimal(found['iou']['mean'])} ({decimal(found['iou']['median'])})"
+        ),
+    ]
+    if flow["computed"]:
+        lines += [
+            _row(
+                "  Flow-compensated IoU, mean (median)",
+                f"{decimal(flow['iou']['mean'])} ({decimal(flow['iou']['median'])}), {flow['pairs']} pairs; "
+                f"without flow there {decimal(flow['iou_without_flow']['mean'])}",
+            ),
+            _row(
+                "  Pixels without trusted flow, left out",
+                f"{percent(flow['untrusted'])} of all, {percent(flow['untrusted_instrument'])} of the masks'",
+            ),
+        ]
+    else:
+        lines.append(_row("  Flow-compensated IoU", f"not computed: {flow['reason']}"))
+    return [
+        *lines,
+        _row(
+            "  Flicker",
+            f"{flicker['one_frame_gaps']} one-frame gaps, {flicker['one_frame_detections']} one-frame detections in "
+            f"{flicker['triples']} triples of frames ({percent(flicker['rate'])})",
+        ),
+        _row(
+            "  Coverage jitter, mean |change|",
+            f"{percent(jitter['mean'], 3)} of the frame, {percent(jitter['relative'])} of the mean coverage",
+        ),
+    ]
+
+
+def _truth(result: dict) -> list[str]:
+    found = result["ground_truth"]
+    lines = [
+        f"Beside ground truth ({found['frames']} frames have a mask, {found['both_empty']} where both are empty)",
+        _row("  Dice, mean (median)", f"{decimal(found['dice']['mean'])} ({decimal(found['dice']['median'])})"),
+        _row("  IoU, mean (median)", f"{decimal(found['iou']['mean'])} ({decimal(found['iou']['median'])})"),
+        _row("  True coverage, mean", percent(found["true_coverage"]["mean"], 2)),
+        _row("  True detection rate", percent(found["true_detection_rate"])),
+        "  Stability of the ground truth",
+        *(f"  {line}" for line in stability_lines(found["stability"])),
+    ]
+    if found["frames"] == result["frames"]:
+        return lines  # the predictions' own stands above
+    own = stability_lines(found["predicted_stability_same_frames"])
+    return [*lines, "  Stability of the predictions on the same frames", *(f"  {line}" for line in own)]
+
+
+def _phases(result: dict) -> list[str]:
+    with_tools = "tools" in result
+    head = f"{'Phase':<26}{'Frames':>8}{'Detected':>10}{'Coverage':>10}{'Segments':>10}{'IoU':>8}{'Flow IoU':>10}"
+    lines = ["By surgical phase", head + (f"{'Sens.':>9}{'Spec.':>9}" if with_tools else "")]
+    for name, row in result["phases"].items():
+        found = row["stability"]
+        iou = decimal(found["iou"]["mean"]) if found["computed"] else "n/a"
+        flow = decimal(found["flow"]["iou"]["mean"]) if found["computed"] else "n/a"
+        line = (
+            f"{name[:25]:<26}{row['frames']:>8}{percent(row['detection_rate']):>10}"
+            f"{percent(row['coverage']['mean'], 2):>10}{row['presence']['count']:>10}{iou:>8}{flow:>10}"
+        )
+        if with_tools:
+            line += f"{percent(row['tools']['sensitivity']):>9}{percent(row['tools']['specificity']):>9}"
+        lines.append(line)
+    if result["frames_without_phase"]:
+        lines.append(f"Frames of which the phase file says nothing: {result['frames_without_phase']}")
+    return lines
+
+
+def _tools(result: dict) -> list[str]:
+    found = result["tools"]
+    lines = [
+        f"Presence against the tool annotation ({', '.join(found['tools'])})",
+        _row("  Frames annotated (not annotated)", f"{found['frames_annotated']} ({found['frames_not_annotated']})"),
+    ]
+    rules = {"any_pixel": "any pixel", "min_area": f"from {100 * result['min_area']:g} %"}
+    for key, name in rules.items():
+        one = found[key]
+        seen, unseen = one["true_positive"] + one["false_negative"], one["true_negative"] + one["false_positive"]
+        lines.append(
+            _row(
+                f"  Sensitivity, specificity ({name})",
+                f"{percent(one['sensitivity'])} of {seen}, {percent(one['specificity'])} of {unseen}",
+            )
+        )
+    lines.append("  (n/a: no such frame is annotated; a tool counts as present when half its tip is seen)")
+    for tool, row in found["by_tool"].items():
+        lines.append(_row(f"  {tool}: in view, of these detected", f"{row['frames']}, {percent(row['sensitivity'])}"))
+    return lines

@@ -1,0 +1,131 @@
+"""Compare what one model found in several videos: generated folders of generate_masks_from_model.py.
+
+    python compare_videos.py --generated-dirs data/video01 data/video80 --names video01 video80
+    python compare_videos.py --generated-dirs data/a data/b --tool-files video01-tool.txt video80-tool.txt
+    python compare_videos.py --generated-dirs data/a data/b --mask-dirs masks_a masks_b
+
+Prints the table, writes it as markdown and JSON, and draws coverage, timelines and appearance against confidence. The
+first folder is the one the others are compared with. Unlabelled videos are compared by content only; with tool
+annotations or ground truth for each, the change of sensitivity, specificity or Dice is reported as shift.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from surgseg.console import make_parser, report_errors, run_metadata
+from surgseg.files import UserError, write_json, write_text
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = make_parser(__doc__)
+    source = parser.add_argument_group("input")
+    source.add_argument(
+        "--generated-dirs", type=Path, nargs="+", required=True, metavar="DIR", help="two or more folders (required)"
+    )
+    source.add_argument("--names", nargs="+", metavar="NAME", help="one for each folder (default: the folders' names)")
+    source.add_argument(
+        "--tool-files", type=Path, nargs="+", metavar="FILE", help="Cholec80's, one for each folder (default: none)"
+    )
+    source.add_argument(
+        "--tools", nargs="+", metavar="NAME", help="columns of them that count (default: all but SpecimenBag)"
+    )
+    source.add_argument(
+        "--annotation-rate", type=float, default=25.0, metavar="FPS", help="of the tool files, frames/s (default: 25)"
+    )
+    source.add_argument(
+        "--mask-dirs", type=Path, nargs="+", metavar="DIR", help="ground truth, one for each folder (default: none)"
+    )
+    source.add_argument(
+        "--mask-videos", nargs="+", metavar="NAME", help="the video of each mask folder (default: its only one)"
+    )
+    counting = parser.add_argument_group("counting")
+    counting.add_argument(
+        "--min-area",
+        type=float,
+        default=0.001,
+        metavar="FRACTION",
+        help="coverage from which an instrument counts as present, fraction of the frame, 0-1 (default: 0.001)",
+    )
+    counting.add_argument("--include-suspect", action="store_true", help="count suspect frames too (default: no)")
+    counting.add_argument(
+        "--flow-pairs", type=int, default=1000, metavar="N", help="pairs that get optical flow, 0: none (default: 1000)"
+    )
+    counting.add_argument("--seed", type=int, default=0, help="of the bootstrap (default: 0)")
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--output-dir", type=Path, default=Path("outputs"), metavar="DIR", help="results (default: outputs)"
+    )
+    return parser
+
+
+def work(args: argparse.Namespace) -> int:
+    names = check(args)
+    from surgseg.figures.videos import draw_video_comparison
+    from surgseg.scores.comparison_of_videos import comparison_block, comparison_markdown
+    from surgseg.video.comparison import compare_videos
+
+    videos = [read_video(args, index, name) for index, name in enumerate(names)]
+    result = compare_videos(videos, seed=args.seed)
+    marks = sorted({video.generated.synthetic for video in videos} - {""})
+    mark = marks[0] if marks else ""
+    written = [args.output_dir / f"video_comparison{end}" for end in (".json", ".md")]
+    written.append(args.output_dir / "figures" / "video_comparison.png")
+    write_json(written[0], {**result, "run": run_metadata(args)})
+    write_text(written[1], comparison_markdown(result, mark))
+    draw_video_comparison(written[2], videos, result)
+    print(comparison_block(result, mark))
+    print("\nWritten:", *(f"  {path}" for path in written), sep="\n")
+    return 0
+
+
+def check(args: argparse.Namespace) -> list[str]:
+    """The videos' names. Raises `UserError` for lists that do not belong together."""
+    folders = args.generated_dirs
+    if len(folders) < 2:
+        raise UserError("--generated-dirs: two folders or more are needed; of one, analyze_mask_statistics.py tells")
+    if len({folder.resolve() for folder in folders}) < len(folders):
+        raise UserError("--generated-dirs names one folder twice")
+    for option in ("names", "tool_files", "mask_dirs", "mask_videos"):
+        given = getattr(args, option)
+        if given is not None and len(given) != len(folders):
+            raise UserError(f"--{option.replace('_', '-')} gives {len(given)} for {len(folders)} folders: one each")
+    names = args.names or [folder.resolve().name for folder in folders]
+    if len(set(names)) < len(names):
+        raise UserError(f"two videos are called {max(names, key=names.count)}: --names tells them apart")
+    if not 0 <= args.min_area <= 1:
+        raise UserError(f"--min-area {args.min_area}: a fraction of the frame between 0 and 1 is needed")
+    if args.flow_pairs < 0 or args.seed < 0:
+        raise UserError("--flow-pairs and --seed must be 0 or more")
+    return names
+
+
+def read_video(args: argparse.Namespace, index: int, name: str):
+    """One folder, read and analysed."""
+    from surgseg.data.annotations import read_tools
+    from surgseg.video.analysis import Request, analyse
+    from surgseg.video.comparison import Video, look_at
+    from surgseg.video.generated import read_generated
+    from surgseg.video.truth import match_truth
+
+    generated = read_generated(args.generated_dirs[index])
+    tools = read_tools(args.tool_files[index], args.tools, args.annotation_rate) if args.tool_files else None
+    mask_video = args.mask_videos[index] if args.mask_videos else None
+    request = Request(
+        min_area=args.min_area,
+        include_suspect=args.include_suspect,
+        flow_pairs=args.flow_pairs,
+        tools=tools,
+        truth=match_truth(generated, args.mask_dirs[index], mask_video) if args.mask_dirs else None,
+    )
+    analysis = analyse(generated, request)
+    return Video(name, generated, analysis, look_at(generated, analysis.rows))
+
+
+def main(argv: list[str] | None = None) -> int:
+    return report_errors(work, build_parser().parse_args(argv))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -20,6 +20,11 @@ SOURCES = {
 }
 
 
+def default_weights(arch: str, data: str) -> str:
+    """Where a model starts if nothing is said: a DeepLabV3 on "real" data from ImageNet, all others at random."""
+    return "imagenet" if arch == "deeplabv3" and data == "real" else "none"
+
+
 def load_pretraining(model: nn.Module, arch: str, weights: str) -> str:
     """Load `imagenet`, `coco`, `none` or a file's weights into a DeepLabV3; returns what was loaded, in words.
 

@@ -86,7 +86,9 @@ def test_an_interrupted_comparison_goes_on(data, tmp_path, monkeypatch, capsys):
     [
         (["--splits", "clever"], "--splits clever: use"),
         (["--splits", "sp-tcn"], "needs videos"),
-        (["--lr", "-1"], "--lr"),
+        (["--splits", "video", "--lr", "-1"], "--lr"),
+        (["--splits", "video", "--folds", "2"], "--folds is for the comparison of models"),
+        ([], "--arch unet is what --splits trains"),
     ],
 )
 def test_mistakes_are_one_line(data, tmp_path, capsys, more, words):

@@ -49,10 +49,11 @@ def add_split_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--fold", type=int, metavar="k", help="run one of the --folds only, from 1 (default: all)")
 
 
-def add_model_options(parser: argparse.ArgumentParser) -> None:
+def add_model_options(parser: argparse.ArgumentParser, arch: str = "architecture") -> None:
+    """`arch` says what the option of that name means."""
     group = parser.add_argument_group("model")
     group.add_argument(
-        "--arch", default="deeplabv3", choices=["deeplabv3", "unet"], help="architecture (default: deeplabv3)"
+        "--arch", default="deeplabv3", choices=["deeplabv3", "unet"], help=f"{arch} (default: deeplabv3)"
     )
     group.add_argument("--base-channels", type=int, default=64, help="width of the U-Net, channels (default: 64)")
     group.add_argument(

@@ -15,13 +15,15 @@ from surgseg.data.dataset import Prepared
 from surgseg.data.leaks import describe_near_copies, near_copies
 from surgseg.data.splits import Split
 from surgseg.devices import best_precision, out_of_memory
-from surgseg.files import UserError, remove_leftovers, write_csv
-from surgseg.pretraining import load_pretraining
+from surgseg.files import UserError, remove_leftovers
+from surgseg.pretraining import default_weights, load_pretraining
 from surgseg.scores.report import epoch_block
 from surgseg.training.batches import least_frames
 from surgseg.training.distributed import Processes
-from surgseg.training.loop import CTRL_C, HISTORY_FIELDS, Settings, Trainer
+from surgseg.training.history import write_history
+from surgseg.training.loop import CTRL_C, Settings, Trainer
 from surgseg.training.losses import measure_class_weights
+from surgseg.training.memory import peak_memory, reset_peak
 from surgseg.training.progress import Curves, summary_writer
 from surgseg.training.resume import fingerprint, identity_of, look_back, remove_state, resume_path, save_state
 
@@ -98,10 +100,12 @@ def fit(
     record: dict[str, Any],
     resume: str = "no",
     tensorboard: Path | None = None,
+    facts: dict[str, Any] | None = None,
 ) -> Fitted:
     """Cache, build, train and save; prints the study's lines epoch by epoch.
 
-    `record` (run metadata) is stored with the weights. After each epoch the whole state is saved beside the weights;
+    `record` (run metadata) is stored with the weights. The history is a CSV table, or JSON that begins with `facts`
+    where `history_path` ends so. After each epoch the whole state is saved beside the weights;
     `resume` ("no", "may", "must") goes on from there, `finish` removes it. A finished run that may be resumed is
     returned as it is. Raises `UserError` for unusable data or options.
     """
@@ -143,6 +147,7 @@ def fit(
         trainer.restore(state)
         print(f"Resumed after epoch {len(trainer.history)} of {settings.epochs}.")
     curves = Curves(tensorboard, len(trainer.history) + 1) if tensorboard and machine.processes.first else None
+    start_facts = {**(facts or {}), "arch": plan.arch, "data": prepared.data, "pretraining": started_from}
 
     def on_epoch(row: dict) -> None:
         print(epoch_block(row, settings.epochs), flush=True)
@@ -150,7 +155,7 @@ def fit(
             return
         for write in (
             lambda: save_state(resume_path(weights_path), trainer.state(), identity),
-            lambda: write_csv(history_path, HISTORY_FIELDS, trainer.history),
+            lambda: write_history(history_path, trainer.history, {**start_facts, "chosen_epoch": trainer.best_epoch}),
             lambda: curves.add(row) if curves is not None else None,
         ):
             try:
@@ -158,7 +163,9 @@ def fit(
             except UserError as error:  # hours of training are worth more than these files
                 print(f"WARNING: {error}. Training goes on.", flush=True)
 
+    watched = reset_peak(machine.device)
     trainer.run(split.parts["train"], split.parts["val"], on_epoch)
+    peak = peak_memory(machine.device) if watched else None
     if curves is not None:
         curves.close()
     checkpoint = Checkpoint(
@@ -179,6 +186,7 @@ def fit(
             "chosen_epoch": trainer.best_epoch,
             "stopped": trainer.stopped,
             "settings": asdict(settings),
+            "peak_memory": peak,  # since the last resumption
             "fingerprint": fingerprint(identity),
         },
     )
@@ -295,9 +303,7 @@ def start_model(plan: Plan, prepared: Prepared):
     if plan.init_from is not None:
         init_from(model, plan.init_from)
         return model, f"{plan.init_from.name} (--init-from)", True
-    weights = plan.weights
-    if weights is None:
-        weights = "imagenet" if plan.arch == "deeplabv3" and prepared.data == "real" else "none"
+    weights = plan.weights or default_weights(plan.arch, prepared.data)
     return model, load_pretraining(model, plan.arch, weights), weights != "none"
 
 

@@ -66,9 +66,10 @@ def train(data, folder, plan=UNET, settings=THREE, resume="no", split=None):
 
 
 def results(folder):
-    """All that a run leaves but for its speed: a checksum of each weight, its scores and choices, its history."""
+    """All that a run leaves but for its speed and memory: a checksum of each weight, its scores and choices, its history."""
     saved = load_tensors(folder / "w.pth")
     weights = {key: zlib.crc32(value.numpy().tobytes()) for key, value in saved.pop("state_dict").items()}
+    del saved["training"]["peak_memory"]
     rows = [*saved["training"].pop("history"), *read_csv(folder / "history.csv", HISTORY_FIELDS)]
     for row in rows:
         del row["seconds"], row["images_per_s"]

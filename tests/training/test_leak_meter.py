@@ -8,7 +8,7 @@ import pytest
 
 from surgseg.data.splits import Split
 from surgseg.files import UserError
-from surgseg.training.compare import held_out_by_both, level_splits, paired_difference, shared_videos
+from surgseg.training.leak_meter import held_out_by_both, level_splits, paired_difference, shared_videos
 
 SAMPLES = [SimpleNamespace(name=f"{video}_{i}", video=video) for video in "abcd" for i in range(5)]
 

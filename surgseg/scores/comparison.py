@@ -1,0 +1,194 @@
+"""The numbers of a comparison of architectures (`comparison.json`): rows, paired differences, what is still missing.
+
+A run is one training of one model with one seed on one fold, and is paired with the other model's run of the same seed
+and fold, which trained and was tested on the same frames. Scores are those of the metrics JSON: IoU and Dice of the
+instrument classes over all pixels; per video, of their union. Undefined scores are None and left out of means.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from surgseg.files import UserError, list_some, natural_key, read_json
+from surgseg.scores.intervals import mean_interval, signed_rank
+
+SCHEMA = "surgseg.comparison/1"
+LABELS = {  # in the order of tables and figures
+    "unet": "U-Net",
+    "deeplabv3": "DeepLabV3-ResNet50",
+    "deeplabv3_scratch": "DeepLabV3-ResNet50 from scratch",
+}
+SCORES = ("iou", "dice", "accuracy")
+COSTS = ("training_seconds", "images_per_s", "peak_memory_mb", "ms_per_frame")
+MEASURED_ON = ("device", "peak_memory_of")
+IOU_GAIN, LOSS_GAIN = 0.005, 0.02  # above which a model was still improving: IoU; share of the training loss
+ROW_KEYS = ("label", "pretraining", "pretrained", "parameters", "runs", "sd", *SCORES, *COSTS)
+RUN_KEYS = ("seed", "fold", "epochs", "per_video", *SCORES, *COSTS)
+
+
+def assemble(header: dict[str, Any], rows: dict[str, dict], missing: list[dict], run: dict[str, Any]) -> dict[str, Any]:
+    """`comparison.json` of the models' rows; `missing` names the runs ({model, seed, fold}) that are still to come."""
+    rows = {name: rows[name] for name in LABELS if name in rows}
+    pairs = itertools.combinations(rows, 2)
+    return {
+        "schema": SCHEMA,
+        "complete": not missing,
+        "missing": missing,
+        **header,
+        "models": rows,
+        "differences": [paired_difference(first, second, rows) for first, second in pairs],
+        "run": run,
+    }
+
+
+def model_row(facts: dict[str, Any], runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """One model's row: its `facts`, the mean of scores and costs over its runs, SD (n - 1), and the runs themselves."""
+    means = {key: _mean(run[key] for run in runs) for key in (*SCORES, *COSTS)}
+    sd = {key: mean_interval(run[key] for run in runs)["sd"] for key in SCORES}
+    runs = sorted(runs, key=run_key)
+    same = {key: list(dict.fromkeys(str(run[key]) for run in runs if run.get(key))) for key in MEASURED_ON}
+    measured = {key: ", ".join(names) or None for key, names in same.items()}
+    return {**facts, **means, **measured, "sd": sd, "runs": runs}
+
+
+def run_key(run: dict[str, Any]) -> tuple[int, int]:
+    """(seed, fold), by which runs are paired and ordered."""
+    return run["seed"], run["fold"] or 0
+
+
+def paired_difference(first: str, second: str, rows: dict[str, dict]) -> dict[str, Any]:
+    """First minus second over the runs that both have: mean scores, and IoU by video (its mean over seeds).
+
+    `mean`, `sd`, `interval`, ... are of the values in `by_video`, as `intervals.mean_interval` gives them; the p value
+    is Wilcoxon's signed-rank test of them.
+    """
+    others = {run_key(run): run for run in rows[second]["runs"]}
+    pairs = [(run, others[run_key(run)]) for run in rows[first]["runs"] if run_key(run) in others]
+    by_video = defaultdict(list)
+    for one, other in pairs:
+        for video, scores in one["per_video"].items():
+            difference = _minus(scores["iou"], other["per_video"].get(video, {}).get("iou"))
+            if difference is not None:
+                by_video[video].append(difference)
+    means = {video: _mean(by_video[video]) for video in sorted(by_video, key=natural_key)}
+    interval, test = mean_interval(means.values()), signed_rank(means.values())
+    return {
+        "first": first,
+        "second": second,
+        "runs": len(pairs),
+        **{key: _mean(_minus(one[key], other[key]) for one, other in pairs) for key in SCORES},
+        "by_video": means,
+        "videos": interval["n"],
+        **{key: interval[key] for key in ("mean", "sd", "interval", "level")},
+        "interval_method": interval["method"],
+        "interval_reason": interval["reason"],
+        "wilcoxon_p": test["p"],
+        "wilcoxon_smallest_p": test["smallest"],
+        "wilcoxon_pairs": test["n"],
+    }
+
+
+def improvement(history: list[dict[str, Any]]) -> dict[str, Any]:
+    """Whether a model was still improving when its training ended, from its epochs.
+
+    The mean of the last fifth of the epochs is set against that of the fifth before: it was improving where the
+    validation IoU rose by more than 0.005 or the validation loss fell by more than 2 %; without a validation part,
+    where the training loss fell by more than 2 %. Returns improving (None where there is one epoch only, or nothing to
+    compare), the measure that tells, its change (IoU: difference; loss: share), epochs, and how many a fifth is (over).
+    """
+    epochs = len(history)
+    over = max(1, epochs // 5)
+    found = {"improving": None, "measure": None, "change": None, "epochs": epochs, "over": over}
+    if epochs < 2:
+        return found
+    parts = history[-over:], history[-2 * over : -over]
+    iou, loss, train = (_changes(parts, key) for key in ("val_iou", "val_loss", "train_loss"))
+    measures = [("validation IoU", iou[0], IOU_GAIN), ("validation loss", loss[1], -LOSS_GAIN)]
+    if loss[1] is None:
+        measures.append(("training loss", train[1], -LOSS_GAIN))
+    for measure, change, least in measures:
+        if change is None:
+            continue
+        improving = change > least if least > 0 else change < least
+        if improving or found["measure"] is None:
+            found = {**found, "improving": improving, "measure": measure, "change": change}
+        if improving:
+            break
+    return found
+
+
+def _changes(parts: tuple[list[dict], list[dict]], key: str) -> tuple[float | None, float | None]:
+    """Last mean minus the one before, and the same as a share of it."""
+    last, before = (_mean(row.get(key) for row in rows) for rows in parts)
+    difference = _minus(last, before)
+    return difference, None if difference is None or not before else difference / before
+
+
+def read_comparison(folder: Path) -> dict[str, Any]:
+    """`comparison.json` of a folder. Raises `UserError` for a missing, broken or foreign one, or one without a run."""
+    path = Path(folder) / "comparison.json"
+    if not path.is_file():
+        raise UserError(f"no {path}: train_comparative.py --output-dir {folder} writes it")
+    value = read_json(path)
+    if not isinstance(value, dict) or value.get("schema") != SCHEMA:
+        raise UserError(f"{path} is no comparison of this version ({SCHEMA}): train_comparative.py writes one")
+    models = value.get("models")
+    if not isinstance(models, dict) or "complete" not in value or not isinstance(value.get("differences"), list):
+        raise UserError(f"{path} is not whole: run train_comparative.py again (what is finished is not trained again)")
+    if not models:
+        raise UserError(f"{path} is of an unfinished comparison without a finished run: run train_comparative.py again")
+    for name, row in models.items():
+        _check_row(path, name, row)
+    return value
+
+
+def _check_row(path: Path, name: str, row: Any) -> None:
+    """Raise `UserError` where a model's row lacks what tables and figures show."""
+    lacking = [key for key in ROW_KEYS if not isinstance(row, dict) or key not in row]
+    runs = [] if lacking else row["runs"]
+    if not lacking and not (isinstance(runs, list) and runs):
+        lacking = ["runs"]
+    for run in runs if isinstance(runs, list) else []:
+        lacking += [key for key in RUN_KEYS if not isinstance(run, dict) or key not in run]
+    if lacking:
+        raise UserError(f"{path}: the row {name} lacks {list_some(dict.fromkeys(lacking), 4)}; train_comparative.py "
+                        "writes it again")  # fmt: skip
+
+
+def read_histories(folder: Path, comparison: dict[str, Any]) -> tuple[dict[str, list[dict]], list[str]]:
+    """The history JSON of every run, by model, and in words what is missing or belongs to another run.
+
+    Raises `UserError` for a file that is no history at all.
+    """
+    found, problems = defaultdict(list), []
+    for name, row in comparison["models"].items():
+        for run in row["runs"]:
+            path = Path(folder) / run.get("folder", "") / f"{name}_history.json"
+            if not path.is_file():
+                problems.append(f"{path} is missing")
+                continue
+            history = read_json(path)
+            if not isinstance(history, dict) or not _epochs_whole(history.get("epochs")):
+                raise UserError(f"{path} is no history of a training (no epochs in it)")
+            same = [history.get(key) for key in ("model", "seed", "fold")] == [name, run["seed"], run["fold"]]
+            if same and len(history["epochs"]) == run["epochs"]:
+                found[name].append(history)
+            else:
+                problems.append(f"{path} is of another run than comparison.json")
+    return dict(found), problems
+
+
+def _epochs_whole(epochs: Any) -> bool:
+    keys = {"epoch", "train_loss", "seconds"}
+    return isinstance(epochs, list) and bool(epochs) and all(isinstance(e, dict) and keys <= e.keys() for e in epochs)
+
+
+def _mean(values) -> float | None:
+    return mean_interval(values)["mean"]
+
+
+def _minus(first: float | None, second: float | None) -> float | None:
+    return None if first is None or second is None or first != first or second != second else first - second

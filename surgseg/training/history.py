@@ -1,0 +1,28 @@
+"""The history of a training as a file: what its epochs cost and gave."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from surgseg.files import write_csv, write_json
+from surgseg.training.loop import HISTORY_FIELDS
+
+
+def write_history(path: Path, history: list[dict], facts: dict[str, Any]) -> None:
+    """The epochs as a CSV table; as JSON, after the `facts` of their run, where the name ends in .json."""
+    if path.suffix == ".json":
+        write_json(path, {**facts, "epochs": history})
+    else:
+        write_csv(path, HISTORY_FIELDS, history)
+
+
+def training_seconds(history: list[dict]) -> float:
+    """Seconds of all training passes together, without validation."""
+    return sum(row["seconds"] for row in history)
+
+
+def images_per_s(history: list[dict]) -> float | None:
+    """Frames trained on per second, over all training passes."""
+    seconds = training_seconds(history)
+    return sum(row["images_per_s"] * row["seconds"] for row in history) / seconds if seconds else None

@@ -1,12 +1,14 @@
 # make demo   no data, no GPU: draw, prepare, train, evaluate, apply to a video, measure
 # make test   lint and the test suite
-# Both make their own virtual environment in .venv and are safe to repeat.
+# make figures   every figure of the README from the synthetic stream, some 20 minutes on two cores;
+#                ARGS="--data-root data/full_dataset --video-paths video01.mp4 video80.mp4" makes the set from real data
+# All make their own virtual environment in .venv and are safe to repeat.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test setup clean-demo
+.PHONY: demo figures test setup clean-demo
 
 $(VENV)/.installed: requirements.txt requirements-dev.txt
 	$(PYTHON) -m venv $(VENV)
@@ -18,7 +20,7 @@ setup: $(VENV)/.installed
 test: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 demo: setup
 	$(BIN)/python -m surgseg.synthetic --preset demo --output-root data/demo/stream
@@ -30,6 +32,9 @@ demo: setup
 		--model-path outputs/demo/instrument_segmentation_model.pth --output-dir data/demo/generated \
 		--frame-step 1 --overwrite
 	$(BIN)/python analyze_mask_statistics.py --generated-dir data/demo/generated --output-dir outputs/demo
+
+figures: setup
+	$(BIN)/python make_figures.py $(ARGS)
 
 clean-demo:
 	rm -rf data/demo outputs/demo

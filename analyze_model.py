@@ -55,6 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
     console.add_device_option(model)
     output = parser.add_argument_group("output")
     output.add_argument("--output-dir", type=Path, default=Path("outputs"), help="results (default: outputs)")
+    output.add_argument("--figure-dir", type=Path, metavar="DIR", help="figures (default: OUTPUT_DIR/figures)")
     output.add_argument(
         "--examples", type=int, default=5, metavar="N", help="frames in each figure of examples; 0: none (default: 5)"
     )
@@ -80,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"Predictions cover {metrics['frames']} of {metrics['masks']} masks.")
     pred_dir = args.pred_dir if by_folder else args.save_preds
     figures, notes, whole = analysis.write_figures(
-        metrics_path, scheme, mask_dir, pred_dir, args.output_dir / "figures", examples=args.examples
+        metrics_path, scheme, mask_dir, pred_dir, args.figure_dir or args.output_dir / "figures", examples=args.examples
     )
     table = metrics_path.with_name(f"{metrics_path.stem}_frames.csv")
     predictions = [] if by_folder or not pred_dir else [pred_dir]

@@ -57,6 +57,9 @@ def build_parser() -> argparse.ArgumentParser:
     output.add_argument(
         "--output-dir", type=Path, default=Path("outputs"), metavar="DIR", help="results (default: outputs)"
     )
+    output.add_argument(
+        "--figure", type=Path, metavar="FILE", help="PNG (default: OUTPUT_DIR/figures/video_comparison.png)"
+    )
     return parser
 
 
@@ -71,7 +74,7 @@ def work(args: argparse.Namespace) -> int:
     marks = sorted({video.generated.synthetic for video in videos} - {""})
     mark = marks[0] if marks else ""
     written = [args.output_dir / f"video_comparison{end}" for end in (".json", ".md")]
-    written.append(args.output_dir / "figures" / "video_comparison.png")
+    written.append(args.figure or args.output_dir / "figures" / "video_comparison.png")
     write_json(written[0], {**result, "run": run_metadata(args)})
     write_text(written[1], comparison_markdown(result, mark))
     draw_video_comparison(written[2], videos, result)
@@ -96,6 +99,8 @@ def check(args: argparse.Namespace) -> list[str]:
         raise UserError(f"two videos are called {max(names, key=names.count)}: --names tells them apart")
     if not 0 <= args.min_area <= 1:
         raise UserError(f"--min-area {args.min_area}: a fraction of the frame between 0 and 1 is needed")
+    if args.figure is not None and args.figure.suffix.lower() != ".png":
+        raise UserError(f"--figure {args.figure}: a name that ends in .png is needed")
     if args.flow_pairs < 0 or args.seed < 0:
         raise UserError("--flow-pairs and --seed must be 0 or more")
     return names

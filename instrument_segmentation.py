@@ -34,6 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
     options.add_training_options(parser)
     output = parser.add_argument_group("output")
     output.add_argument("--output-dir", type=Path, default=Path("outputs"), help="results (default: outputs)")
+    output.add_argument("--figure-dir", type=Path, metavar="DIR", help="figures (default: OUTPUT_DIR/figures)")
     output.add_argument(
         "--save-preds",
         type=Path,
@@ -94,6 +95,7 @@ def run_folds(args: argparse.Namespace, prepared, machine) -> int:
             "fold": fold,
             "output_dir": args.output_dir / f"fold_{fold}",
             "save_preds": args.save_preds.with_name(f"{args.save_preds.name}_fold_{fold}"),
+            "figure_dir": args.figure_dir and args.figure_dir / f"fold_{fold}",
         }
         status = train_and_evaluate(argparse.Namespace(**{**vars(args), **own}), prepared, machine)
         if machine.processes.from_first(lambda status=status: status):
@@ -151,11 +153,15 @@ def train_and_evaluate(args: argparse.Namespace, prepared, machine) -> int:
     return console.PARTIAL if fitted.stopped else 0
 
 
+def figure_dir(args: argparse.Namespace) -> Path:
+    return args.figure_dir or args.output_dir / "figures"
+
+
 def draw_history(args: argparse.Namespace, fitted, data: str) -> list[Path]:
     """History and loss curve."""
     from surgseg.figures.training import draw_training_loss
 
-    path = args.output_dir / "figures" / "training_loss.png"
+    path = figure_dir(args) / "training_loss.png"
     chosen = fitted.chosen_epoch
     figure = draw_training_loss(fitted.history, path, chosen_epoch=chosen, synthetic=data == "synthetic")
     return [fitted.history_path, figure]
@@ -197,7 +203,7 @@ def evaluate(args: argparse.Namespace, prepared, split, fitted, machine) -> list
         read_csv(table),
         ImageFiles.of_samples(samples, args.save_preds),
         prepared.scheme,
-        args.output_dir / "figures",
+        figure_dir(args),
         data=prepared.data,
         mark=synthetic_mark(prepared.data),
     )

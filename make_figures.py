@@ -1,0 +1,170 @@
+"""Make every figure of the study again, each by the command that makes it; `make figures` calls this script.
+
+    python make_figures.py                                   # from nothing but the synthetic stream, some 20 minutes
+    python make_figures.py --data-root data/full_dataset --video-paths video01.mp4 video80.mp4      # from real data
+
+Every command is printed before it runs, so each can be run alone. Figures go to outputs/figures and
+outputs/comparative; outputs/figures/figures.json says which command made which. Synthetic figures carry SYNTHETIC
+inside, and never a study's name: video01_* and video80_* are made from real videos only. On real data a training that
+is there is gone on with, or left alone where it is finished; the demo's model is trained again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from surgseg.console import PARTIAL, git_state, make_parser, report_errors
+from surgseg.figures import plan
+from surgseg.files import UserError, write_json
+
+ROOT = Path(__file__).resolve().parent
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = make_parser(__doc__)
+    source = parser.add_argument_group("input")
+    source.add_argument("--data-root", type=Path, help="prepared folder of real data (default: the synthetic stream)")
+    source.add_argument(
+        "--video-paths",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="two or more real videos (default: none)",
+    )
+    source.add_argument(
+        "--names",
+        nargs="+",
+        metavar="NAME",
+        help="one for each video (default: video01 of its file name, or operation_1)",
+    )
+    training = parser.add_argument_group("training")
+    training.add_argument(
+        "--epochs",
+        type=int,
+        help=f"epochs: real data of all trainings, else of the comparison (default: 15 or {plan.EPOCHS})",
+    )
+    training.add_argument(
+        "--train-options", default="", metavar="TEXT",
+        help='more options of both trainings on real data, e.g. "--split sp-tcn --batch-size 16" (default: none)',
+    )  # fmt: skip
+    training.add_argument("--retrain", action="store_true", help="train anew what is there already (default: go on)")
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--copies", type=Path, metavar="DIR", help="also write small copies, as the README shows them (default: none)"
+    )
+    output.add_argument("--dry-run", action="store_true", help="print the commands and run none (default: run them)")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    return report_errors(run, build_parser().parse_args(argv))
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.data_root is None:
+        if args.video_paths or args.names or args.train_options:
+            raise UserError("--video-paths, --names and --train-options belong to real data: give --data-root too")
+        study, steps = plan.synthetic_study(args.epochs or plan.EPOCHS), plan.draw_synthetic()
+    else:
+        study, steps = real_study(args), []
+    steps += plan.score_steps(study)
+    later = [plan.video_steps(study) if study.videos else []]
+    if args.dry_run:
+        print(*(shown(step) for step in [*steps, *later[0]]), sep="\n")
+        return 0
+    done, started = [], time.perf_counter()
+    for step in steps:
+        done.append(execute(step))
+    for step in [plan.single_frame_step(study), *later[0]]:
+        done.append(execute(step))
+    if not study.videos:
+        print("\nNo --video-paths: the figures of the study of two videos were not made.")
+    return finish(args, done, time.perf_counter() - started)
+
+
+def real_study(args: argparse.Namespace) -> plan.Study:
+    """The study of the user's own data. Raises `UserError` for data not prepared, and for lists that do not fit."""
+    from surgseg.data.dataset import data_kind_near, is_prepared
+
+    if not is_prepared(args.data_root):
+        raise UserError(f"{args.data_root} is no prepared folder: run prepare_full_dataset.py first")
+    if len(args.video_paths) == 1:
+        raise UserError("--video-paths: two videos or more are needed to compare them")
+    if args.names and len(args.names) != len(args.video_paths):
+        raise UserError(f"--names gives {len(args.names)} for {len(args.video_paths)} videos: one each")
+    names = args.names or [study_name(path, number) for number, path in enumerate(args.video_paths, 1)]
+    if len(set(names)) < len(names):
+        raise UserError(f"two videos are called {max(names, key=names.count)}: --names tells them apart")
+    synthetic = data_kind_near(args.data_root) == "synthetic" or any(is_synthetic(path) for path in args.video_paths)
+    if synthetic:  # a study's name must not stand on drawn pictures
+        names = [name if name.startswith("synthetic_") else f"synthetic_{name}" for name in names]
+    epochs = ["--epochs", str(args.epochs)] if args.epochs else []
+    return plan.real_study(
+        args.data_root,
+        dict(zip(names, args.video_paths)),
+        [*epochs, *shlex.split(args.train_options)],
+        not args.retrain,
+    )
+
+
+def is_synthetic(path: Path) -> bool:
+    from surgseg.video.reader import VideoReader
+
+    with VideoReader(path) as reader:
+        return reader.data == "synthetic"
+
+
+def study_name(path: Path, number: int) -> str:
+    """Cholec80's own name where the file has it; other file names can hold a patient's, and stay out."""
+    return path.stem.lower() if re.fullmatch(r"video\d+", path.stem, re.IGNORECASE) else f"operation_{number}"
+
+
+def shown(step: plan.Step) -> str:
+    return shlex.join(["python", *map(str, step.command)])
+
+
+def execute(step: plan.Step) -> tuple[plan.Step, int, float]:
+    """Run a step's command in a process of its own; (step, status, seconds). Raises `UserError` where it fails."""
+    print(f"\n$ {shown(step)}", flush=True)
+    started = time.perf_counter()
+    first, *rest = map(str, step.command)
+    target = [first] if first == "-m" else [str(ROOT / first)]
+    status = subprocess.run([sys.executable, *target, *rest], check=False).returncode
+    if status == 130:
+        raise KeyboardInterrupt
+    missing = [path for path in step.figures if not path.is_file()]
+    if status not in (0, PARTIAL) or missing:
+        without = f" without making {missing[0]}" if missing else ""
+        raise UserError(f"{step.script} ended with status {status}{without}; its command stands above")
+    return step, status, time.perf_counter() - started
+
+
+def finish(args: argparse.Namespace, done: list, seconds: float) -> int:
+    """List what was made by which command, and make the copies."""
+    from surgseg.figures.copies import copy_small
+
+    made = {
+        str(path): {"script": step.script, "command": shown(step), "seconds": round(took, 1)}
+        for step, _, took in done
+        for path in step.figures
+    }
+    write_json(plan.FIGURES / "figures.json", {"figures": made, "seconds": round(seconds, 1), "git": git_state()})
+    for path in map(Path, made if args.copies else ()):
+        copy_small(path, args.copies)
+    print(f"\n{len(made)} figures in {seconds / 60:.1f} minutes; {plan.FIGURES / 'figures.json'} lists them:")
+    print(*(f"  {path}  <- {record['script']}" for path, record in made.items()), sep="\n")
+    partial = list(dict.fromkeys(step.script for step, status, _ in done if status == PARTIAL))
+    if partial:
+        print(f"Partial results, as said above: {', '.join(partial)}")
+    return PARTIAL if partial else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

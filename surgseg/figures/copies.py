@@ -1,0 +1,39 @@
+"""Small copies of figures, for a README: at most 1,200 pixels wide, as PNG or JPEG, whichever suits."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from PIL import Image
+
+from surgseg.files import UserError, write_bytes
+
+WIDTH = 1200  # pixels
+_PNG_BYTES = 120_000  # above it a figure is mostly photographs, which JPEG keeps better in less
+
+
+def copy_small(figure: Path, folder: Path) -> Path:
+    """Write a small copy of `figure` into `folder`; returns its path, `<stem>.png` or `<stem>.jpg`.
+
+    Raises `UserError` where the figure cannot be read.
+    """
+    try:
+        with Image.open(figure) as image:
+            picture = image.convert("RGB")
+    except OSError as error:
+        raise UserError(f"{figure}: cannot be read ({error.strerror or error})") from error
+    if picture.width > WIDTH:
+        picture = picture.resize((WIDTH, round(picture.height * WIDTH / picture.width)), Image.Resampling.LANCZOS)
+    drawn = _encode(picture.quantize(256, dither=Image.Dither.NONE), "PNG", optimize=True)
+    suffix, data = (".png", drawn) if len(drawn) <= _PNG_BYTES else (".jpg", _encode(picture, "JPEG", quality=88))
+    for other in (".png", ".jpg"):
+        (folder / f"{figure.stem}{other}").unlink(missing_ok=True)
+    write_bytes(folder / f"{figure.stem}{suffix}", data)
+    return folder / f"{figure.stem}{suffix}"
+
+
+def _encode(picture: Image.Image, kind: str, **options) -> bytes:
+    stream = io.BytesIO()
+    picture.save(stream, kind, **options)
+    return stream.getvalue()

@@ -110,13 +110,14 @@ def name_videos(given: list[str] | None, count: int) -> list[str]:
     return given
 
 
-def numbers(video: dict) -> str:
-    frames, empty = video["frames"], video["frames_without_detection"]
-    left_out = f"; {video['frames_suspect_left_out']} suspect left out" if video["frames_suspect_left_out"] else ""
-    return (
-        f"{frames} frame{'s' * (frames != 1)} evaluated, detection rate {video['detection_rate']:.1%}, "
-        f"mean coverage {video['mean_coverage']:.2%}, {empty} without detection{left_out}"
-    )
+def numbers(video: dict) -> list[str]:
+    """The four numbers in words, two lines; a third where damage cost frames."""
+    frames, suspect = video["frames"], video["frames_suspect_left_out"]
+    lines = [
+        f"{frames} frame{'s' * (frames != 1)} evaluated, detection rate {video['detection_rate']:.1%}",
+        f"mean coverage {video['mean_coverage']:.2%}, {video['frames_without_detection']} without detection",
+    ]
+    return lines + ([f"{suspect} suspect left out (decoded after damage)"] if suspect else [])
 
 
 def draw(path: Path, checks: list, scheme, weights_data: str) -> None:
@@ -129,7 +130,7 @@ def draw(path: Path, checks: list, scheme, weights_data: str) -> None:
         labels = [f"{frame.time_s:.1f} s, {covered:.2%}" for frame, covered in zip(check.frames, check.coverage)]
         looks = [Look(frame.image, ids, label) for frame, ids, label in zip(check.frames, check.ids, labels)]
         mark = synthetic_mark(check.data, weights_data)
-        videos.append(VideoLook(check.name, numbers(check.record()), looks, mark))
+        videos.append(VideoLook(check.name, "\n".join(numbers(check.record())), looks, mark))
     rules = dict.fromkeys(check.rule for check in checks)
     title = f"Frames {', or '.join(rules)}, each with its overlay, time and coverage\n{CAUTION}"
     draw_videos(videos, scheme, path, title=title, mark=next((video.mark for video in videos if video.mark), ""))
@@ -137,7 +138,7 @@ def draw(path: Path, checks: list, scheme, weights_data: str) -> None:
 
 def report(record: dict) -> None:
     for video in record["videos"]:
-        print(f"{video['name']}: {numbers(video)} ({video['rule']})")
+        print(f"{video['name']}: {', '.join(numbers(video))} ({video['rule']})")
     print(f"{CAUTION} Next, for each video:")
     print("  python generate_masks_from_model.py --video-path VIDEO --output-dir data/NAME --sample spread")
     print("and then:")

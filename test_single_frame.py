@@ -16,7 +16,6 @@ from surgseg import console
 from surgseg.files import UserError, check_folder, write_json
 
 DEFAULT_WEIGHTS = Path("outputs/instrument_segmentation_model.pth")
-SPECKS = 0.0005  # of the frame's area: smaller components are not counted, as in frames.csv
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -92,6 +91,7 @@ def apply_thresholds(args, frame, probabilities, scheme, truth, mark: str) -> tu
     from surgseg.masks import write_mask
     from surgseg.scores.statistics import count_components
     from surgseg.scores.thresholds import threshold_curves, threshold_grid, threshold_label
+    from surgseg.video.generated import MIN_COMPONENT_AREA
     from surgseg.video.predictor import decide
 
     asked = sorted(set(args.thresholds))
@@ -104,7 +104,7 @@ def apply_thresholds(args, frame, probabilities, scheme, truth, mark: str) -> tu
         ids = decide(probabilities, scheme, threshold)[0][0].numpy()
         instrument = np.isin(ids, scheme.instrument_ids).astype(np.uint8)
         scores = {name: float(curves[name][place]) for name in ("coverage", "iou", "dice") if name in curves}
-        rows.append({"threshold": threshold, "components": count_components(instrument, SPECKS), **scores})
+        rows.append({"threshold": threshold, "components": count_components(instrument, MIN_COMPONENT_AREA), **scores})
         label = threshold_label(threshold)
         written += [
             args.output_dir / "masks" / f"{args.frame.stem}_thresh{label}.png",
@@ -119,7 +119,7 @@ def apply_thresholds(args, frame, probabilities, scheme, truth, mark: str) -> tu
         "schema": "surgseg.single_frame/1",
         "frame": args.frame.name,
         "size": list(frame.shape[:2]),
-        "min_component_area": SPECKS,
+        "min_component_area": MIN_COMPONENT_AREA,
         "thresholds": rows,
         "curves": curves,
     }

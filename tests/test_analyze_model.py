@@ -78,6 +78,21 @@ def test_the_studys_command_prints_the_studys_block(tiny_run, capsys):
     assert "Predictions cover 6 of 24 masks." in text
     with Image.open("outputs/figures/comprehensive_analysis.png") as image:
         assert min(image.size) > 1000
+    examples = [f"{name}_segmentation_results" for name in ("best", "challenging", "impressive")]
+    assert {path.name for path in Path("outputs/figures").iterdir()} == {
+        "comprehensive_analysis.png", "full_dataset_analysis.png",
+        *(f"{name}.{suffix}" for name in examples for suffix in ("png", "json")),
+    }  # fmt: skip
+    assert "No full_dataset_complete_analysis.png" in text
+
+
+def test_figures_that_are_not_whole_are_a_partial_result(tiny_run, monkeypatch, capsys):
+    from surgseg.figures import analysis
+
+    monkeypatch.setattr(analysis, "write_figures", lambda *given, **options: ([], ["frame x is damaged"], False))
+    argv = ["--mask-dir", str(tiny_run.data / "masks"), "--pred-dir", str(tiny_run.preds)]
+    assert analyze_model.main(argv) == 3 and "frame x is damaged" in capsys.readouterr().out
+    assert Path("outputs/analysis_metrics.json").is_file()
 
 
 def test_synthetic_data_is_called_so(tiny_run, tmp_path, capsys):
@@ -186,6 +201,7 @@ class TestRefusals:
             (["--num-classes", "0"], "--num-classes"),
             (["--num-classes", "300"], "2 to 255"),
             (["--class-names", "a,a"], "same name"),
+            (["--examples", "-1"], "--examples -1"),
             (["--pred-dir", "nowhere"], "nowhere"),
             (["--mask-dir", "nowhere"], "nowhere"),
         ],

@@ -39,7 +39,8 @@ def _height(videos: int) -> float:
 
 def _video_axis(axis, names: list[str], label: str) -> None:
     axis.set_yticks(range(len(names)), names, fontsize=8.5 if len(names) <= 24 else 7)
-    axis.set_ylim(max(len(names), 2) - 0.5, -0.5)  # first video on top; a single one stays slim
+    room = 0.5 if len(names) > 1 else 1.0  # a single video stays slim
+    axis.set_ylim(len(names) - 1 + room, -room)  # the first one on top
     axis.set_ylabel(label)
 
 
@@ -65,7 +66,7 @@ def _scores_of_videos(axis, metrics: dict[str, Any], videos: list[str]) -> None:
             if np.isnan(value) and key == "iou":
                 axis.text(0.02, place, "n/a (no instrument)", va="center", fontsize=7.5)
     axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=8, handletextpad=0.2, columnspacing=1)
-    axis.set(xlim=(0, 1.0), xlabel="score, all pixels of a video")
+    axis.set(xlim=(0, 1.03), xlabel="score, all pixels of a video")
 
 
 def _frames_of_videos(axis, rows: list[dict[str, str]], videos: list[str]) -> None:
@@ -128,14 +129,14 @@ def _frames_per_video(axis, table: dict[str, dict], videos: list[str]) -> None:
         axis.text(shown[place] + without[place] + 0.03 * top, place, part, va="center", fontsize=7.5, color=colour)
     axis.set_xlim(0, 1.32 * top)
     axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=7.5, handlelength=1, columnspacing=0.8)
-    axis.set_xlabel("frames; part in the manifest")
+    axis.set_xlabel("frames, and split part", fontsize=8.5)
 
 
 def _share_per_video(axis, table: dict[str, dict], videos: list[str]) -> None:
     shares = [100 * table[video]["mean_instrument_fraction"] for video in videos]
     axis.barh(range(len(videos)), shares, color=BLUE, height=0.66)
     _values(axis, shares, "{:.1f}")
-    axis.set_xlabel("instrument (% of pixels)")
+    axis.set_xlabel("instrument (% of pixels)", fontsize=8.5)
 
 
 def _iou_beside(axis, per_video: dict[str, dict], videos: list[str]) -> None:
@@ -144,7 +145,8 @@ def _iou_beside(axis, per_video: dict[str, dict], videos: list[str]) -> None:
         text = "not scored" if video not in per_video else "n/a" if np.isnan(value) else f"{value:.3f}"
         axis.barh(place, np.nan_to_num(value), color=ORANGE, height=0.66)
         axis.text(np.nan_to_num(value) + 0.02, place, text, va="center", fontsize=7.5)
-    axis.set(xlim=(0, 1.28), xlabel="IoU (all pixels)", xticks=(0, 0.5, 1))
+    axis.set(xlim=(0, 1.28), xticks=(0, 0.5, 1))
+    axis.set_xlabel("IoU (all pixels)", fontsize=8.5)
 
 
 def _code_rows(audit: dict[str, Any]) -> list[tuple[str, float, str]]:
@@ -168,7 +170,7 @@ def _code_shares(axis, codes: list[tuple[str, float, str]]) -> None:
     for colour, name in ((BLUE, "instrument"), (SKY, "background and tissue"), (GRAY, "void")):
         axis.barh(0, 0, color=colour, label=name)
     axis.legend(loc="lower right", fontsize=7.5)
-    axis.set_xlabel("source code (% of all pixels)")
+    axis.set_xlabel("source code (% of all pixels)", fontsize=8.5)
 
 
 def _class_shares(axis, audit: dict[str, Any]) -> None:
@@ -176,10 +178,10 @@ def _class_shares(axis, audit: dict[str, Any]) -> None:
     void = 100 * audit["void"]["share"]
     names, shares = [*tools, "void"], [*tools.values(), void]
     axis.barh(range(len(names)), shares, color=[*[BLUE] * len(tools), GRAY], height=0.6)
-    axis.set_yticks(range(len(names)), [fit_name(name, 12) for name in names], fontsize=7.5)
+    axis.set_yticks(range(len(names)), [fit_name(name, 16) for name in names], fontsize=7.5)
     axis.set_ylim(max(len(names), 4) - 0.5, -0.5)
     _values(axis, shares, "{:.2f}")
-    axis.set_xlabel("classes (% of labelled)\nvoid (% of all pixels)")
+    axis.set_xlabel("classes (% of labelled)\nvoid (% of all pixels)", fontsize=8.5)
 
 
 def _values(axis, shares, form: str) -> None:

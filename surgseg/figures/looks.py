@@ -19,6 +19,7 @@ from surgseg.masks import read_mask
 from surgseg.overlay import Painter
 
 _WIDTH = 7.2  # inches: a page's text
+_LEGEND_COLUMNS = 4
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Look:
 
 @dataclass(frozen=True)
 class VideoLook:
-    """Some frames of a video, its name, and its numbers in words; `mark` is what its images must carry."""
+    """Some frames of a video, its name, its numbers in lines of at most 55 letters, and what its images must carry."""
 
     name: str
     words: str
@@ -68,7 +69,8 @@ def draw_visual_analysis(looks: list[Look], scheme: Scheme, path: Path, *, title
     widths = [1, 1, 1, 0.08, 1, 1, 1] if pairs == 2 else [1, 1, 1]
     panel = _WIDTH / sum(widths)
     ratio = max(look.frame.shape[0] / look.frame.shape[1] for look in looks)
-    size = (_WIDTH, 0.75 + rows * (panel * ratio + 0.27))
+    title = _fit_title(f"{title}\nEach: frame, mask, overlay")
+    size = (_WIDTH, rows * (panel * ratio + 0.27) + _margins(title, looks, scheme))
     figure, axes = new_figure(rows, len(widths), size=size, gridspec_kw={"width_ratios": widths})
     for axis in axes.flat:
         axis.set_axis_off()
@@ -77,19 +79,20 @@ def draw_visual_analysis(looks: list[Look], scheme: Scheme, path: Path, *, title
         _three_panels(axes[row, 4 * side : 4 * side + 3], look, scheme, mark)
         _label(axes[row, 4 * side], look.label)
     _class_legend(figure, looks, scheme)
-    _page_title(figure, f"{title}\nEach: frame, mask, overlay", mark)
+    _page_title(figure, title, mark)
     return save_figure(figure, path)
 
 
 def draw_threshold(look: Look, scheme: Scheme, path: Path, *, title: str, mark: str = "") -> Path:
     """Frame, mask and overlay of one frame at one threshold, said in `title`."""
     ratio = look.frame.shape[0] / look.frame.shape[1]
-    figure, axes = new_figure(1, 3, size=(_WIDTH, _WIDTH / 3 * ratio + 0.95))
+    title = _fit_title(f"{fit_name(look.label, 70, 1)}\n{title}")
+    figure, axes = new_figure(1, 3, size=(_WIDTH, _WIDTH / 3 * ratio + 0.25 + _margins(title, [look], scheme)))
     _three_panels(axes[0], look, scheme, mark)
     for axis, name in zip(axes[0], ("frame", "mask", "overlay")):
         axis.set_title(name, fontsize=9)
     _class_legend(figure, [look], scheme)
-    _page_title(figure, f"{fit_name(look.label, 80, 1)}\n{title}", mark)
+    _page_title(figure, title, mark)
     return save_figure(figure, path)
 
 
@@ -119,7 +122,7 @@ def draw_single_frame(
             axis.remove()
         coverage = figure.add_subplot(grid[1, :])
     _coverage_curve(coverage, curves, marked)
-    _page_title(figure, fit_name(look.label, 80, 1), mark)
+    _page_title(figure, fit_name(look.label, 70, 1), mark)
     return save_figure(figure, path)
 
 
@@ -158,7 +161,10 @@ def draw_videos(videos: list[VideoLook], scheme: Scheme, path: Path, *, title: s
     widths = [1, 1, 0.08, 1, 1] if side_by_side == 2 else [1, 1]
     panel = _WIDTH / sum(widths)
     ratio = max(look.frame.shape[0] / look.frame.shape[1] for video in videos for look in video.looks)
-    size = (_WIDTH, 0.9 + sum(rows * (panel * ratio + 0.23) + 0.45 for rows in deep))
+    title = _fit_title(title)
+    shown = [look for video in videos for look in video.looks]
+    height = sum(rows * (panel * ratio + 0.27) + 0.45 for rows in deep)
+    size = (_WIDTH, height + _margins(title, shown, scheme))
     figure, axes = new_figure(sum(deep), len(widths), size=size, gridspec_kw={"width_ratios": widths})
     for axis in axes.flat:
         axis.set_axis_off()
@@ -170,9 +176,11 @@ def draw_videos(videos: list[VideoLook], scheme: Scheme, path: Path, *, title: s
             left, right = axes[first + row, column : column + 2]
             show_image(left, look.frame, mark=video.mark)
             show_image(right, paint(look.frame, look.ids), mark=video.mark)
-            heading = f"{fit_name(video.name, 40, 1)}\n{textwrap.fill(video.words, 56)}\n" if row == 0 else ""
+            for axis in (left, right):
+                axis.set_anchor("N")  # videos of other shapes stand on the same line
+            heading = f"{fit_name(video.name, 40, 1)}\n{video.words}\n" if row == 0 else ""
             _label(left, heading + look.label)
-    _class_legend(figure, [look for video in videos for look in video.looks], scheme)
+    _class_legend(figure, shown, scheme)
     _page_title(figure, title, mark)
     return save_figure(figure, path)
 
@@ -192,13 +200,29 @@ def _label(axis, text: str, size: float = 8) -> None:
     ).set_in_layout(False)  # fmt: skip
 
 
-def _class_legend(figure, looks: list[Look], scheme: Scheme) -> None:
-    """Colour and name of each class that the masks show; no legend where they show none."""
+def _margins(title: str, looks: list[Look], scheme: Scheme) -> float:
+    """Inches that title and legend take."""
+    legend = -(-len(_classes_shown(looks, scheme)) // _LEGEND_COLUMNS)
+    return 0.15 + 0.16 * len(title.split("\n")) + 0.2 * legend
+
+
+def _classes_shown(looks: list[Look], scheme: Scheme) -> list:
+    """A legend's entry of each class that the masks show."""
     shown = {int(value) for look in looks for value in np.unique(look.ids)} - {0}
     handles = [colour_patch(item.colour, item.name) for item in scheme.classes if item.id in shown]
-    handles += [colour_patch((224, 224, 224), "void")] if VOID in shown else []
+    return handles + ([colour_patch((224, 224, 224), "void")] if VOID in shown else [])
+
+
+def _class_legend(figure, looks: list[Look], scheme: Scheme) -> None:
+    handles = _classes_shown(looks, scheme)
     if handles:
-        figure.legend(handles=handles, loc="outside lower right", ncols=min(len(handles), 4), fontsize=8)
+        columns = min(len(handles), _LEGEND_COLUMNS)
+        figure.legend(handles=handles, loc="outside lower right", ncols=columns, fontsize=8)
+
+
+def _fit_title(title: str) -> str:
+    """Lines broken where they would run into the mark in the corner."""
+    return "\n".join(textwrap.fill(line, 74) for line in title.split("\n"))
 
 
 def _page_title(figure, title: str, mark: str) -> None:

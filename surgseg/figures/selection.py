@@ -53,9 +53,10 @@ class Choice:
     def words(self) -> str:
         """The rule as a figure states it, two lines: what ranks the frames, and what keeps them apart."""
         rule = EXAMPLE_RULES[self.rule]
-        kind = "frames with an instrument" if rule.with_instrument else "scored frames"
+        kind = "scored frames" if self.rows and self.rows[0]["iou"] else "frames, none with a score"
+        kind = "frames with an instrument" if rule.with_instrument else kind
         apart = f"at most {self.per_video} of a video"
-        if self.distance > 1:
+        if self.distance > 1 and self.per_video > 1:
             apart += f", those at least {self.distance} frames apart"
         return f"{len(self.rows)} of {self.candidates} {kind}: {rule.words}\n({apart})"
 
@@ -140,7 +141,9 @@ def select_frames(rows: Sequence, rule: str, count: int, seed: int = 0) -> Selec
     if not pool:
         raise UserError(f"no instrument in any of {len(rows)} frames, so there is no smallest: take another --select")
     taken = min(count, len(pool))
-    of = f"{taken} of {len(pool)} frames" if taken == count else f"all {taken} frames ({count} were asked for)"
+    of = f"{taken} of {len(pool)} frames"
+    if taken < count:
+        of = f"{'the only frame' if taken == 1 else f'all {taken} frames'} ({count} were asked for)"
     if rule == "spread":
         chosen = [pool[round(place)] for place in np.linspace(0, len(pool) - 1, taken)]
         return Selected(chosen, f"{of}, spread evenly over the video")

@@ -150,3 +150,12 @@ def test_evaluation_reads_the_same_masks():
         assert np.array_equal(single.ids[0], found.ids[index])
         assert single.measures[0].tolist() == found.measures[index].tolist()
         assert found.measures[index, 0] == (found.ids[index] == 1).mean()
+
+
+def test_probabilities_are_those_that_the_masks_are_read_from():
+    probability = np.array([[[0.4, 0.2, 0.1]], [[0.3, 0.5, 0.2]], [[0.3, 0.3, 0.7]]])
+    made, frame = predictor(probability, TOOLS, None)
+    found = made.probabilities(frame)
+    assert found.shape == (1, 3, 1, 3) and found[0].numpy() == pytest.approx(probability)
+    large = made.probabilities(np.zeros((2, 2, 6, 3), np.uint8))
+    assert large.shape == (2, 3, 2, 6) and large[0, 0, 0, 0] == pytest.approx(0.4), "at the frames' own size"

@@ -20,6 +20,7 @@ from surgseg.figures.style import (
     new_figure,
     save_figure,
 )
+from surgseg.scores.presence import frame_ends
 from surgseg.scores.temporal import is_present
 from surgseg.scores.video_report import percent
 from surgseg.video.analysis import Analysis
@@ -69,11 +70,10 @@ def _bands(analysis: Analysis) -> list[tuple[str, list, dict]]:
 
 
 def _band(axis, analysis: Analysis, name: str, values: list, colours: dict) -> None:
-    """Coloured stretches of time; a frame's lasts to the next one, at most for the typical spacing."""
+    """Coloured stretches of time, as long as the frames speak for them."""
     times = [row.time_s for row in analysis.rows]
     spacing = analysis.statistics["presence"]["resolution_s"]
-    width = spacing if spacing == spacing else 1.0
-    ends = [min(later, time + width) for time, later in zip(times, [*times[1:], np.inf])]
+    ends = frame_ends(times, spacing if spacing == spacing else 1.0)
     for value, colour in colours.items():
         stretches = [(t, e - t) for t, e, found in zip(times, ends, values) if found is not None and found == value]
         axis.broken_barh(stretches, (0, 1), facecolors=colour, linewidth=0)

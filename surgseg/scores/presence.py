@@ -38,11 +38,11 @@ def typical_spacing(times: Sequence[float], burst: int = 1) -> float:
 def presence_segments(times: Sequence[float], present: Sequence[bool], spacing: float) -> list[Segment]:
     """Segments of consecutive frames with an instrument; a step longer than two `spacing`s (s) ends one.
 
-    A frame stands for the time to the next frame, at most for `spacing`. `times` in seconds, ascending.
+    A frame stands for the time that `frame_ends` gives it. `times` in seconds, ascending.
     """
     found: list[Segment] = []
     run: list[int] = []
-    ends = _ends(times, spacing)
+    ends = frame_ends(times, spacing)
     for index, seen in enumerate(present):
         if run and (not seen or times[index] - times[index - 1] > _GAP * spacing):
             found.append(Segment(float(times[run[0]]), ends[run[-1]], len(run)))
@@ -54,19 +54,22 @@ def presence_segments(times: Sequence[float], present: Sequence[bool], spacing: 
     return found
 
 
-def _ends(times: Sequence[float], spacing: float) -> list[float]:
-    """Until when each frame speaks."""
+def frame_ends(times: Sequence[float], spacing: float) -> list[float]:
+    """Until when (s) each frame speaks: to the next frame or, where that is more than two `spacing`s away, for one."""
     if math.isnan(spacing):
         return [float(time) for time in times]
     following = [*times[1:], math.inf]
-    return [float(min(later, time + spacing)) for time, later in zip(times, following)]
+    return [float(later if later - time <= _GAP * spacing else time + spacing) for time, later in zip(times, following)]
 
 
-def segment_summary(segments: Sequence[Segment], times: Sequence[float], spacing: float) -> dict:
+def segment_summary(
+    segments: Sequence[Segment], times: Sequence[float], spacing: float, counted: Sequence[bool] | None = None
+) -> dict:
     """Number, total and median length, the segments themselves, and how exact their ends are; lengths are undefined
-    (NaN) for a single frame."""
+    (NaN) for a single frame. `counted` says which frames the segments are about (a phase's; default: all)."""
     lengths = [segment.end_s - segment.start_s for segment in segments]
-    looked_at = sum(end - time for time, end in zip(times, _ends(times, spacing)))
+    stretches = [end - time for time, end in zip(times, frame_ends(times, spacing))]
+    looked_at = sum(stretches if counted is None else np.array(stretches)[np.asarray(counted, bool)])
     defined = not math.isnan(spacing)
     return {
         "count": len(segments),

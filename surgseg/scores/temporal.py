@@ -17,6 +17,7 @@ from surgseg.scores.flow import Warp
 from surgseg.scores.statistics import spread
 
 MAX_STEP_S = 0.2
+NOT_CHOSEN = "none of these pairs is among those that got optical flow (--flow-pairs takes more)"
 _ROUNDING = 1e-6  # seconds
 
 
@@ -100,15 +101,20 @@ def jitter(coverage: Sequence[float], firsts: Sequence[int]) -> dict:
 
 
 def stability(
-    times: Sequence[float], coverage: Sequence[float], pairs: Sequence[Pair], min_area: float, no_flow: str = ""
+    times: Sequence[float],
+    coverage: Sequence[float],
+    pairs: Sequence[Pair],
+    min_area: float,
+    no_flow: str = "",
+    no_masks: str = "",
 ) -> dict:
     """Stability of a sequence of masks as a dict of plain numbers, with the detection rate of the frames it is about.
 
-    `times` (s) and `coverage` (0-1) of each frame, the measured `pairs`; `no_flow` says why no flow was computed.
-    Presence, for flicker, is coverage above 0 and of at least `min_area`.
+    `times` (s) and `coverage` (0-1) of each frame, the measured `pairs`; `no_flow` says why no flow was computed,
+    `no_masks` why there are no masks to compare. Presence, for flicker, is coverage above 0 and of at least `min_area`.
     """
     if not pairs:
-        return {"computed": False, "reason": why_no_pairs(times), "pairs": 0}
+        return {"computed": False, "reason": why_no_pairs(times, no_masks), "pairs": 0}
     firsts = np.array([pair.first for pair in pairs])
     used = np.union1d(firsts, firsts + 1)
     coverage = np.asarray(coverage, np.float64)
@@ -126,7 +132,7 @@ def stability(
         "iou": spread(value for value in iou if not math.isnan(value)),
         "flow": {
             "computed": bool(with_flow),
-            "reason": None if with_flow else no_flow,
+            "reason": None if with_flow else no_flow or NOT_CHOSEN,
             "pairs": len(with_flow),
             "iou": spread(pair.flow_iou for pair in with_flow if not math.isnan(pair.flow_iou)),
             "iou_without_flow": spread(pair.iou for pair in with_flow if not math.isnan(pair.iou)),
@@ -146,10 +152,14 @@ def is_present(coverage: Sequence[float], min_area: float) -> np.ndarray:
     return (coverage > 0) & (coverage >= min_area)
 
 
-def why_no_pairs(times: Sequence[float]) -> str:
+def why_no_pairs(times: Sequence[float], no_masks: str = "") -> str:
     """Why there are no neighbours to compare, and the option that makes them."""
     if len(times) < 2:
         return "there is only one frame"
+    if no_masks:
+        return no_masks
+    if close_pairs(times):
+        return f"frames that do not count lie between all that are at most {MAX_STEP_S:g} s apart"
     step = float(np.diff(np.asarray(times, np.float64)).min())
     return (
         f"no two frames are at most {MAX_STEP_S:g} s apart (the closest {step:.2f} s); "

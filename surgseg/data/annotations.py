@@ -57,8 +57,10 @@ def read_phases(path: Path, rate: float = RATE) -> Track:
     frames, rows, header = _read(path, rate, "Phase")
     if [name.lower() for name in header[1:]] != ["phase"]:
         raise UserError(f"{path} is no phase file: its columns are {list_some(header)}, not Frame and Phase")
-    names = [row[0] for row in rows]
-    return Track(path, frames, np.array(names, dtype=object), rate=rate)
+    for number, row in rows:
+        if len(row) != 1:
+            raise UserError(f"{path}, line {number}: one phase is needed, tab-separated from the frame number")
+    return Track(path, frames, np.array([row[0] for _, row in rows], dtype=object), rate=rate)
 
 
 def read_tools(path: Path, chosen: Sequence[str] | None = None, rate: float = RATE) -> Track:
@@ -76,16 +78,16 @@ def read_tools(path: Path, chosen: Sequence[str] | None = None, rate: float = RA
     if unknown:
         raise UserError(f"{path} has no tool {list_some(unknown)}; it lists {list_some(names)}")
     table = np.zeros((len(rows), len(names)), bool)
-    for number, row in enumerate(rows):
+    for index, (number, row) in enumerate(rows):
         if len(row) != len(names) or not set(row) <= {"0", "1"}:
-            raise UserError(f"{path}, line {number + 2}: {len(names)} values of 0 or 1 are needed")
-        table[number] = [value == "1" for value in row]
+            raise UserError(f"{path}, line {number}: {len(names)} values of 0 or 1 are needed")
+        table[index] = [value == "1" for value in row]
     columns = [lower.index(name) for name in wanted]
     return Track(path, frames, table[:, columns], tuple(names[column] for column in columns), rate)
 
 
-def _read(path: Path, rate: float, what: str) -> tuple[np.ndarray, list[list[str]], list[str]]:
-    """(frame numbers, the other columns of each line, the header)."""
+def _read(path: Path, rate: float, what: str) -> tuple[np.ndarray, list[tuple[int, list[str]]], list[str]]:
+    """(frame numbers, number and other columns of each line, the header)."""
     if not 0 < rate < 1000:
         raise UserError(f"--annotation-rate {rate:g}: frames per second between 0 and 1000 are needed")
     try:
@@ -95,20 +97,20 @@ def _read(path: Path, rate: float, what: str) -> tuple[np.ndarray, list[list[str
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is no text file") from error
     table = [[cell.strip() for cell in (line.split("\t") if "\t" in line else line.split())] for line in lines]
-    table = [row for row in table if any(row)]
-    if not table or table[0][0].lower() != "frame" or len(table[0]) < 2:
+    rows = [(number, row) for number, row in enumerate(table, 1) if any(row)]
+    header = rows.pop(0)[1] if rows else [""]
+    if header[0].lower() != "frame" or len(header) < 2:
         raise UserError(f"{path} is not in Cholec80's format: its first line is to be Frame<TAB>{what}")
-    header, rows = table[0], table[1:]
     frames = []
-    for number, row in enumerate(rows, 2):
-        if len(row) < 2 or not row[0].isdigit():
+    for number, row in rows:
+        if len(row) < 2 or not row[0].isdecimal():
             raise UserError(f"{path}, line {number}: a frame number and {what.lower()} are needed, tab-separated")
         frames.append(int(row[0]))
     if not frames:
         raise UserError(f"{path} holds no rows")
     if any(later <= earlier for earlier, later in zip(frames, frames[1:])):
         raise UserError(f"{path}: its frame numbers do not ascend")
-    return np.array(frames), [row[1:] for row in rows], header
+    return np.array(frames), [(number, row[1:]) for number, row in rows], header
 
 
 def check_length(track: Track, run: dict) -> None:

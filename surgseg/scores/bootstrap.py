@@ -2,7 +2,8 @@
 
 Circular block bootstrap: Politis and Romano 1992, "A circular block-resampling procedure for stationary data". Such an
 interval speaks of other frames of the same videos; of other operations it says nothing. Measured on pairs of
-autoregressive sequences (200 to 3,000 frames, correlation 0 to .97), the nominal 95 % covers 89 to 95 %.
+autoregressive sequences (200 to 3,000 frames, correlation 0 to .97), the nominal 95 % covers 89 to 95 %, and 83 % where
+frames barely suffice for an interval (400 at correlation .9).
 """
 
 from __future__ import annotations

@@ -74,6 +74,7 @@ def test_every_file_that_is_named_exists_and_is_read_again(tiny_run):
     assert len(named) >= 6 and all(Path(line.strip()).exists() for line in named if line.strip())
     names = {"instrument_segmentation_model.pth", "instrument_segmentation_model.json", "history.csv", "metrics.json"}
     assert names <= {path.name for path in output.iterdir()}
+    assert (tiny_run.output / "figures" / "segmentation_results.json").is_file()
     for name in ("training_loss.png", "segmentation_results.png"):
         with Image.open(output / "figures" / name) as image:
             assert min(image.size) > 300

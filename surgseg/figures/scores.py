@@ -79,10 +79,11 @@ def _class_bars(axis, classes: dict[str, dict]) -> None:
 def _iou_histogram(axis, iou: np.ndarray) -> None:
     scored = iou[~np.isnan(iou)]
     axis.hist(scored, bins=np.linspace(0, 1, 21), color=BLUE)
+    title = f"Per frame ({len(scored)} scored)"
     if len(scored):
-        axis.axvline(np.median(scored), color=RED, ls="--", label=f"median {np.median(scored):.3f}")
-        axis.legend(loc="upper left")
-    axis.set(xlabel="IoU of a frame", ylabel="frames", title=f"Per frame ({len(scored)} scored)", xlim=(0, 1))
+        axis.axvline(np.median(scored), color=RED, ls="--")
+        title = f"Per frame ({len(scored)} scored, median {np.median(scored):.3f})"
+    axis.set(xlabel="IoU of a frame", ylabel="frames", title=title, xlim=(0, 1))
 
 
 def _iou_against_coverage(axis, scores: np.ndarray) -> None:

@@ -155,7 +155,7 @@ def select_frames(rows: Sequence, rule: str, count: int, seed: int = 0) -> Selec
     if rule == "uncertain":
         return Selected(_first(pool, taken, lambda row: -row.uncertainty), f"{of}: the highest uncertainty first")
     empty = len(rows) - len(shown)
-    words = f"{of} with an instrument: the smallest coverage first ({empty} more show{'s' * (empty == 1)} none)"
+    words = f"{of} with an instrument, the smallest coverage first; {empty} without"
     return Selected(_first(pool, taken, lambda row: row.coverage), words)
 
 

@@ -68,7 +68,7 @@ def test_all_panels_are_drawn_and_undefined_scores_left_out(kept, tmp_path):
     for words in (
         "Confusion (pixels)",
         "Confusion (share of true class)",
-        "Per frame (2 scored)",
+        "Per frame (2 scored, median 0.500)",
         "IoU against coverage",
     ):
         assert words in titles

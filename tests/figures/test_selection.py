@@ -22,7 +22,7 @@ ROWS = [
     [
         ("spread", [0, 3, 6], "3 of 7 frames, spread evenly over the video"),
         ("largest", [4, 1, 5], "3 of 7 frames: the largest coverage first"),
-        ("smallest", [6, 2, 5], "3 of 5 frames with an instrument: the smallest coverage first (2 more show none)"),
+        ("smallest", [6, 2, 5], "3 of 5 frames with an instrument, the smallest coverage first; 2 without"),
         ("uncertain", [2, 5, 3], "3 of 7 frames: the highest uncertainty first"),
     ],
 )

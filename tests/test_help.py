@@ -26,6 +26,7 @@ print(f"status {status or 0}; imported: {heavy}")
 MISTAKES = {
     "instrument_segmentation.py": ["--data-root", "no-such-folder"],
     "train_comparative.py": ["--data-root", "no-such-folder"],
+    "visualize_comparison.py": ["--comparison-dir", "no-such-folder"],
     "analyze_model.py": ["--mask-dir", "no-such-folder"],
     "generate_masks_from_model.py": [
         "--video-path",

@@ -1,4 +1,4 @@
-"""The leak meter, through the script."""
+"""The leak meter and the comparison of architectures, through the script."""
 
 import pytest
 
@@ -95,3 +95,169 @@ def test_mistakes_are_one_line(data, tmp_path, capsys, more, words):
     assert train_comparative.main(options_of(data, tmp_path, *more)) == 2
     line = capsys.readouterr().err.strip()
     assert words in line and "\n" not in line
+
+
+# ------------------------------------------------------------------------------------------ architectures
+
+
+@pytest.fixture
+def small_deeplab(monkeypatch):
+    """A U-Net of another width in the DeepLabV3's place: what is compared does not matter here."""
+    import models
+
+    monkeypatch.setitem(models.ARCHITECTURES, "deeplabv3", lambda classes: models.UNet(classes, base_channels=3))
+
+
+def compare(data, folder, *more):
+    """The exit status of a comparison of both models, from random weights."""
+    small = (
+        "--base-channels 2 --image-size 32 48 --epochs 2 --lr 0.01 --device cpu --batch-size 6 --weights none".split()
+    )
+    where = ["--data-root", str(data), "--output-dir", str(folder / "out"), "--cache-dir", str(folder / "cache")]
+    return train_comparative.main([*where, *small, *more])
+
+
+def comparison_in(folder):
+    return read_json(folder / "out/comparison.json")
+
+
+def stop_in_epoch(patch, number):
+    """Ctrl-C in the epoch that is trained as the `number`-th."""
+    from surgseg.training.loop import Trainer
+
+    run_epoch, calls = Trainer.run_epoch, []
+
+    def stop(self, epoch, train):
+        calls.append(epoch)
+        if len(calls) == number:
+            raise KeyboardInterrupt
+        return run_epoch(self, epoch, train)
+
+    patch.setattr(Trainer, "run_epoch", stop)
+
+
+def test_both_models_are_trained_scored_and_compared(tiny_prepared, tmp_path, small_deeplab, capsys):
+    assert compare(tiny_prepared, tmp_path) == 0
+    found, out = comparison_in(tmp_path), tmp_path / "out"
+    assert found["schema"] == "surgseg.comparison/1" and found["complete"] and found["missing"] == []
+    assert found["split"]["test"] == {"frames": 6, "videos": ["video04"]} and found["seeds"] == [0]
+    assert found["settings"]["epochs"] == 2 and found["run"]["script"]
+    for model, row in found["models"].items():
+        metrics, history = (read_json(out / f"{model}_{name}.json") for name in ("metrics", "history"))
+        (run,) = row["runs"]
+        assert row["iou"] == run["iou"] == metrics["mean_instrument"]["iou"] and row["label"] and not row["pretrained"]
+        assert run["per_video"]["video04"]["frames"] == 6 and metrics["efficiency"]["ms_per_frame"] > 0
+        assert history["model"] == model and [row["epoch"] for row in history["epochs"]] == [1, 2]
+        assert {"train_loss", "val_loss", "val_iou", "val_dice", "val_accuracy", "seconds"} <= set(history["epochs"][0])
+        assert row["training_seconds"] == pytest.approx(sum(epoch["seconds"] for epoch in history["epochs"]))
+        assert history["chosen_epoch"] == run["chosen_epoch"] and run["sha256"] == metrics["weights"]["sha256"]
+    rows = found["models"]
+    assert rows["unet"]["parameters"] < rows["deeplabv3"]["parameters"] and rows["unet"]["ms_per_frame"] > 0
+    (pair,) = found["differences"]
+    assert pair["iou"] == pytest.approx(rows["unet"]["iou"] - rows["deeplabv3"]["iou"])
+    printed = capsys.readouterr().out
+    assert "no significance can be claimed" in printed and "Parameters" in printed and "pretraining" not in printed
+
+
+def test_what_is_finished_is_neither_trained_nor_scored_again(
+    tiny_prepared, tmp_path, small_deeplab, capsys, monkeypatch
+):
+    assert compare(tiny_prepared, tmp_path, "--models", "unet") == 0
+    unet = comparison_in(tmp_path)["models"]["unet"]
+    (tmp_path / "out/unet_history.json").unlink()
+    capsys.readouterr()
+    assert compare(tiny_prepared, tmp_path, "--models", "deeplabv3") == 0  # the other's row stays
+    assert comparison_in(tmp_path)["models"]["unet"] == unet
+    before = comparison_in(tmp_path)
+    monkeypatch.setattr("surgseg.training.comparison_scores.evaluate_samples", None)
+    assert compare(tiny_prepared, tmp_path) == 0
+    assert capsys.readouterr().out.count("finished: not trained again") == 2
+    assert {**comparison_in(tmp_path), "run": 0} == {**before, "run": 0}
+    assert len(read_json(tmp_path / "out/unet_history.json")["epochs"]) == 2  # written again from the weights file
+
+
+def test_other_settings_do_not_share_a_table(tiny_prepared, tmp_path, small_deeplab, capsys):
+    assert compare(tiny_prepared, tmp_path) == 0
+    earlier = comparison_in(tmp_path)
+    capsys.readouterr()
+    assert compare(tiny_prepared, tmp_path, "--models", "unet", "--epochs", "1") == 0
+    assert list(comparison_in(tmp_path)["models"]) == ["unet"]
+    assert "epochs (2, now 1)" in capsys.readouterr().out
+    assert (
+        read_json(tmp_path / "out/comparison.prev.json") == earlier and (tmp_path / "out/deeplabv3_model.pth").is_file()
+    )
+
+
+def test_another_width_replaces_its_own_row_only(tiny_prepared, tmp_path, small_deeplab):
+    assert compare(tiny_prepared, tmp_path) == 0
+    before = comparison_in(tmp_path)["models"]
+    assert compare(tiny_prepared, tmp_path, "--models", "unet", "--base-channels", "4") == 0
+    after = comparison_in(tmp_path)["models"]
+    assert after["deeplabv3"] == before["deeplabv3"] and after["unet"]["parameters"] > before["unet"]["parameters"]
+
+
+def test_an_interrupted_comparison_of_models_goes_on(tiny_prepared, tmp_path, small_deeplab, monkeypatch, capsys):
+    with monkeypatch.context() as patch:
+        stop_in_epoch(patch, 4)  # the second epoch of the second model
+        assert compare(tiny_prepared, tmp_path) == 3
+    found = comparison_in(tmp_path)
+    assert not found["complete"] and list(found["models"]) == ["unet"]
+    assert found["missing"] == [{"model": "deeplabv3", "seed": 0, "fold": None}]
+    assert "the same train_comparative.py goes on" in capsys.readouterr().out
+    assert compare(tiny_prepared, tmp_path) == 0
+    printed = capsys.readouterr().out
+    assert "Resumed after epoch 1 of 2" in printed and printed.count("finished: not trained again") == 1
+    found = comparison_in(tmp_path)
+    assert found["complete"] and list(found["models"]) == ["unet", "deeplabv3"]
+    assert not list(tmp_path.rglob("*.resume.pth"))
+
+
+def test_folds_have_folders_means_and_differences_by_video(tiny_prepared, tmp_path, small_deeplab, capsys):
+    assert compare(tiny_prepared, tmp_path, "--folds", "2", "--epochs", "1") == 0
+    found = comparison_in(tmp_path)
+    runs = found["models"]["unet"]["runs"]
+    assert [(run["seed"], run["fold"], run["folder"]) for run in runs] == [(0, 1, "fold_1"), (0, 2, "fold_2")]
+    assert (tmp_path / "out/fold_2/deeplabv3_model.pth").is_file() and found["folds"] == [1, 2]
+    assert found["models"]["unet"]["iou"] == pytest.approx((runs[0]["iou"] + runs[1]["iou"]) / 2)
+    (pair,) = found["differences"]
+    assert set(pair["by_video"]) == {"video01", "video02", "video03", "video04"} and pair["interval"] is None
+    printed = capsys.readouterr().out
+    assert "no interval: 4 videos" in printed and "seed 0, fold 2" in printed
+
+
+def test_seeds_train_other_weights_on_the_same_split(tiny_prepared, tmp_path, capsys):
+    assert compare(tiny_prepared, tmp_path, "--models", "unet", "--seeds", "0", "1", "--epochs", "1") == 0
+    first, second = comparison_in(tmp_path)["models"]["unet"]["runs"]
+    assert (first["folder"], second["folder"]) == ("seed_0", "seed_1") and first["sha256"] != second["sha256"]
+    assert first["test_videos"] == second["test_videos"] == ["video04"]
+    assert read_json(tmp_path / "out/seed_1/unet_history.json")["seed"] == 1
+
+
+def test_a_validation_part_is_scored_where_there_is_no_test_part(tiny_prepared, tmp_path, small_deeplab, capsys):
+    assert compare(tiny_prepared, tmp_path, "--models", "unet", "--val-videos", "video03") == 0
+    assert comparison_in(tmp_path)["models"]["unet"]["runs"][0]["test_videos"] == ["video03"]
+    assert "optimistic" in capsys.readouterr().out
+
+
+def test_a_foreign_comparison_is_not_written_over(tiny_prepared, tmp_path, capsys):
+    path = tmp_path / "out/comparison.json"
+    path.parent.mkdir()
+    path.write_text("{}")
+    assert compare(tiny_prepared, tmp_path, "--models", "unet") == 2
+    assert "no comparison of this version" in capsys.readouterr().err and path.read_text() == "{}"
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--models", "deeplabv3", "deeplabv3_scratch"], "the same run"),
+        (["--init-from", "x.pth"], "--init-from starts one architecture only"),
+        (["--seeds", "0", "-1"], "--seed -1"),
+        (["--folds", "9"], "4 videos allow 2 to 4 folds"),
+        (["--batch-size", "1"], "--batch-size 1"),
+    ],
+)
+def test_mistakes_in_a_comparison_are_one_line_before_anything_is_written(tiny_prepared, tmp_path, capsys, more, words):
+    assert compare(tiny_prepared, tmp_path, *more) == 2
+    line = capsys.readouterr().err.strip()
+    assert words in line and "\n" not in line and not (tmp_path / "out").exists()

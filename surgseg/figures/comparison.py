@@ -50,12 +50,15 @@ def draw_training(
         if validated:
             row[1].set(xlabel=label, ylabel="validation IoU")
         for axis in row:
-            axis.set_ylim(bottom=-0.03 * axis.get_ylim()[1])  # a marker on the zero line is whole
+            top = axis.get_ylim()[1]
+            axis.set_ylim(-0.03 * top, 1.04 * top)  # a marker on the zero line is whole
     if max(lasted) > LOG_FROM * min(lasted):
         for axis in axes[1]:
             axis.set_xscale("log")
     for axis in axes[0]:
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        if max(len(run["epochs"]) for runs in histories.values() for run in runs) == 1:
+            axis.set_xlim(0.5, 1.5)
     _legend(figure, [model for model in LABELS if model in histories], comparison, dashed=validated)
     texts = [improvement_sentence(comparison["models"][model]) for model in histories]
     missing = [f"Not shown: {'; '.join(problems)}."] if problems else []
@@ -164,7 +167,7 @@ def _score_bars(axis, rows: dict[str, dict]) -> None:
             axis.bar(centre, value or 0, 0.92 * width, color=COLOURS[model])
             top = max([value or 0, *(runs if len(row["runs"]) > 1 else [])])
             text = "n/a" if value is None else f"{value:.4f}"
-            axis.text(centre, top + 0.02, text, ha="center", va="bottom", fontsize=8)
+            axis.text(centre, top + 0.03, text, ha="center", va="bottom", fontsize=8)
             if len(row["runs"]) > 1:
                 spots = centre + np.linspace(-0.25, 0.25, len(runs)) * width
                 axis.plot(spots, runs, "o", ms=3.5, mfc="white", mec="black", mew=0.7)
@@ -172,7 +175,7 @@ def _score_bars(axis, rows: dict[str, dict]) -> None:
     axis.set_yticks(np.linspace(0, 1, 6))
     axis.grid(False, axis="x")
     several = max(len(row["runs"]) for row in rows.values()) > 1
-    axis.set(ylim=(0, 1.12), ylabel="score", title="Mean of the runs (dots: single runs)" if several else "Scores")
+    axis.set(ylim=(0, 1.15), ylabel="score", title="Mean of the runs (dots: single runs)" if several else "Scores")
 
 
 def _cost_panels(axes, rows: dict[str, dict]) -> None:
@@ -228,7 +231,7 @@ def _thin(comparison: dict[str, Any]) -> str:
 def _finish(figure, comparison: dict[str, Any], texts: list[str]) -> None:
     """The caption under the panels, unfinished runs first; the mark of synthetic data."""
     lines = [text for text in [unfinished(comparison), *texts] if text]
-    width = int(figure.get_size_inches()[0] * 17.5)
+    width = int(figure.get_size_inches()[0] * 16.4)
     caption = "\n".join(textwrap.fill(line, width) for line in lines)
     if caption:
         figure.supxlabel(caption, x=0.01, ha="left", fontsize=8)

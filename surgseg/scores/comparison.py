@@ -32,14 +32,13 @@ RUN_KEYS = ("seed", "fold", "epochs", "per_video", *SCORES, *COSTS)
 def assemble(header: dict[str, Any], rows: dict[str, dict], missing: list[dict], run: dict[str, Any]) -> dict[str, Any]:
     """`comparison.json` of the models' rows; `missing` names the runs ({model, seed, fold}) that are still to come."""
     rows = {name: rows[name] for name in LABELS if name in rows}
-    pairs = itertools.combinations(rows, 2)
     return {
         "schema": SCHEMA,
         "complete": not missing,
         "missing": missing,
         **header,
         "models": rows,
-        "differences": [paired_difference(first, second, rows) for first, second in pairs],
+        "differences": differences(rows),
         "run": run,
     }
 
@@ -57,6 +56,11 @@ def model_row(facts: dict[str, Any], runs: list[dict[str, Any]]) -> dict[str, An
 def run_key(run: dict[str, Any]) -> tuple[int, int]:
     """(seed, fold), by which runs are paired and ordered."""
     return run["seed"], run["fold"] or 0
+
+
+def differences(rows: dict[str, dict]) -> list[dict[str, Any]]:
+    """The paired difference of each two models, in the order of the rows."""
+    return [paired_difference(first, second, rows) for first, second in itertools.combinations(rows, 2)]
 
 
 def paired_difference(first: str, second: str, rows: dict[str, dict]) -> dict[str, Any]:
@@ -128,34 +132,54 @@ def _changes(parts: tuple[list[dict], list[dict]], key: str) -> tuple[float | No
 
 
 def read_comparison(folder: Path) -> dict[str, Any]:
-    """`comparison.json` of a folder. Raises `UserError` for a missing, broken or foreign one, or one without a run."""
+    """`comparison.json` of a folder, its differences computed anew from its rows.
+
+    Raises `UserError` for a missing, broken or foreign file, and for one without a finished run.
+    """
     path = Path(folder) / "comparison.json"
     if not path.is_file():
         raise UserError(f"no {path}: train_comparative.py --output-dir {folder} writes it")
     value = read_json(path)
     if not isinstance(value, dict) or value.get("schema") != SCHEMA:
         raise UserError(f"{path} is no comparison of this version ({SCHEMA}): train_comparative.py writes one")
-    models = value.get("models")
-    if not isinstance(models, dict) or "complete" not in value or not isinstance(value.get("differences"), list):
-        raise UserError(f"{path} is not whole: run train_comparative.py again (what is finished is not trained again)")
-    if not models:
+    kinds = {"complete": bool, "missing": list, "models": dict, "split": dict, "settings": dict}
+    lacking = [key for key, kind in kinds.items() if not isinstance(value.get(key), kind)]
+    if lacking:
+        raise UserError(f"{path} is not whole (no {list_some(lacking)}): run train_comparative.py again")
+    if not value["models"]:
         raise UserError(f"{path} is of an unfinished comparison without a finished run: run train_comparative.py again")
-    for name, row in models.items():
-        _check_row(path, name, row)
-    return value
+    for name, row in value["models"].items():
+        check_row(path, name, row)
+    return {**value, "differences": differences(value["models"])}
 
 
-def _check_row(path: Path, name: str, row: Any) -> None:
-    """Raise `UserError` where a model's row lacks what tables and figures show."""
-    lacking = [key for key in ROW_KEYS if not isinstance(row, dict) or key not in row]
+def check_row(path: Path, name: str, row: Any) -> None:
+    """Raise `UserError` where a model's row lacks what tables and figures show, or holds no numbers there."""
+    if name not in LABELS:
+        raise UserError(f"{path}: no model is named {list_some([name])}; there are {', '.join(LABELS)}")
+    lacking = _lacking(row, ROW_KEYS)
     runs = [] if lacking else row["runs"]
-    if not lacking and not (isinstance(runs, list) and runs):
+    if not lacking and not (isinstance(runs, list) and runs and isinstance(row["sd"], dict)):
         lacking = ["runs"]
     for run in runs if isinstance(runs, list) else []:
-        lacking += [key for key in RUN_KEYS if not isinstance(run, dict) or key not in run]
+        lacking += _lacking(run, RUN_KEYS)
     if lacking:
-        raise UserError(f"{path}: the row {name} lacks {list_some(dict.fromkeys(lacking), 4)}; train_comparative.py "
-                        "writes it again")  # fmt: skip
+        raise UserError(
+            f"{path}: the row {name} lacks {list_some(dict.fromkeys(lacking), 4)}; move the file away and run "
+            "train_comparative.py again (what is finished is not trained again)"
+        )
+
+
+def _lacking(row: Any, keys: tuple[str, ...]) -> list[str]:
+    """Keys that are not there, or whose value is neither a number nor None where a score or cost must stand."""
+    if not isinstance(row, dict):
+        return list(keys)
+    numbers = (*SCORES, *COSTS)
+    return [key for key in keys if key not in row or (key in numbers and not _is_number(row[key], none=True))]
+
+
+def _is_number(value: Any, *, none: bool = False) -> bool:
+    return (none and value is None) or (isinstance(value, (int, float)) and not isinstance(value, bool))
 
 
 def read_histories(folder: Path, comparison: dict[str, Any]) -> tuple[dict[str, list[dict]], list[str]]:
@@ -182,8 +206,9 @@ def read_histories(folder: Path, comparison: dict[str, Any]) -> tuple[dict[str, 
 
 
 def _epochs_whole(epochs: Any) -> bool:
-    keys = {"epoch", "train_loss", "seconds"}
-    return isinstance(epochs, list) and bool(epochs) and all(isinstance(e, dict) and keys <= e.keys() for e in epochs)
+    keys = ("epoch", "train_loss", "seconds")
+    rows = epochs if isinstance(epochs, list) else []
+    return bool(rows) and all(isinstance(row, dict) and all(_is_number(row.get(key)) for key in keys) for row in rows)
 
 
 def _mean(values) -> float | None:

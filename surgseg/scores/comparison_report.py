@@ -90,7 +90,8 @@ def sentences(comparison: dict[str, Any]) -> list[str]:
     for pair in comparison["differences"]:
         if pair["runs"]:
             found += difference_sentences(pair, rows)
-    found += [text for text in (single_run_sentence(comparison), pretraining_sentence(rows)) if text]
+    more = single_run_sentence(comparison), pretraining_sentence(rows), learning_rate_sentence(rows)
+    found += [text for text in more if text]
     return found + [text for row in rows.values() if (text := improvement_sentence(row))]
 
 
@@ -168,6 +169,15 @@ def pretraining_sentence(rows: dict[str, dict[str, Any]]) -> str:
         f"{text} For both from scratch add deeplabv3_scratch to --models (what is finished is not trained again), or "
         "give --weights none."
     )
+
+
+def learning_rate_sentence(rows: dict[str, dict[str, Any]]) -> str:
+    """That the peak learning rates differ, as they do by default where the starts do; "" where they are the same."""
+    rates = {row["label"]: row["runs"][0].get("learning_rate") for row in rows.values()}
+    if None in rates.values() or len(set(rates.values())) == 1:
+        return ""
+    listed = ", ".join(f"{label} {rate:g}" for label, rate in rates.items())
+    return f"The peak learning rates differ too: {listed}; --lr gives all the same."
 
 
 def improvement_sentence(row: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from surgseg.data.dataset import Prepared
 from surgseg.data.splits import PARTS, Split
 from surgseg.files import UserError, list_some, read_json, write_json
-from surgseg.scores.comparison import LABELS, SCHEMA, assemble, model_row
+from surgseg.scores.comparison import LABELS, SCHEMA, assemble, check_row, model_row
 
 SETTINGS = (
     "epochs", "batch_size", "accumulate", "image_size", "lr", "backbone_rate", "freeze_backbone", "freeze_norm", "loss",
@@ -76,27 +76,40 @@ class Results:
     def __init__(self, path: Path, header: dict, facts: dict[str, dict], jobs: list[Job], record: dict):
         self.path, self.header, self.facts, self.record = path, header, dict(facts), record
         self.keys = list(dict.fromkeys((job.seed, job.fold) for job in jobs))
-        self.folders = {(job.seed, job.fold): job.folder for job in jobs}
         self.runs: dict[str, dict[tuple, dict]] = {model: {} for model in facts}
 
     def take_earlier(self) -> None:
-        """Keep the rows of an earlier comparison that belong into the same table; say which do not, and why."""
+        """Keep the rows of an earlier comparison that belong into the same table; say which do not, and why.
+
+        What is left out is kept in `comparison.prev.json`. Raises `UserError` where the file is none of ours.
+        """
         if not self.path.is_file():
             return
         earlier = read_json(self.path)
-        if not isinstance(earlier, dict) or earlier.get("schema") != SCHEMA:
+        if (
+            not isinstance(earlier, dict)
+            or not isinstance(earlier.get("models"), dict)
+            or earlier.get("schema") != SCHEMA
+        ):
             raise UserError(f"{self.path} is no comparison of this version: move it away, or give --output-dir")
-        header = json.loads(json.dumps(self.header))
-        differing = _differences(earlier, header)
-        for model, row in earlier.get("models", {}).items():
-            changed = model in self.facts and row.get("plan") != json.loads(json.dumps(self.facts[model]["plan"]))
+        differing = _differences(earlier, _json_types(self.header))
+        left_out = []
+        for model, row in earlier["models"].items():
+            check_row(self.path, model, row)
+            changed = model in self.facts and row.get("plan") != _json_types(self.facts[model]["plan"])
             if differing or changed:
-                why = differing or ["another start or width of the model"]
-                print(f"The earlier results of {row.get('label', model)} are left out of {self.path.name}, their files "
-                      f"stay until it is trained again: they are of other {list_some(why, 4)}.")  # fmt: skip
+                left_out.append(row["label"])
                 continue
             self.facts.setdefault(model, row)
             self.runs[model] = {(run["seed"], run["fold"]): run for run in row["runs"]}
+        if left_out:
+            what = list_some(differing, 4) if differing else "the start or width of the model"
+            aside = self.path.with_name("comparison.prev.json")
+            write_json(aside, earlier)
+            print(
+                f"The earlier results of {' and '.join(left_out)} do not belong into the same table, since this "
+                f"changed: {what}. They stand in {aside.name} now; weights stay until their model is trained again."
+            )
 
     def add(self, job: Job, run: dict[str, Any]) -> None:
         self.runs[job.model][job.seed, job.fold] = run
@@ -120,6 +133,10 @@ class Results:
         comparison = assemble(self.header, rows, missing, self.record)
         write_json(self.path, comparison)
         return comparison
+
+
+def _json_types(value: Any) -> Any:
+    return json.loads(json.dumps(value))
 
 
 def _differences(earlier: dict[str, Any], header: dict[str, Any]) -> list[str]:

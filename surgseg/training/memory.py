@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import gc
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ def reset_peak(device: torch.device) -> bool:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return True
-    gc.collect()
     with contextlib.suppress(OSError, AttributeError):  # what an earlier training freed counts until it is given back
         ctypes.CDLL(None).malloc_trim(0)
     try:

@@ -66,7 +66,7 @@ def train(data, folder, plan=UNET, settings=THREE, resume="no", split=None):
 
 
 def results(folder):
-    """All that a run leaves but for its speed and memory: a checksum of each weight, its scores and choices, its history."""
+    """All that a run leaves but speed and memory: a checksum of each weight, its scores, choices and history."""
     saved = load_tensors(folder / "w.pth")
     weights = {key: zlib.crc32(value.numpy().tobytes()) for key, value in saved.pop("state_dict").items()}
     del saved["training"]["peak_memory"]

@@ -137,7 +137,7 @@ def test_what_is_no_tool_file_is_refused_with_its_name(tmp_path, text, message):
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
-    with pytest.raises(UserError, match="cannot read .*nothing"):
+    with pytest.raises(UserError, match=r"cannot read .*nothing"):
         read_phases(tmp_path / "nothing")
     with pytest.raises(UserError, match="cannot read"):
         read_tools(tmp_path)

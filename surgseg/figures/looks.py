@@ -132,7 +132,7 @@ def _coverage_curve(axis, curves: dict[str, np.ndarray], marked: list[int]) -> N
     for index in marked:
         axis.plot(thresholds[index], coverage[index], "o", color=RED, markersize=5)
         axis.vlines(thresholds[index], 0, coverage[index], color=RED, linewidth=0.8, linestyle=":")
-    names = [f"{thresholds[index]:.3g}: {coverage[index]:.2f} %" for index in marked]
+    names = [f"{thresholds[index]:.3g}:\u00a0{coverage[index]:.2f}\u00a0%" for index in marked]  # never broken
     shown = names if len(names) <= 6 else [*names[:3], "…", *names[-2:]]
     axis.set_title(textwrap.fill(",  ".join(shown), 46 if "iou" in curves else 96), fontsize=8, color=RED)
     axis.set(xlim=(0, 1), xlabel="threshold (probability)", ylabel="coverage (% of frame)")
@@ -148,6 +148,9 @@ def _iou_curve(axis, curves: dict[str, np.ndarray], marked: list[int]) -> None:
     axis.plot(thresholds, iou, color=BLACK)
     axis.plot(thresholds[marked], iou[marked], "o", color=RED, markersize=5)
     best = int(np.nanargmax(iou))
+    if iou[best] == 0:
+        axis.set_title("no threshold meets the true instrument", fontsize=8.5)
+        return
     axis.plot(thresholds[best], iou[best], "D", color=ORANGE, markersize=7, markeredgecolor=BLACK, zorder=3)
     axis.set_title(
         f"◆ {iou[best]:.3f} at {thresholds[best]:.3g}: best on this one\nframe, not a choice for others", fontsize=8.5

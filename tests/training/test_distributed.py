@@ -284,8 +284,9 @@ def test_torchrun_leaves_each_file_once_and_no_other(launches):
     assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if cache not in path.parents) == [
         "cache", cache.relative_to(folder).as_posix(), "out", "out/figures", "out/figures/segmentation_results.json",
         "out/figures/segmentation_results.png", "out/figures/training_loss.png", "out/history.csv",
-        "out/instrument_segmentation_model.json", "out/instrument_segmentation_model.pth", "out/metrics.json", "out/metrics_frames.csv", "preds",
-        "preds/predictions.json", *(f"preds/video05_{number:06d}.png" for number in range(3)),
+        "out/instrument_segmentation_model.json", "out/instrument_segmentation_model.pth", "out/metrics.json",
+        "out/metrics_frames.csv", "preds", "preds/predictions.json",
+        *(f"preds/video05_{number:06d}.png" for number in range(3)),
     ]  # fmt: skip
 
 

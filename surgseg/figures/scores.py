@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import seaborn as sns
+from matplotlib.ticker import MaxNLocator
 
 from surgseg.figures.selection import synthetic_mark
 from surgseg.figures.style import BLUE, GREEN, ORANGE, RED, SKY, mark_synthetic, new_figure, save_figure
@@ -84,6 +85,7 @@ def _iou_histogram(axis, iou: np.ndarray) -> None:
         axis.axvline(np.median(scored), color=RED, ls="--")
         title = f"Per frame ({len(scored)} scored, median {np.median(scored):.3f})"
     axis.set(xlabel="IoU of a frame", ylabel="frames", title=title, xlim=(0, 1))
+    axis.yaxis.set_major_locator(MaxNLocator(5, integer=True))
 
 
 def _iou_against_coverage(axis, scores: np.ndarray) -> None:

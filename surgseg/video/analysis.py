@@ -72,7 +72,8 @@ def analyse(generated: Generated, request: Request) -> Analysis:
     times = [row.time_s for row in rows]
     pairs, no_flow = measure_pairs(generated, rows, flow_pairs=request.flow_pairs)
     spacing = typical_spacing(times, burst=(generated.run.get("sampling") or {}).get("burst", 1))
-    about = _Describer(request.min_area, spacing, no_flow)
+    no_masks = no_flow if generated.run["parts"].get("masks") is None else ""
+    about = _Describer(request.min_area, spacing, no_flow, no_masks)
     phases = phases_at(request.phases, times) if request.phases else None
     table, annotated = tools_at(request.tools, times) if request.tools else (None, None)
     in_view = None if table is None else table.any(1)
@@ -84,7 +85,8 @@ def analyse(generated: Generated, request: Request) -> Analysis:
         statistics["tools"] = _against_tools(request, rows, table, annotated)
     scores = None
     if request.truth is not None:
-        scores = frame_overlaps(generated, request.truth)
+        names = {row.name for row in rows}
+        scores = frame_overlaps(generated, {name: path for name, path in request.truth.items() if name in names})
         statistics["ground_truth"] = _beside_truth(generated, request, rows, pairs, about, scores)
     return Analysis(rows, pairs, phases, in_view, annotated, scores, statistics)
 
@@ -96,19 +98,24 @@ class _Describer:
     min_area: float
     spacing: float
     no_flow: str
+    no_masks: str
 
-    def __call__(self, rows: Sequence[FrameRow], pairs: Sequence[Pair]) -> dict:
-        times, coverage = [row.time_s for row in rows], [row.coverage for row in rows]
-        segments = presence_segments(times, is_present(coverage, self.min_area), self.spacing)
+    def __call__(self, rows: Sequence[FrameRow], pairs: Sequence[Pair], chosen: Sequence[bool] | None = None) -> dict:
+        """Of the `chosen` rows (default: all); the others end a segment of presence, and no pair spans one."""
+        chosen = np.ones(len(rows), bool) if chosen is None else np.asarray(chosen, bool)
+        times = [row.time_s for row in rows]
+        present = is_present([row.coverage for row in rows], self.min_area) & chosen
+        segments = presence_segments(times, present, self.spacing)
+        some, neighbours = _subset(rows, pairs, chosen)
         return {
-            **detection_statistics(rows, self.min_area),
-            "presence": segment_summary(segments, times, self.spacing),
-            "stability": self.stability(rows, pairs),
+            **detection_statistics(some, self.min_area),
+            "presence": segment_summary(segments, times, self.spacing, chosen),
+            "stability": self.stability(some, neighbours),
         }
 
     def stability(self, rows: Sequence[FrameRow], pairs: Sequence[Pair]) -> dict:
         times, coverage = [row.time_s for row in rows], [row.coverage for row in rows]
-        return stability(times, coverage, pairs, self.min_area, self.no_flow)
+        return stability(times, coverage, pairs, self.min_area, self.no_flow, self.no_masks)
 
 
 def _subset(rows: Sequence[FrameRow], pairs: Sequence[Pair], chosen: Sequence[bool]):
@@ -125,8 +132,7 @@ def _by_phase(about: _Describer, rows, pairs, phases, in_view, annotated) -> dic
     found = {}
     for phase in dict.fromkeys(phase for phase in phases if phase != NO_PHASE):
         chosen = [name == phase for name in phases]
-        some, neighbours = _subset(rows, pairs, chosen)
-        found[phase] = about(some, neighbours)
+        found[phase] = about(rows, pairs, chosen)
         if in_view is not None:
             known = np.array(chosen) & annotated
             seen = is_present([row.coverage for row in rows], about.min_area)
@@ -159,13 +165,15 @@ def _against_tools(request: Request, rows: Sequence[FrameRow], table: np.ndarray
 
 def _beside_truth(generated: Generated, request: Request, rows, pairs, about: _Describer, scores: dict) -> dict:
     """Overlap with ground truth, and the stability of truth and prediction on the same neighbours."""
-    chosen = [row.name in scores for row in rows]
-    some, own_pairs = _subset(rows, pairs, chosen)
+    some = [row for row in rows if row.name in scores]
     if not some:
         raise UserError("ground truth exists for suspect frames only; --include-suspect counts them")
     kept = [scores[row.name] for row in some]
     true_rows = [replace(row, coverage=scores[row.name]["true_coverage"]) for row in some]
     truth_pairs, _ = measure_pairs(generated, some, truth=request.truth, flow_pairs=request.flow_pairs)
+    own_pairs = pairs
+    if len(some) < len(rows):  # frames with ground truth may be neighbours where others lie between them
+        own_pairs, _ = measure_pairs(generated, some, flow_pairs=request.flow_pairs)
     return {
         "frames": len(some),
         "dice": spread(one["dice"] for one in kept if not np.isnan(one["dice"])),

@@ -8,6 +8,7 @@ instrument classes over all pixels; per video, of their union. Undefined scores 
 from __future__ import annotations
 
 import itertools
+import math
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ LABELS = {  # in the order of tables and figures
 SCORES = ("iou", "dice", "accuracy")
 COSTS = ("training_seconds", "images_per_s", "peak_memory_mb", "ms_per_frame")
 MEASURED_ON = ("device", "peak_memory_of")
-IOU_GAIN, LOSS_GAIN = 0.005, 0.02  # above which a model was still improving: IoU; share of the training loss
+IOU_GAIN, VAL_LOSS_GAIN, LOSS_GAIN = 0.005, 0.05, 0.02  # still improving above: a difference; shares of the loss
 ROW_KEYS = ("label", "pretraining", "pretrained", "parameters", "runs", "sd", *SCORES, *COSTS)
 RUN_KEYS = ("seed", "fold", "epochs", "per_video", *SCORES, *COSTS)
 
@@ -99,7 +100,7 @@ def improvement(history: list[dict[str, Any]]) -> dict[str, Any]:
     """Whether a model was still improving when its training ended, from its epochs.
 
     The mean of the last fifth of the epochs is set against that of the fifth before: it was improving where the
-    validation IoU rose by more than 0.005 or the validation loss fell by more than 2 %; without a validation part,
+    validation IoU rose by more than 0.005 or the validation loss fell by more than 5 %; without a validation part,
     where the training loss fell by more than 2 %. Returns improving (None where there is one epoch only, or nothing to
     compare), the measure that tells, its change (IoU: difference; loss: share), epochs, and how many a fifth is (over).
     """
@@ -110,7 +111,7 @@ def improvement(history: list[dict[str, Any]]) -> dict[str, Any]:
         return found
     parts = history[-over:], history[-2 * over : -over]
     iou, loss, train = (_changes(parts, key) for key in ("val_iou", "val_loss", "train_loss"))
-    measures = [("validation IoU", iou[0], IOU_GAIN), ("validation loss", loss[1], -LOSS_GAIN)]
+    measures = [("validation IoU", iou[0], IOU_GAIN), ("validation loss", loss[1], -VAL_LOSS_GAIN)]
     if loss[1] is None:
         measures.append(("training loss", train[1], -LOSS_GAIN))
     for measure, change, least in measures:
@@ -198,7 +199,8 @@ def read_histories(folder: Path, comparison: dict[str, Any]) -> tuple[dict[str, 
             if not isinstance(history, dict) or not _epochs_whole(history.get("epochs")):
                 raise UserError(f"{path} is no history of a training (no epochs in it)")
             same = [history.get(key) for key in ("model", "seed", "fold")] == [name, run["seed"], run["fold"]]
-            if same and len(history["epochs"]) == run["epochs"]:
+            seconds = sum(row["seconds"] for row in history["epochs"])  # no two trainings take the same time
+            if same and math.isclose(seconds, run["training_seconds"] or 0.0, rel_tol=1e-6):
                 found[name].append(history)
             else:
                 problems.append(f"{path} is of another run than comparison.json")

@@ -72,7 +72,8 @@ def described(comparison: dict[str, Any]) -> str:
     return (
         f"Split {split.get('name')} (hash {split.get('hash')}), {settings.get('epochs')} epochs, device {devices}. "
         "IoU, Dice and accuracy: all pixels of the scored frames at their own size. Train s: training passes without "
-        f"validation. Peak MB: {peaks or 'not measured'}. ms/frame: median of single predictions of one frame."
+        f"validation. Peak MB: {peaks or 'not measured'}. ms/frame: median of single predictions of one frame. "
+        "Differences are taken before rounding."
     )
 
 
@@ -145,10 +146,12 @@ def single_run_sentence(comparison: dict[str, Any]) -> str:
     rows = comparison["models"].values()
     if len(rows) < 2 or max(len(row["runs"]) for row in rows) > 1:
         return ""
-    return (
+    text = (
         "One split and one seed: no significance can be claimed, since another seed or split may change scores by as "
-        "much (--seeds and --folds measure that)."
+        "much (--seeds and --folds measure that)"
     )
+    tested = any(pair["videos"] > 1 for pair in comparison["differences"])
+    return text + ("; intervals and p values speak of these trained models, not of the architectures." * tested or ".")
 
 
 def pretraining_sentence(rows: dict[str, dict[str, Any]]) -> str:

@@ -97,7 +97,7 @@ def apply_thresholds(args, frame, probabilities, scheme, truth, mark: str) -> tu
     asked = sorted(set(args.thresholds))
     grid = threshold_grid(asked)
     union = decide(probabilities, scheme, 0.5)[1][0].numpy()
-    curves = {"thresholds": grid, **threshold_curves(union, grid, truth)}
+    curves = {"thresholds": np.round(grid.astype(np.float64), 6), **threshold_curves(union, grid, truth)}
     marked = [int(np.searchsorted(grid, np.float32(value))) for value in asked]
     rows, written = [], []
     for threshold, place in zip(asked, marked):

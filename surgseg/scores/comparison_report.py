@@ -160,12 +160,12 @@ def pretraining_sentence(rows: dict[str, dict[str, Any]]) -> str:
     random = [row for row in rows.values() if not row["pretrained"]]
     if not trained or not random:
         return ""
-    names = (" and ".join(row["label"] for row in group) for group in (trained, random))
-    plural = "s" * (len(random) == 1)
-    text = (
-        "{} starts from pretrained weights ({}), {} start{} from random ones: part of the difference may be the "
-        "pretraining."
-    ).format(next(names), trained[0]["pretraining"], next(names), plural)
+    first, second = (" and ".join(row["label"] for row in group) for group in (trained, random))
+    starts = "starts" if len(random) == 1 else "start"
+    text = f"{first} starts from pretrained weights, {trained[0]['pretraining']}; {second} {starts} from random ones: "
+    if len({row["arch"] for row in rows.values()}) == 1:
+        return f"{text}one architecture, so their difference is that of the start."
+    text += "part of the difference may be the pretraining."
     if "deeplabv3_scratch" in rows:
         return f"{text} {LABELS['deeplabv3_scratch']} is the row that differs from the U-Net in architecture alone."
     return (
@@ -177,7 +177,7 @@ def pretraining_sentence(rows: dict[str, dict[str, Any]]) -> str:
 def learning_rate_sentence(rows: dict[str, dict[str, Any]]) -> str:
     """That the peak learning rates differ, as they do by default where the starts do; "" where they are the same."""
     rates = {row["label"]: row["runs"][0].get("learning_rate") for row in rows.values()}
-    if None in rates.values() or len(set(rates.values())) == 1:
+    if None in rates.values() or len(set(rates.values())) < 2:
         return ""
     listed = ", ".join(f"{label} {rate:g}" for label, rate in rates.items())
     return f"The peak learning rates differ too: {listed}; --lr gives all the same."

@@ -71,7 +71,7 @@ def test_no_video_differs_and_the_test_is_undefined():
 
 def test_pretraining_is_named_with_the_way_to_the_row_without_it():
     (text,) = [one for one in sentences(two(0.9, 0.8, pretrained=["deeplabv3"])) if "pretraining" in one]
-    assert "DeepLabV3-ResNet50 starts from pretrained weights (ImageNet), U-Net starts from random ones" in text
+    assert "DeepLabV3-ResNet50 starts from pretrained weights, ImageNet; U-Net starts from random ones: part of" in text
     assert "deeplabv3_scratch" in text and "--weights none" in text
     assert not any("pretrain" in one for one in sentences(two(0.9, 0.8)))
 
@@ -80,6 +80,21 @@ def test_with_the_row_from_scratch_nothing_need_be_added():
     runs = {name: [run_of(0.5, {"v1": 0.5})] for name in ("unet", "deeplabv3", "deeplabv3_scratch")}
     text = " ".join(sentences(comparison_of(runs, pretrained=["deeplabv3"])))
     assert "differs from the U-Net in architecture alone" in text and "--models" not in text
+
+
+def test_one_architecture_twice_differs_in_its_start_only():
+    comparison = comparison_of({name: [run_of(0.5, {})] for name in ("deeplabv3", "deeplabv3_scratch")})
+    rows = comparison["models"]
+    rows["deeplabv3"]["pretrained"], rows["deeplabv3_scratch"]["arch"] = True, "deeplabv3"
+    text = " ".join(sentences(comparison))
+    assert "one architecture, so their difference is that of the start" in text and "U-Net" not in text
+
+
+def test_before_any_run_is_finished_only_that_is_said():
+    missing = [{"model": "unet", "seed": 0, "fold": None}]
+    assert sentences(comparison_of({}, missing=missing)) == [
+        "Unfinished: U-Net still to be trained; the same train_comparative.py goes on."
+    ]
 
 
 def test_differing_learning_rates_are_said():

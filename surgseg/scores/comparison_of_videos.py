@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from surgseg.scores.appearance import MEASURES
@@ -43,8 +44,7 @@ def table_rows(result: dict[str, Any]) -> list[tuple[str, list[str]]]:
     looks = [video["appearance"] for video in videos]
     if all(looks):
         rows += [(name, [decimal(look[key], 2) for look in looks]) for key, name in MEASURES.items()]
-        reference = looks[0]["reference"]
-        rows.append((f"Colour distance from {reference}", [decimal(look["histogram_distance"], 2) for look in looks]))
+        rows.append(("Colour distance from the first", [decimal(look["histogram_distance"], 2) for look in looks]))
     return rows
 
 
@@ -93,7 +93,7 @@ def sentences(result: dict[str, Any]) -> list[str]:
     said += [f"{video['name']}: stability not computed: {video['stability']['reason']}."
              for video in result["videos"] if not video["stability"]["computed"]]  # fmt: skip
     said += _confidence(result)
-    if any(found[key]["interval"] for found in result["differences"] for key in ("detection_rate", "mean_coverage")):
+    if any("95 % interval" in sentence for sentence in said):
         said.append(INTERVALS)
     return [*said, CONTENT] if result["kind"] == "content" else said
 
@@ -109,11 +109,15 @@ def _differences(found: dict) -> list[str]:
         said.append(f"Shift of {key}, {both}: {how}.")
     looks = found["appearance"]
     if looks:
-        changes = ", ".join(f"{key} {looks[key]['difference']:+.2f}" for key in MEASURES)
+        changes = ", ".join(f"{key} {signed(looks[key]['difference'])}" for key in MEASURES)
         said.append(
             f"Appearance, {both}: {changes}, colour histogram distance {decimal(looks['histogram_distance'], 2)}."
         )
     return said
+
+
+def signed(value: float | None) -> str:
+    return "n/a" if value is None or math.isnan(value) else f"{value:+.2f}"
 
 
 def _points(found: dict) -> str:

@@ -204,6 +204,11 @@ def _uneven(first: Video, second: Video) -> list[str]:
         if any(abs(one - other) > _APART for one, other in zip(*shares)):
             where = " and ".join(f"{100 * start:.0f}-{100 * end:.0f} %" for start, end in shares)
             found.append(f"{names[0]} and {names[1]} differ in place: frames come from {where} of their operations")
+    elif abs(a["start_s"] - b["start_s"]) > _APART * max(lengths):
+        found.append(
+            f"{names[0]} and {names[1]} differ in place: frames begin at {a['start_s']:.1f} s and {b['start_s']:.1f} s "
+            "of videos of unknown length"
+        )
     spacings = [a["spacing_s"], b["spacing_s"]]
     if not any(map(math.isnan, spacings)) and not math.isclose(*spacings, rel_tol=_APART):
         found.append(

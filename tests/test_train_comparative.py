@@ -121,8 +121,8 @@ def comparison_in(folder):
     return read_json(folder / "out/comparison.json")
 
 
-def stop_in_epoch(patch, number):
-    """Ctrl-C in the epoch that is trained as the `number`-th."""
+def stop_in_epoch(patch, number, error=KeyboardInterrupt):
+    """An error, or Ctrl-C, in the epoch that is trained as the `number`-th."""
     from surgseg.training.loop import Trainer
 
     run_epoch, calls = Trainer.run_epoch, []
@@ -130,7 +130,7 @@ def stop_in_epoch(patch, number):
     def stop(self, epoch, train):
         calls.append(epoch)
         if len(calls) == number:
-            raise KeyboardInterrupt
+            raise error
         return run_epoch(self, epoch, train)
 
     patch.setattr(Trainer, "run_epoch", stop)
@@ -210,6 +210,18 @@ def test_an_interrupted_comparison_of_models_goes_on(tiny_prepared, tmp_path, sm
     found = comparison_in(tmp_path)
     assert found["complete"] and list(found["models"]) == ["unet", "deeplabv3"]
     assert not list(tmp_path.rglob("*.resume.pth"))
+
+
+def test_a_loss_that_breaks_in_one_model_leaves_the_other_its_results(
+    tiny_prepared, tmp_path, small_deeplab, monkeypatch, capsys
+):
+    from surgseg.training.loop import Diverged
+
+    stop_in_epoch(monkeypatch, 2, Diverged("the loss is no longer a number"))
+    assert compare(tiny_prepared, tmp_path, "--models", "deeplabv3", "unet") == 3
+    found = comparison_in(tmp_path)
+    assert list(found["models"]) == ["unet"] and found["missing"][0]["model"] == "deeplabv3"
+    assert "DeepLabV3-ResNet50 stopped early: the loss is no longer a number" in capsys.readouterr().out
 
 
 def test_folds_have_folders_means_and_differences_by_video(tiny_prepared, tmp_path, small_deeplab, capsys):

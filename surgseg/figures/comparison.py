@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FormatStrFormatter, MaxNLocator
 
 from surgseg.figures.style import BLUE, GRAY, GREEN, RED, mark_synthetic, new_figure, save_figure
 from surgseg.files import natural_key
@@ -55,6 +55,7 @@ def draw_training(
     if max(lasted) > LOG_FROM * min(lasted):
         for axis in axes[1]:
             axis.set_xscale("log")
+            axis.xaxis.set_major_formatter(FormatStrFormatter("%g"))
     for axis in axes[0]:
         axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         if max(len(run["epochs"]) for runs in histories.values() for run in runs) == 1:

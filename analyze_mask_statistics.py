@@ -15,7 +15,7 @@ import argparse
 from pathlib import Path
 
 from surgseg.console import make_parser, report_errors, run_metadata
-from surgseg.files import UserError, write_csv, write_json
+from surgseg.files import UserError, check_folder, write_csv, write_json
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -70,6 +70,10 @@ def work(args: argparse.Namespace) -> int:
         raise UserError(f"--flow-pairs {args.flow_pairs}: 0 or more is needed")
     if args.figure is not None and args.figure.suffix.lower() != ".png":
         raise UserError(f"--figure {args.figure}: a name that ends in .png is needed")
+    if args.tools and not args.tool_file:
+        raise UserError("--tools names columns of a --tool-file, and there is none")
+    if args.mask_video and not args.mask_dir:
+        raise UserError("--mask-video names a video of a --mask-dir, and there is none")
     from surgseg.data.annotations import read_phases, read_tools
     from surgseg.figures.statistics import draw_mask_statistics
     from surgseg.scores.video_report import statistics_block
@@ -79,6 +83,10 @@ def work(args: argparse.Namespace) -> int:
     from surgseg.video.truth import match_truth
 
     generated = read_generated(args.generated_dir)
+    output = args.output_dir or args.generated_dir
+    figure = args.figure or output / "figures" / "mask_statistics.png"
+    for folder in (output, figure.parent):
+        check_folder(folder)
     request = Request(
         min_area=args.min_area,
         include_suspect=args.include_suspect,
@@ -98,8 +106,6 @@ def work(args: argparse.Namespace) -> int:
         **analysis.statistics,
         "run": run_metadata(args),
     }
-    output = args.output_dir or args.generated_dir
-    figure = args.figure or output / "figures" / "mask_statistics.png"
     write_json(output / "mask_statistics.json", result)
     write_csv(output / "mask_statistics_frames.csv", FRAME_FIELDS, frame_rows(analysis))
     draw_mask_statistics(figure, generated, analysis, args.include_suspect)

@@ -15,7 +15,7 @@ import argparse
 from pathlib import Path
 
 from surgseg.console import make_parser, report_errors, run_metadata
-from surgseg.files import UserError, write_json, write_text
+from surgseg.files import UserError, check_folder, write_json, write_text
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -103,6 +103,10 @@ def check(args: argparse.Namespace) -> list[str]:
         raise UserError(f"--figure {args.figure}: a name that ends in .png is needed")
     if args.flow_pairs < 0 or args.seed < 0:
         raise UserError("--flow-pairs and --seed must be 0 or more")
+    for option, of in (("tools", "tool_files"), ("mask_videos", "mask_dirs")):
+        if getattr(args, option) and not getattr(args, of):
+            raise UserError(f"--{option} needs --{of}".replace("_", "-"))
+    check_folder(args.output_dir / "figures")
     return names
 
 

@@ -316,6 +316,8 @@ def test_lists_that_do_not_belong_together_are_refused(run, folder, tmp_path):
     run(one, other, options=["--min-area", "nan"]).refused("--min-area nan")
     run(one, other, options=["--flow-pairs", -1]).refused("--flow-pairs")
     run(one, other, options=["--seed", -1]).refused("--seed")
+    run(one, other, options=["--tools", "Hook"]).refused("--tools needs --tool-files")
+    run(one, other, options=["--mask-videos", "a", "b"]).refused("--mask-videos needs --mask-dirs")
 
 
 def test_bad_folders_are_refused_and_nothing_is_written(run, folder, tmp_path):

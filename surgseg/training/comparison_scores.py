@@ -19,7 +19,7 @@ from surgseg.training.history import images_per_s, training_seconds
 from surgseg.training.run import Fitted, Machine
 from surgseg.video.predictor import Predictor
 
-WARM_UP, TIMED = 2, 7  # predictions of one frame
+WARM_UP, TIMED = 5, 15  # predictions of one frame; the first ones are slow
 
 
 def score(args: argparse.Namespace, prepared: Prepared, machine: Machine, job: Job, fitted: Fitted, record) -> dict:

@@ -18,7 +18,7 @@ from tests.folders import columns, pixels, texture, write_folder, write_phases, 
 
 @pytest.fixture
 def undrawn(monkeypatch):
-    """The figure costs half a second; tests/figures/test_statistics.py looks at what is drawn."""
+    """The figure costs half a second; tests/figures/test_mask_statistics_figure.py looks at what is drawn."""
     monkeypatch.setattr("surgseg.figures.statistics.draw_mask_statistics", lambda path, *rest: path)
 
 

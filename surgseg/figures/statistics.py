@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -135,10 +136,12 @@ def _histogram(axis, coverage: np.ndarray, spread: dict) -> None:
 def _stability(axis, analysis: Analysis) -> None:
     found = analysis.statistics["stability"]
     axis.set(ylim=(0, 1.03), ylabel="IoU of neighbours")
-    if not found["computed"]:
+    if not found["computed"] or not found["iou"]["n"]:
+        why = f"not computed: {found['reason']}" if found["reason"] else "both masks of every pair are empty"
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 2}
         axis.text(
-            0.5, 0.5, "not computed: no frames at most 0.2 s apart\n(--burst 3 or --frame-step 1 makes them)",
-            transform=axis.transAxes, ha="center", va="center", fontsize=8, color=GRAY,
+            0.5, 0.5, textwrap.fill(why, 52), transform=axis.transAxes, ha="center", va="center", fontsize=8,
+            color=BLACK, bbox=box,
         )  # fmt: skip
         return
     times = np.array([analysis.rows[pair.first].time_s for pair in analysis.pairs])
@@ -155,7 +158,7 @@ def _stability(axis, analysis: Analysis) -> None:
 
 def _stability_histogram(axis, analysis: Analysis) -> None:
     values = [[pair.iou for pair in analysis.pairs], [pair.flow_iou for pair in analysis.pairs]]
-    if not analysis.statistics["stability"]["computed"]:
+    if np.isnan(values[0]).all():  # no pairs at all, or none with a mask that is not empty
         axis.remove()
         return
     for some, colour in zip(values, (SKY, RED)):

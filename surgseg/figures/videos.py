@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
+from surgseg.figures.examples import fit_name
 from surgseg.figures.statistics import broken_line
-from surgseg.figures.style import BLACK, GRAY, PALETTE, RED, mark_synthetic, new_figure, save_figure
+from surgseg.figures.style import BLACK, GRAY, PALETTE, mark_synthetic, new_figure, save_figure
 from surgseg.scores.appearance import MEASURES, histogram_distance
 from surgseg.scores.comparison_of_videos import TITLES
 from surgseg.scores.video_report import percent
@@ -21,19 +24,19 @@ def draw_video_comparison(path: Path, videos: Sequence[Video], result: dict) -> 
     """Coverage of each video as a box with its mean, the timelines one below the other, and confidence against four
     measures of appearance, a point for each frame looked at."""
     count = len(videos)
-    looked = any(video.looks for video in videos)
-    heights = [max(2.2, 1.05 * count), *([1.9] if looked else [])]
+    panels = _panels(videos)
+    heights = [max(2.2, 1.05 * count), *([2.1 + 0.15 * (count // 3)] if panels else [])]
     figure, axes = new_figure(size=(7.2, sum(heights) + 0.3))
     axes[0, 0].remove()
     upper, *lower = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
-    left, right = upper.subfigures(1, 2, width_ratios=[0.55 + 0.45 * count, 5])
+    left, right = upper.subfigures(1, 2, width_ratios=[min(0.55 + 0.45 * count, 2.6), 5])
     colours = [PALETTE[index % len(PALETTE)] for index in range(count)]
     _boxes(left.subplots(), videos, colours)
     top = max(1.0, *(100 * row.coverage for video in videos for row in video.analysis.rows)) * 1.08
     for axis, video, colour in zip(right.subplots(count, 1, squeeze=False)[:, 0], videos, colours):
         _timeline(axis, video, colour, top)
     for part in lower:
-        _looks(part.subplots(1, len(_LABELS), sharey=True), videos, colours)
+        _looks(part, panels, videos, colours)
     figure.suptitle(TITLES[result["kind"]].capitalize(), x=0.01, ha="left", fontsize=11)
     marks = {video.generated.synthetic for video in videos} - {""}
     if marks:
@@ -50,7 +53,9 @@ def _boxes(axis, videos: Sequence[Video], colours: list[str]) -> None:
     )  # fmt: skip
     for patch, colour in zip(boxes["boxes"], colours):
         patch.set(facecolor=colour, alpha=0.55)
-    axis.set_xticks(range(1, len(videos) + 1), [video.name for video in videos], fontsize=8, rotation=90)
+    few = len(videos) <= 3
+    names = [textwrap.fill(v.name.replace("_", " "), 10) if few else fit_name(v.name, 30, 1) for v in videos]
+    axis.set_xticks(range(1, len(videos) + 1), names, fontsize=8, rotation=0 if few else 90)
     axis.set_ylabel("Coverage (% of frame)", fontsize=8)
     axis.set_title("diamond: mean\nwhiskers: 5-95 %", fontsize=7, loc="left", pad=2)
     axis.tick_params(labelsize=8)
@@ -63,27 +68,45 @@ def _timeline(axis, video: Video, colour: str, top: float) -> None:
     marker = {"marker": ".", "markersize": 3} if len(times) <= 150 else {}
     axis.plot(*broken_line(times, coverage, spacing), color=colour, linewidth=1.0, **marker)
     absent = coverage == 0
-    axis.plot(times[absent], np.full(absent.sum(), -0.07 * top), "|", color=RED, markersize=5)
+    axis.plot(times[absent], np.full(absent.sum(), -0.07 * top), "|", color=GRAY, markersize=5)
     axis.set_ylim(-0.13 * top, top)
     axis.set_ylabel("Cov. (%)", fontsize=8)
     rate = percent(video.analysis.statistics["detection_rate"])
-    title = f"{video.name}: instrument in {rate} of {len(times)} frames (red: none)"
-    axis.set_title(title, fontsize=8, loc="left", pad=2)
+    ticks = " (gray: none)" if absent.any() else ""
+    title = f"{fit_name(video.name, 30, 1)}: instrument in {rate} of {len(times)} frame{'s' * (len(times) > 1)}{ticks}"
+    axis.set_title(title, fontsize=8 if len(video.name) < 20 else 7, loc="left", pad=2)
     axis.set_xlabel("Time in the video (s)", fontsize=8, labelpad=1)
     axis.tick_params(labelsize=8)
 
 
-def _looks(axes, videos: Sequence[Video], colours: list[str]) -> None:
+def _panels(videos: Sequence[Video]) -> dict[str, list[list[float]]]:
+    """Measures of appearance that are defined for any frame looked at: key -> values of each video."""
     reference = videos[0].colours
-    for axis, (key, label) in zip(axes, _LABELS.items()):
-        for video, colour in zip(videos, colours):
-            values = [
+    found = {}
+    for key in _LABELS:
+        values = [
+            [
                 histogram_distance(look.histogram, reference) if key == "histogram_distance" else getattr(look, key)
                 for _, look in video.looks
             ]
-            confidence = [row.mean_confidence for row, _ in video.looks]
-            axis.scatter(values, confidence, s=5, alpha=0.6, color=colour, linewidths=0, label=video.name)
-        axis.set_xlabel(label.replace(" (", "\n("), fontsize=8)
+            for video in videos
+        ]
+        if np.isfinite(np.concatenate(values)).any():
+            found[key] = values
+    return found
+
+
+def _looks(part, panels: dict[str, list[list[float]]], videos: Sequence[Video], colours: list[str]) -> None:
+    axes = part.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axis, (key, values) in zip(axes, panels.items()):
+        for video, some, colour in zip(videos, values, colours):
+            if some:
+                confidence = [row.mean_confidence for row, _ in video.looks]
+                label = fit_name(video.name, 30, 1)
+                axis.scatter(some, confidence, s=5, alpha=0.6, color=colour, linewidths=0, label=label)
+        axis.set_xlabel(_LABELS[key].replace(" (", "\n("), fontsize=8)
+        axis.xaxis.set_major_locator(MaxNLocator(3))
         axis.tick_params(labelsize=7)
     axes[0].set_ylabel("Mean confidence", fontsize=8)
-    axes[-1].legend(fontsize=7, markerscale=2, handletextpad=0.1, loc="best")
+    handles, names = axes[0].get_legend_handles_labels()
+    part.legend(handles, names, loc="outside lower center", ncols=3, fontsize=7, markerscale=2, handletextpad=0.1)

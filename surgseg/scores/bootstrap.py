@@ -74,7 +74,7 @@ def difference_of_means(
     if min(blocks) < LEAST_BLOCKS:
         return {
             **found,
-            "reason": f"only about {min(blocks):.0f} independent stretches of frames; {LEAST_BLOCKS} are needed",
+            "reason": f"only about {max(min(blocks), 1):.0f} independent stretches of frames; {LEAST_BLOCKS} are needed",
         }
     rng = np.random.default_rng(seed)
     first_means, second_means = (resampled_means(values, length, rng) for values, length in zip(series, lengths))

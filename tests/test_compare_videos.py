@@ -98,6 +98,15 @@ def test_many_frames_give_intervals_that_are_said_to_speak_of_these_videos_only(
     assert run(*folders, options=["--seed", 1]).result["differences"] != done.result["differences"]
 
 
+def test_frames_of_one_burst_are_not_taken_for_independent(run, folder):
+    masks = [int(value) for value in np.random.default_rng(0).integers(0, 9, 100)]
+    other = folder("b", masks[::-1])
+    alone, bursts = folder("a", masks), folder("c", masks, sampling={"burst": 20})
+    assert run(alone, other).result["differences"][0]["mean_coverage"]["interval"] is not None
+    found = run(bursts, other).result["differences"][0]["mean_coverage"]
+    assert found["interval"] is None and "only about 5 independent" in found["reason"]
+
+
 def test_three_videos_are_compared_with_the_first(run, folder):
     done = run(folder("a", [10, 10]), folder("b", [20, 20]), folder("c", [30, 0]))
     assert [(one["first"], one["second"]) for one in done.result["differences"]] == [("a", "b"), ("a", "c")]

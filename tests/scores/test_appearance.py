@@ -71,6 +71,11 @@ def test_the_histogram_holds_shares():
     assert sorted(histogram[histogram > 0.1].tolist()) == pytest.approx([0.25, 0.75], abs=0.02)
 
 
+def test_the_histogram_s_first_hue_is_red_and_not_blue():
+    red, blue = (appearance(plain(colour)).histogram for colour in ((200, 0, 0), (0, 0, 200)))
+    assert red[0].sum() == pytest.approx(1) and blue[20].sum() == pytest.approx(1), "bins of 12 degrees; blue is 240"
+
+
 def test_distance_of_colours_is_hellinger_s():
     red, green = np.zeros(BINS), np.zeros(BINS)
     red[0, 0], green[10, 0] = 1, 1

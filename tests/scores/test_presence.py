@@ -28,6 +28,7 @@ def test_always_and_never_in_view():
 def test_a_part_nobody_looked_at_ends_a_segment():
     times = [0, 1, 2, 10, 11]
     assert segments(times, [YES] * 5, 1.0) == [(0, 3, 3), (10, 12, 2)]
+    assert segments([0, 1, 3.1, 4.1], [YES] * 4, 1.0) == [(0, 2, 2), (3.1, 5.1, 2)], "longer than two spacings"
 
 
 def test_a_single_frame_left_out_does_not_end_one():

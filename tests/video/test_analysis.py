@@ -85,11 +85,12 @@ def test_frames_and_masks_of_different_size_are_brought_together(tmp_path):
 
 
 def test_void_pixels_of_a_mask_count_for_nothing(tmp_path):
-    first, second = columns(0, 2), columns(0, 4)
+    first, second = columns(0, 4), columns(0, 2)
     second[:, 2:] = 255
-    generated = read_folder(tmp_path / "g", [first, second], step=1)
+    generated = read_folder(tmp_path / "g", [first, second, first], step=1)
     analysis = analyse(generated, Request())
-    assert [row.coverage for row in analysis.rows] == [0.2, 1.0] and analysis.pairs[0].iou == 1
+    assert [row.coverage for row in analysis.rows] == [0.4, 1.0, 0.4]
+    assert [pair.iou for pair in analysis.pairs] == [1, 1], "void in the later mask, then in the earlier one"
 
 
 def test_the_union_of_the_instruments_is_what_counts(tmp_path):
@@ -207,6 +208,18 @@ def test_presence_is_scored_against_the_tools_by_both_rules(tmp_path):
     assert found["frames_annotated"] == 4
 
 
+def test_frames_the_tool_file_says_nothing_of_are_left_out_and_counted(tmp_path):
+    generated = read_folder(tmp_path / "g", [10, 0, 10, 10], step=25, video={"duration_s": None})
+    tools = read_tools(write_tools(tmp_path / "t.txt", [{"Hook"}, set()]))
+    analysis = analyse(generated, Request(tools=tools))
+    found = analysis.statistics["tools"]
+    assert (found["frames_annotated"], found["frames_not_annotated"]) == (2, 2)
+    for rule in ("any_pixel", "min_area"):
+        assert [found[rule][key] for key in ("true_positive", "true_negative")] == [1, 1]
+        assert [found[rule][key] for key in ("false_positive", "false_negative")] == [0, 0]
+    assert [row["tool_in_view"] for row in frame_rows(analysis)] == [1, 0, "", ""]
+
+
 def test_sensitivity_by_phase_is_undefined_where_the_class_is_absent(tmp_path):
     generated = read_folder(tmp_path / "g", [0, 10, 20, 10], step=25)
     tools = read_tools(write_tools(tmp_path / "t.txt", [set(), set(), {"Hook"}, {"Hook"}]))
@@ -307,6 +320,16 @@ def test_the_truth_s_own_stability_stands_beside_that_of_the_same_predictions(tm
     assert found["stability"]["pairs"] == 2
     assert found["ground_truth"]["stability"]["iou"]["mean"] == pytest.approx(0.8)
     assert found["ground_truth"]["predicted_stability_same_frames"]["iou"]["mean"] == 0.5
+
+
+def test_where_every_frame_has_ground_truth_the_predictions_stability_is_the_whole_run_s(tmp_path):
+    generated = read_folder(tmp_path / "g", [columns(0, 2), columns(0, 4)], step=2)
+    folder = truth_folder(tmp_path / "t", {"video_000000": columns(0, 4), "video_000002": columns(0, 4)})
+    found = analyse(generated, Request(truth=match_truth(generated, folder))).statistics
+    assert found["ground_truth"]["stability"]["iou"]["mean"] == 1
+    assert found["ground_truth"]["predicted_stability_same_frames"]["iou"] == pytest.approx(
+        found["stability"]["iou"], nan_ok=True
+    )
 
 
 def test_truth_of_every_other_frame_is_compared_on_the_same_neighbours(tmp_path):

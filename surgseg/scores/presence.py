@@ -35,14 +35,16 @@ def typical_spacing(times: Sequence[float], burst: int = 1) -> float:
     return float(np.median(steps)) if len(steps) else math.nan
 
 
-def presence_segments(times: Sequence[float], present: Sequence[bool], spacing: float) -> list[Segment]:
+def presence_segments(
+    times: Sequence[float], present: Sequence[bool], spacing: float, video_end: float = math.inf
+) -> list[Segment]:
     """Segments of consecutive frames with an instrument; a step longer than two `spacing`s (s) ends one.
 
     A frame stands for the time that `frame_ends` gives it. `times` in seconds, ascending.
     """
     found: list[Segment] = []
     run: list[int] = []
-    ends = frame_ends(times, spacing)
+    ends = frame_ends(times, spacing, video_end)
     for index, seen in enumerate(present):
         if run and (not seen or times[index] - times[index - 1] > _GAP * spacing):
             found.append(Segment(float(times[run[0]]), ends[run[-1]], len(run)))
@@ -54,21 +56,27 @@ def presence_segments(times: Sequence[float], present: Sequence[bool], spacing: 
     return found
 
 
-def frame_ends(times: Sequence[float], spacing: float) -> list[float]:
-    """Until when (s) each frame speaks: to the next frame or, where that is more than two `spacing`s away, for one."""
+def frame_ends(times: Sequence[float], spacing: float, video_end: float = math.inf) -> list[float]:
+    """Until when (s) each frame speaks: to the next frame or, where that is more than two `spacing`s away, for one, but
+    not beyond `video_end` (which counts for nothing where frames lie behind it)."""
     if math.isnan(spacing):
         return [float(time) for time in times]
     following = [*times[1:], math.inf]
-    return [float(later if later - time <= _GAP * spacing else time + spacing) for time, later in zip(times, following)]
+    ends = [float(after if after - time <= _GAP * spacing else time + spacing) for time, after in zip(times, following)]
+    return [min(end, video_end) for end in ends] if len(times) and times[-1] <= video_end else ends
 
 
 def segment_summary(
-    segments: Sequence[Segment], times: Sequence[float], spacing: float, counted: Sequence[bool] | None = None
+    segments: Sequence[Segment],
+    times: Sequence[float],
+    spacing: float,
+    counted: Sequence[bool] | None = None,
+    video_end: float = math.inf,
 ) -> dict:
     """Number, total and median length, the segments themselves, and how exact their ends are; lengths are undefined
     (NaN) for a single frame. `counted` says which frames the segments are about (a phase's; default: all)."""
     lengths = [segment.end_s - segment.start_s for segment in segments]
-    stretches = [end - time for time, end in zip(times, frame_ends(times, spacing))]
+    stretches = [end - time for time, end in zip(times, frame_ends(times, spacing, video_end))]
     looked_at = sum(stretches if counted is None else np.array(stretches)[np.asarray(counted, bool)])
     defined = not math.isnan(spacing)
     return {

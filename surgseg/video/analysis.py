@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -73,7 +74,7 @@ def analyse(generated: Generated, request: Request) -> Analysis:
     pairs, no_flow = measure_pairs(generated, rows, flow_pairs=request.flow_pairs)
     spacing = typical_spacing(times, burst=(generated.run.get("sampling") or {}).get("burst", 1))
     no_masks = no_flow if generated.run["parts"].get("masks") is None else ""
-    about = _Describer(request.min_area, spacing, no_flow, no_masks)
+    about = _Describer(request.min_area, spacing, no_flow, no_masks, video_end(generated))
     phases = phases_at(request.phases, times) if request.phases else None
     table, annotated = tools_at(request.tools, times) if request.tools else (None, None)
     in_view = None if table is None else table.any(1)
@@ -99,23 +100,29 @@ class _Describer:
     spacing: float
     no_flow: str
     no_masks: str
+    video_end: float
 
     def __call__(self, rows: Sequence[FrameRow], pairs: Sequence[Pair], chosen: Sequence[bool] | None = None) -> dict:
         """Of the `chosen` rows (default: all); the others end a segment of presence, and no pair spans one."""
         chosen = np.ones(len(rows), bool) if chosen is None else np.asarray(chosen, bool)
         times = [row.time_s for row in rows]
         present = is_present([row.coverage for row in rows], self.min_area) & chosen
-        segments = presence_segments(times, present, self.spacing)
+        segments = presence_segments(times, present, self.spacing, self.video_end)
         some, neighbours = _subset(rows, pairs, chosen)
         return {
             **detection_statistics(some, self.min_area),
-            "presence": segment_summary(segments, times, self.spacing, chosen),
+            "presence": segment_summary(segments, times, self.spacing, chosen, self.video_end),
             "stability": self.stability(some, neighbours),
         }
 
     def stability(self, rows: Sequence[FrameRow], pairs: Sequence[Pair]) -> dict:
         times, coverage = [row.time_s for row in rows], [row.coverage for row in rows]
         return stability(times, coverage, pairs, self.min_area, self.no_flow, self.no_masks)
+
+
+def video_end(generated: Generated) -> float:
+    """When the whole video ends (s); infinity where its length is unknown."""
+    return (generated.run.get("video") or {}).get("duration_s") or math.inf
 
 
 def _subset(rows: Sequence[FrameRow], pairs: Sequence[Pair], chosen: Sequence[bool]):

@@ -19,9 +19,10 @@ from surgseg.frames import read_frame
 from surgseg.scores.appearance import MEASURES, Appearance, appearance, histogram_distance
 from surgseg.scores.bootstrap import difference_of_means
 from surgseg.scores.metrics import nanmean
+from surgseg.scores.presence import frame_ends
 from surgseg.scores.temporal import is_present
 from surgseg.threads import ahead
-from surgseg.video.analysis import Analysis
+from surgseg.video.analysis import Analysis, video_end
 from surgseg.video.generated import FrameRow, Generated
 
 LOOKED_AT = 200  # frames of a video whose appearance is measured, spread evenly
@@ -103,10 +104,10 @@ def describe(video: Video, reference: Video) -> dict:
 def sampled_part(video: Video) -> dict:
     """From when to when frames were looked at (s), how far apart, and how long the whole video is (None: unknown)."""
     rows, spacing = video.analysis.rows, video.analysis.statistics["presence"]["resolution_s"]
-    length = (video.generated.run.get("video") or {}).get("duration_s")
-    start, end = rows[0].time_s, rows[-1].time_s
-    end += 0.0 if math.isnan(spacing) else spacing
-    return {"start_s": start, "end_s": end, "spacing_s": spacing, "burst": video.burst, "video_s": length}
+    whole = video_end(video.generated)
+    end = frame_ends([row.time_s for row in rows], spacing, whole)[-1]
+    length = whole if math.isfinite(whole) else None
+    return {"start_s": rows[0].time_s, "end_s": end, "spacing_s": spacing, "burst": video.burst, "video_s": length}
 
 
 def _appearance(video: Video, reference: Video) -> dict | None:

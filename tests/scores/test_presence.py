@@ -42,6 +42,16 @@ def test_a_burst_stands_for_the_time_to_the_next_place():
     assert segments(times, [NO, NO, NO, NO, YES, NO, NO, NO, NO], 10.0) == [(10.04, 10.08, 1)]
 
 
+def test_no_segment_ends_behind_the_video_s_end():
+    def ends(video_end):
+        return [one.end_s for one in presence_segments([0, 10, 20], [YES] * 3, 10.0, video_end)]
+
+    assert ends(math.inf) == [30] and ends(24.5) == [24.5] and ends(40) == [30]
+    assert ends(15.0) == [30], "a header that says less than the frames is not believed"
+    found = segment_summary(presence_segments([0, 10], [YES, NO], 10.0, 12.5), [0, 10], 10.0, None, 12.5)
+    assert found["present_share_of_time"] == pytest.approx(10 / 12.5)
+
+
 def test_spacing_is_the_median_step_and_undefined_for_one_place():
     assert typical_spacing([0, 1, 2, 9]) == 1
     assert math.isnan(typical_spacing([5.0])) and math.isnan(typical_spacing([0, 0.04, 0.08], burst=3))

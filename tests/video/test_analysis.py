@@ -60,6 +60,11 @@ def test_bursts_give_stability_and_their_places_the_spacing(tmp_path):
     assert "--frame-format" in stability["flow"]["reason"]
 
 
+def test_the_last_frame_speaks_to_the_video_s_end_at_most(tmp_path):
+    generated = read_folder(tmp_path / "g", [10, 10], step=100, video={"duration_s": 5.5})
+    assert analyse(generated, Request()).statistics["presence"]["segments"][0]["end_s"] == 5.5
+
+
 def test_flow_makes_a_moving_mask_stable(tmp_path):
     masks, images = moving_bar(4)
     found = analyse(read_folder(tmp_path / "g", masks, step=1, images=images), Request()).statistics["stability"]

@@ -70,9 +70,8 @@ def legend_of(figure):
     return [text.get_text() for legend in parts for text in legend.get_texts()]
 
 
-@pytest.mark.parametrize("count", [1, 300])
-def test_any_number_of_frames_is_written_whole(tmp_path, count):
-    videos = [video(name, np.linspace(0, 0.5, count), looks=count) for name in "ab"]
+def test_many_frames_are_written_whole(tmp_path):
+    videos = [video(name, np.linspace(0, 0.5, 300), looks=300) for name in "ab"]
     path = draw_video_comparison(tmp_path / "f.png", videos, CONTENT)
     with Image.open(path) as image:
         assert image.info["dpi"][0] == pytest.approx(200, abs=1) and image.width == 1440

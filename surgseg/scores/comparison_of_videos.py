@@ -72,7 +72,7 @@ def comparison_block(result: dict[str, Any], mark: str = "") -> str:
 
 def comparison_markdown(result: dict[str, Any], mark: str = "") -> str:
     """The same as markdown."""
-    names = [video["name"] for video in result["videos"]]
+    names = [video["name"].replace("|", "\\|") for video in result["videos"]]
     lines = [
         f"# {TITLES[result['kind']].capitalize()}" + (f" ({mark})" if mark else ""),
         "",

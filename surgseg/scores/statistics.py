@@ -41,7 +41,7 @@ def detection_statistics(rows: Sequence, min_area: float) -> dict:
     """Detection and coverage over rows of `frames.csv` (objects with its columns as attributes).
 
     `detection_rate` counts frames with any instrument pixel, as the original study did;
-    `detection_rate_min_area` those whose instrument covers at least `min_area` of the frame (fraction).
+    `detection_rate_min_area` those whose instrument covers at least `min_area` of the frame (fraction) as well.
     """
     coverage = np.array([row.coverage for row in rows], np.float64)
     absent = [row for row in rows if not row.coverage > 0]
@@ -49,7 +49,7 @@ def detection_statistics(rows: Sequence, min_area: float) -> dict:
         "frames": len(rows),
         "detection_rate": float((coverage > 0).mean()),
         "min_area": min_area,
-        "detection_rate_min_area": float((coverage >= min_area).mean()),
+        "detection_rate_min_area": float(((coverage > 0) & (coverage >= min_area)).mean()),
         "frames_without_detection": len(absent),
         "without_detection": [{"name": row.name, "frame": row.frame, "time_s": row.time_s} for row in absent],
         "coverage": spread(coverage),

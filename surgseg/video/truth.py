@@ -36,7 +36,10 @@ def match_truth(generated: Generated, mask_dir: Path, video: str | None = None) 
     for stem, path in paths.items():
         number = re.search(r"(\d+)$", stem)
         if number:
-            groups.setdefault(video_of(stem), {})[int(number.group(1))] = path
+            masks, frame = groups.setdefault(video_of(stem), {}), int(number.group(1))
+            if frame in masks:
+                raise UserError(f"two masks for one frame: {masks[frame]} and {path}")
+            masks[frame] = path
     names = list_some(sorted(groups, key=natural_key))
     if video is not None and video not in groups:
         raise UserError(f"{mask_dir} holds no masks of {video}; it holds {names or 'no numbered masks'}")
@@ -52,7 +55,8 @@ def match_truth(generated: Generated, mask_dir: Path, video: str | None = None) 
 
 
 def read_pair(generated: Generated, row: FrameRow, truth: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(predicted, true, counted), each (H, W) bool: instrument union, and the pixels that are not void."""
+    """(predicted, true, counted), each (H, W) bool: instrument union, and the pixels that neither mask calls void (only
+    a corrected prediction does)."""
     count = generated.scheme.num_classes
     predicted, true = read_mask(generated.mask_path(row), count), read_mask(truth, count)
     if predicted.shape != true.shape:
@@ -61,7 +65,7 @@ def read_pair(generated: Generated, row: FrameRow, truth: Path) -> tuple[np.ndar
             f"{truth} {true.shape[1]}x{true.shape[0]}"
         )
     tools = generated.scheme.instrument_ids
-    return np.isin(predicted, tools), np.isin(true, tools), true != VOID
+    return np.isin(predicted, tools), np.isin(true, tools), (true != VOID) & (predicted != VOID)
 
 
 def frame_overlaps(generated: Generated, matched: dict[str, Path]) -> dict[str, dict[str, float]]:

@@ -294,6 +294,12 @@ def test_masks_that_fit_no_frame_are_refused(tmp_path):
         match_truth(generated, truth_folder(tmp_path / "u", {"unnumbered": 10}))
 
 
+def test_two_masks_for_one_frame_are_refused(tmp_path):
+    generated = read_folder(tmp_path / "g", [10], step=25)
+    with pytest.raises(UserError, match=r"two masks for one frame: .*video01_0.*\.png"):
+        match_truth(generated, truth_folder(tmp_path / "t", {"video01_0": 10, "video01_000": 20}))
+
+
 def test_ground_truth_of_another_size_is_refused(tmp_path):
     generated = read_folder(tmp_path / "g", [10])
     matched = match_truth(generated, truth_folder(tmp_path / "t", {"video_000000": pixels(5, (20, 10))}))
@@ -335,6 +341,19 @@ def test_where_every_frame_has_ground_truth_the_predictions_stability_is_the_who
     assert found["ground_truth"]["predicted_stability_same_frames"]["iou"] == pytest.approx(
         found["stability"]["iou"], nan_ok=True
     )
+
+
+def test_void_of_a_corrected_prediction_is_left_out(tmp_path):
+    corrected = columns(0, 4)
+    corrected[:, 4:] = 255
+    generated = read_folder(tmp_path / "g", [corrected])
+    matched = match_truth(generated, truth_folder(tmp_path / "t", {"video_000000": columns(0, 8)}))
+    assert analyse(generated, Request(truth=matched)).statistics["ground_truth"]["dice"]["mean"] == 1
+
+
+def test_an_empty_mask_is_no_detection_whatever_the_least_area(tmp_path):
+    statistics = analyse(read_folder(tmp_path / "g", [0, 0, 10]), Request(min_area=0.0)).statistics
+    assert statistics["detection_rate_min_area"] == statistics["detection_rate"] == pytest.approx(1 / 3)
 
 
 def test_truth_of_every_other_frame_is_compared_on_the_same_neighbours(tmp_path):

@@ -72,10 +72,8 @@ def difference_of_means(
     if all(float(values.std()) < 1e-12 for values in series):
         return {**found, "reason": "nothing varies within the videos"}
     if min(blocks) < LEAST_BLOCKS:
-        return {
-            **found,
-            "reason": f"only about {max(min(blocks), 1):.0f} independent stretches of frames; {LEAST_BLOCKS} are needed",
-        }
+        about = max(min(blocks), 1)
+        return {**found, "reason": f"only about {about:.0f} independent stretches of frames; {LEAST_BLOCKS} are needed"}
     rng = np.random.default_rng(seed)
     first_means, second_means = (resampled_means(values, length, rng) for values, length in zip(series, lengths))
     tail = 100 * (1 - LEVEL) / 2

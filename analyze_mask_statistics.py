@@ -99,7 +99,7 @@ def work(args: argparse.Namespace) -> int:
     analysis = analyse(generated, request)
     result = {
         "schema": "surgseg.mask_statistics/2",
-        "complete": bool(generated.run["complete"]),
+        "complete": bool(generated.run.get("complete")),
         "video_data": generated.run.get("video_data"),
         "weights_data": generated.run.get("weights_data"),
         "threshold": generated.run.get("threshold"),

@@ -106,7 +106,8 @@ def check(args: argparse.Namespace) -> list[str]:
     for option, of in (("tools", "tool_files"), ("mask_videos", "mask_dirs")):
         if getattr(args, option) and not getattr(args, of):
             raise UserError(f"--{option} needs --{of}".replace("_", "-"))
-    check_folder(args.output_dir / "figures")
+    for folder in (args.output_dir, args.figure.parent if args.figure else args.output_dir / "figures"):
+        check_folder(folder)
     return names
 
 

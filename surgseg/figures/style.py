@@ -45,6 +45,7 @@ _STYLE = {
     "grid.linewidth": 0.6,
     "lines.linewidth": 1.6,
     "image.interpolation": "nearest",
+    "text.parse_math": False,  # users' names may hold dollar signs
 }
 plt.rcParams.update(_STYLE)  # everything drawn through this module looks the same
 

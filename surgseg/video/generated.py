@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
@@ -59,11 +60,14 @@ class FrameRow:
         measures = {key: float(row[key]) for key in ("coverage", "mean_confidence", "uncertainty")}
         if not all(0 <= value <= 1 for value in measures.values()):
             raise ValueError("coverage, confidence or uncertainty outside 0..1")
+        frame, time_s, components = int(row["frame"]), float(row["time_s"]), int(row["components"])
+        if not math.isfinite(time_s) or min(frame, components) < 0:
+            raise ValueError("time_s is no number of seconds, or frame or components are negative")
         return cls(
             name=row["name"],
-            frame=int(row["frame"]),
-            time_s=float(row["time_s"]),
-            components=int(row["components"]),
+            frame=frame,
+            time_s=time_s,
+            components=components,
             suspect={"0": False, "1": True}[row["suspect"]],
             **measures,
         )
@@ -184,6 +188,8 @@ def _problems(generated: Generated) -> list[str]:
     names = {row.name for row in rows}
     if any(later.frame <= earlier.frame for earlier, later in zip(rows, rows[1:])) or len(names) < len(rows):
         problems.append("frame numbers do not ascend")
+    if any(later.time_s < earlier.time_s for earlier, later in zip(rows, rows[1:])):
+        problems.append("times do not ascend")
     if run.get("complete") and run.get("frames_written") != len(rows):
         problems.append(f"run.json counts {run.get('frames_written')} frames, the table {len(rows)}")
     for part, suffix in run["parts"].items():

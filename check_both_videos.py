@@ -137,8 +137,13 @@ def draw(path: Path, checks: list, scheme, weights_data: str) -> None:
 
 
 def report(record: dict) -> None:
+    """What is printed; each video's line says what is synthetic, as the figure does."""
+    from surgseg.figures.selection import synthetic_mark
+
     for video in record["videos"]:
-        print(f"{video['name']}: {', '.join(numbers(video))} ({video['rule']})")
+        mark = synthetic_mark(video["data"], record["weights_data"])
+        name = video["name"] + (f" ({mark})" if mark else "")
+        print(f"{name}: {', '.join(numbers(video))} ({video['rule']})")
     print(f"{CAUTION} Next, for each video:")
     print("  python generate_masks_from_model.py --video-path VIDEO --output-dir data/NAME --sample spread")
     print("and then:")

@@ -93,7 +93,7 @@ def test_names_are_the_users(film, images, drawn, tmp_path):
     assert [video.name for video in drawn[0][0]] == ["smoke", "no smoke"]
 
 
-def test_a_synthetic_folder_marks_its_images_alone(film, images, drawn, tmp_path):
+def test_a_synthetic_folder_marks_its_images_and_its_line_alone(film, images, drawn, tmp_path, capsys):
     folder = tmp_path / "stream" / "frames"
     for index in range(2):
         save_image(folder / f"{index}.png", np.zeros((120, 160, 3), np.uint8))
@@ -102,6 +102,8 @@ def test_a_synthetic_folder_marks_its_images_alone(film, images, drawn, tmp_path
     videos, options = drawn[0]
     assert [video.mark for video in videos] == ["", "SYNTHETIC"] and options["mark"] == "SYNTHETIC"
     assert [video["data"] for video in said(tmp_path / "x.png")["videos"]] == ["unmarked", "synthetic"]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("video A: 1 frame ") and lines[1].startswith("video B (SYNTHETIC): 1 frame ")
 
 
 def test_where_the_length_is_unknown_every_25th_frame_is_taken(film, images, drawn, tmp_path, monkeypatch):

@@ -55,7 +55,8 @@ def difference_of_means(
 ) -> dict:
     """Mean of `second` minus mean of `first`, two sequences of per-frame values in order of time, with a 95 % interval.
 
-    `interval` is None, with a `reason`, where a sequence is empty or has fewer than `LEAST_BLOCKS` blocks.
+    `interval` is None, with a `reason`, where a sequence is empty or has fewer than `LEAST_BLOCKS` blocks. `constant`
+    counts the sequences that do not vary (a detection rate of 100 %): resampling takes their mean for certain.
     """
     series = [np.asarray(values, np.float64) for values in (first, second)]
     if not all(len(values) for values in series):
@@ -69,7 +70,8 @@ def difference_of_means(
         "reason": None,
         "blocks": [round(count, 1) for count in blocks],
     }
-    if all(float(values.std()) < 1e-12 for values in series):
+    found["constant"] = sum(float(values.std()) < 1e-12 for values in series)
+    if found["constant"] == len(series):
         return {**found, "reason": "nothing varies within the videos"}
     if min(blocks) < LEAST_BLOCKS:
         about = max(min(blocks), 1)

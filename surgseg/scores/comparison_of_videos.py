@@ -14,6 +14,10 @@ CONTENT = (
     "zoom, tools in view) as much as with how the model does on them. It proves no domain shift; --tool-files or "
     "--mask-dirs give labels."
 )
+LABELLED = (
+    "Detection rate and coverage differ with what the videos show all the same; how the model does on them is said by "
+    "{scores} alone, over the frames that have labels."
+)
 INTERVALS = (
     "Intervals: 95 %, circular block bootstrap over frames, since neighbours are alike; they speak of other frames of "
     "these videos, not of other operations."
@@ -55,7 +59,8 @@ def _stability(video: dict, what: str) -> str:
     if what == "iou":
         return f"{decimal(found['iou']['mean'])} ({found['pairs']} pairs)"
     if what == "flow":
-        return decimal(found["flow"]["iou"]["mean"]) if found["flow"]["computed"] else "not computed"
+        flow = found["flow"]
+        return f"{decimal(flow['iou']['mean'])} ({flow['pairs']} pairs)" if flow["computed"] else "not computed"
     return percent(found["flicker"]["rate"])
 
 
@@ -95,7 +100,10 @@ def sentences(result: dict[str, Any]) -> list[str]:
     said += _confidence(result)
     if any("95 % interval" in sentence for sentence in said):
         said.append(INTERVALS)
-    return [*said, CONTENT] if result["kind"] == "content" else said
+    if result["kind"] == "content":
+        return [*said, CONTENT]
+    scores = dict.fromkeys(key for found in result["differences"] for key in found["shift"])
+    return [*said, LABELLED.format(scores=", ".join(scores))]
 
 
 def _differences(found: dict) -> list[str]:
@@ -128,7 +136,7 @@ def _points(found: dict) -> str:
     if found["interval"] is None:
         return f"{text} (no interval: {found['reason']})"
     low, high = found["interval"]
-    return f"{text} (95 % interval {100 * low:+.2f} to {100 * high:+.2f})"
+    return f"{text} (95 % interval {100 * low:+.2f} to {100 * high:+.2f}{_certain(found)})"
 
 
 def _number(found: dict) -> str:
@@ -137,7 +145,12 @@ def _number(found: dict) -> str:
     text = f"{found['difference']:+.4f}"
     if found["interval"] is None:
         return f"{text} (no interval: {found['reason']})"
-    return f"{text} (95 % interval {found['interval'][0]:+.4f} to {found['interval'][1]:+.4f})"
+    return f"{text} (95 % interval {found['interval'][0]:+.4f} to {found['interval'][1]:+.4f}{_certain(found)})"
+
+
+def _certain(found: dict) -> str:
+    """What an interval lacks where every frame of one video says the same."""
+    return "; one video does not vary, and its value is taken for certain" if found.get("constant") else ""
 
 
 def _confidence(result: dict) -> list[str]:

@@ -163,9 +163,22 @@ def _phases(result: dict) -> list[str]:
         if with_tools:
             line += f"{percent(row['tools']['sensitivity']):>9}{percent(row['tools']['specificity']):>9}"
         lines.append(line)
+    area = f"from {100 * result['min_area']:g} % of the frame"
+    lines.append(f"(Detected: any pixel; segments{', sens. and spec.' * with_tools}: {area}; coverage and IoU: means)")
+    pairs, flow = (sum(count(row["stability"]) for row in result["phases"].values()) for count in (_pairs, _flow_pairs))
+    if 0 < flow < pairs:
+        lines.append(f"(Flow IoU is over {flow} pairs, IoU over {pairs}: not to be compared with each other)")
     if result["frames_without_phase"]:
         lines.append(f"Frames of which the phase file says nothing: {result['frames_without_phase']}")
     return lines
+
+
+def _pairs(found: dict) -> int:
+    return found["pairs"]
+
+
+def _flow_pairs(found: dict) -> int:
+    return found["flow"]["pairs"] if found["computed"] else 0
 
 
 def _tools(result: dict) -> list[str]:

@@ -24,7 +24,7 @@ from surgseg.figures.style import (
 from surgseg.scores.presence import frame_ends
 from surgseg.scores.temporal import is_present
 from surgseg.scores.video_report import percent
-from surgseg.video.analysis import Analysis
+from surgseg.video.analysis import Analysis, video_end
 from surgseg.video.generated import Generated
 
 _GAP = 2.0  # typical spacings; lines are not drawn across longer ones
@@ -42,7 +42,7 @@ def draw_mask_statistics(path: Path | str, generated: Generated, analysis: Analy
     )  # fmt: skip
     _timeline(rows[0], generated, analysis, include_suspect)
     for axis, (name, values, colours) in zip(rows[1:], bands):
-        _band(axis, analysis, name, values, colours)
+        _band(axis, analysis, name, values, colours, video_end(generated))
     _stability(rows[-1], analysis)
     rows[-1].set_xlabel("Time in the video (s)")
     _legend_of_phases(left, bands)
@@ -50,7 +50,9 @@ def draw_mask_statistics(path: Path | str, generated: Generated, analysis: Analy
     _histogram(upper, np.array([100 * row.coverage for row in analysis.rows]), analysis.statistics["coverage"])
     _stability_histogram(lower, analysis)
     rate, count = analysis.statistics["detection_rate"], analysis.statistics["frames"]
-    figure.suptitle(f"Instrument found in {percent(rate)} of {count} frame{'s' * (count > 1)}", x=0.01, ha="left")
+    title = f"Instrument found in {percent(rate)} of {count} frame{'s' * (count > 1)}"
+    title += "" if generated.run.get("complete") else " (unfinished run)"
+    figure.suptitle(title, x=0.01, ha="left")
     if generated.synthetic:
         mark_synthetic(figure, generated.synthetic)
     return save_figure(figure, path)
@@ -70,11 +72,11 @@ def _bands(analysis: Analysis) -> list[tuple[str, list, dict]]:
     return bands
 
 
-def _band(axis, analysis: Analysis, name: str, values: list, colours: dict) -> None:
+def _band(axis, analysis: Analysis, name: str, values: list, colours: dict, end_s: float) -> None:
     """Coloured stretches of time, as long as the frames speak for them."""
     times = [row.time_s for row in analysis.rows]
     spacing = analysis.statistics["presence"]["resolution_s"]
-    ends = frame_ends(times, spacing if spacing == spacing else 1.0)
+    ends = frame_ends(times, spacing if spacing == spacing else 1.0, end_s)
     for value, colour in colours.items():
         stretches = [(t, e - t) for t, e, found in zip(times, ends, values) if found is not None and found == value]
         axis.broken_barh(stretches, (0, 1), facecolors=colour, linewidth=0)

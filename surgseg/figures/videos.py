@@ -29,7 +29,7 @@ def draw_video_comparison(path: Path, videos: Sequence[Video], result: dict) -> 
     figure, axes = new_figure(size=(7.2, sum(heights) + 0.3))
     axes[0, 0].remove()
     upper, *lower = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
-    left, right = upper.subfigures(1, 2, width_ratios=[min(0.55 + 0.45 * count, 2.6), 5])
+    left, right = upper.subfigures(1, 2, width_ratios=[min(0.55 + 0.65 * count, 2.6), 5])
     colours = [PALETTE[index % len(PALETTE)] for index in range(count)]
     _boxes(left.subplots(), videos, colours)
     top = max(1.0, *(100 * row.coverage for video in videos for row in video.analysis.rows)) * 1.08
@@ -106,6 +106,7 @@ def _looks(part, panels: dict[str, list[list[float]]], videos: Sequence[Video], 
                 axis.scatter(some, confidence, s=5, alpha=0.6, color=colour, linewidths=0, label=label)
         axis.set_xlabel(_LABELS[key].replace(" (", "\n("), fontsize=8)
         axis.xaxis.set_major_locator(MaxNLocator(3))
+        axis.ticklabel_format(useOffset=False)  # an offset would stand in the axis' name
         axis.tick_params(labelsize=7)
     axes[0].set_ylabel("Mean confidence", fontsize=8)
     handles, names = axes[0].get_legend_handles_labels()

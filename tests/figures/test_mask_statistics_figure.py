@@ -22,13 +22,14 @@ from surgseg.video.analysis import Analysis
 from surgseg.video.generated import FrameRow, Generated
 
 
-def generated(coverage, times=None, suspect=(), video_data="unmarked"):
+def generated(coverage, times=None, suspect=(), video_data="unmarked", **run):
     times = [index / 25 for index in range(len(coverage))] if times is None else times
     rows = [
         FrameRow(f"v_{index:06d}", index, float(time), float(value), 0.9, 0.1, 1, index in suspect)
         for index, (time, value) in enumerate(zip(times, coverage))
     ]
-    return Generated(Path(), SCHEMES["binary"], rows, {"video_data": video_data, "weights_data": "real", "parts": {}})
+    run = {"video_data": video_data, "weights_data": "real", "parts": {}, "complete": True, **run}
+    return Generated(Path(), SCHEMES["binary"], rows, run)
 
 
 def analysis_of(folder, include_suspect=False, *, iou=0.5, flow=math.nan, phases=None, in_view=None, no_masks=""):
@@ -133,6 +134,12 @@ def test_bands_show_when_an_instrument_was_found_and_annotated_and_the_phases(dr
     assert colours == [to_rgba(PALETTE[0])] * 2 + [to_rgba(PALETTE[1])]
     legends = [legend for part in figure.subfigs for legend in part.legends]
     assert [text.get_text() for legend in legends for text in legend.get_texts()] == ["A", "B"]
+
+
+def test_an_unfinished_run_is_said_in_the_title_and_no_band_runs_on_behind_the_video(draw):
+    figure = draw(generated([0.1, 0.1], times=[0, 10], complete=False, video={"duration_s": 12.5}))
+    assert figure.get_suptitle() == "Instrument found in 100.0 % of 2 frames (unfinished run)"
+    assert max(end for _, _, end in stretches(axis_of(figure, "found"))) == 12.5
 
 
 def test_without_annotation_there_is_one_band(draw):

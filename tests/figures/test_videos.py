@@ -125,6 +125,21 @@ def test_a_measure_that_is_undefined_has_no_empty_panel(draw):
     assert legend_of(figure) == ["b"]
 
 
+@pytest.mark.parametrize("count", [2, 3])
+def test_names_under_the_boxes_of_few_videos_stay_apart(draw, count):
+    figure = draw(*(video(f"operation_{index}_left", [0.1, 0.2]) for index in range(count)))
+    figure.canvas.draw()
+    axis = next(axis for axis in figure.axes if axis.get_ylabel() == "Coverage (% of frame)")
+    boxes = [label.get_window_extent() for label in axis.get_xticklabels()]
+    assert len(boxes) == count and all(one.x1 < other.x0 for one, other in zip(boxes, boxes[1:]))
+
+
+def test_looks_that_hardly_differ_are_ticks_without_an_offset(draw):
+    figure = draw(video("a", [0.1] * 2, looks=2, brightness=2e5), video("b", [0.1]))
+    figure.canvas.draw()
+    assert [axis.xaxis.get_offset_text().get_text() for axis in panels(figure)] == [""] * 4
+
+
 def test_long_names_of_many_videos_stay_inside_and_apart(draw):
     names = [f"hospital-A_operation_{index:03d}_left-camera" for index in range(6)]
     figure = draw(*(video(name, [0.1, 0.0, 0.2], looks=3) for name in names))

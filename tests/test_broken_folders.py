@@ -6,8 +6,11 @@ import pytest
 
 import analyze_mask_statistics
 import compare_videos
-from surgseg.files import read_json, write_json
-from tests.folders import write_folder
+from surgseg.files import UserError, read_json, write_json
+from surgseg.labels import SCHEMES
+from surgseg.masks import write_mask
+from surgseg.video.truth import match_truth
+from tests.folders import pixels, read_folder, write_folder
 
 
 def set_cell(folder, line: int, column: int, value: str) -> None:
@@ -58,3 +61,15 @@ def test_names_may_hold_what_others_take_for_formulas(tmp_path, capsys):
     options = ["--names", "$ü_$", "a b", "--output-dir", str(tmp_path / "out")]
     assert compare_videos.main(["--generated-dirs", *folders, *options]) == 0
     assert (tmp_path / "out" / "figures" / "video_comparison.png").is_file()
+
+
+@pytest.mark.parametrize(("first", "fits"), [(0, True), (1, False), (40, False)])
+def test_masks_with_their_own_numbers_are_not_taken_for_places_in_a_folder_of_images(tmp_path, first, fits):
+    made = read_folder(tmp_path / "made", [10, 20, 30], step=1, image_rate=25.0, video={"duration_s": 0.12})
+    for number in range(first, first + 3):
+        write_mask(tmp_path / "masks" / f"video09_{number:06d}.png", pixels(10), SCHEMES["binary"])
+    if fits:
+        assert len(match_truth(made, tmp_path / "masks")) == 3
+    else:
+        with pytest.raises(UserError, match="numbered by their place"):
+            match_truth(made, tmp_path / "masks")

@@ -24,7 +24,7 @@ def match_truth(generated: Generated, mask_dir: Path, video: str | None = None) 
 
     A mask belongs to the row of its own name or, failing that, to the row whose frame number (counted in the video from
     0) ends its name. `video` names the one whose masks count where the folder holds several. Raises `UserError` where
-    several videos' masks could be meant, and where none fits.
+    several videos' masks could be meant, where the numbers may mean other frames, and where none fits.
     """
     paths = {path.stem: path for path in list_images(mask_dir)}
     if not paths:
@@ -46,12 +46,26 @@ def match_truth(generated: Generated, mask_dir: Path, video: str | None = None) 
     if video is None and len(groups) > 1:
         raise UserError(f"{mask_dir} holds masks of several videos ({names}): name one with --mask-video")
     numbered = groups[video] if video is not None else next(iter(groups.values()), {})
+    _check_numbers(generated, numbered, mask_dir)
     found = {row.name: numbered[row.frame] for row in generated.rows if row.frame in numbered}
     if not found:
         raise UserError(
             f"no mask in {mask_dir} has the number of a frame of {generated.folder} (such as {generated.rows[0].frame})"
         )
     return found
+
+
+def _check_numbers(generated: Generated, numbered: dict[int, Path], mask_dir: Path) -> None:
+    """Frames of a folder of images are numbered by their place in it, whatever the images are called: masks that carry
+    the images' own numbers would be other frames'."""
+    if generated.run.get("image_rate") is None:
+        return
+    count = round(generated.run["video"]["duration_s"] * generated.run["image_rate"])
+    if sorted(numbered) != list(range(count)):
+        raise UserError(
+            f"{generated.folder} was made from a folder of {count} images, numbered by their place in it from 0; the "
+            f"masks in {mask_dir} are numbered otherwise: name each as its row (such as {generated.rows[0].name}.png)"
+        )
 
 
 def read_pair(generated: Generated, row: FrameRow, truth: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

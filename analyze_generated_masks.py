@@ -58,6 +58,7 @@ def work(args: argparse.Namespace) -> int:
     path = figure_path(args.output or args.generated_dir / "figures")
     from surgseg.figures.looks import draw_visual_analysis, read_looks
     from surgseg.figures.selection import select_frames
+    from surgseg.video.analysis import differ, recount
     from surgseg.video.generated import read_generated
 
     generated = read_generated(args.generated_dir)
@@ -65,11 +66,13 @@ def work(args: argparse.Namespace) -> int:
     if not rows:
         raise UserError(f"all {len(generated.rows)} frames of {args.generated_dir} are suspect; see --include-suspect")
     selected = select_frames(rows, args.select, args.num_samples, args.seed)
-    looks = read_looks(generated, selected.rows, uncertainty=args.select == "uncertain")
+    shown = recount(generated, selected.rows) if "masks" in generated.run["parts"] else selected.rows
+    looks = read_looks(generated, shown, uncertainty=args.select == "uncertain")
     suspect = len(generated.rows) - len(rows)
-    words = notes(selected.words, suspect, generated.run)
+    corrected = sum(map(differ, selected.rows, shown))
+    words = notes(selected.words, suspect, corrected, generated.run)
     draw_visual_analysis(looks, generated.scheme, path, title=words, mark=generated.synthetic)
-    write_json(path.with_suffix(".json"), listing(args, generated, selected, words, rows))
+    write_json(path.with_suffix(".json"), listing(args, generated, shown, selected.seed, words, rows))
     print(words)
     print(f"Written: {path}, {path.with_suffix('.json')}")
     return 0
@@ -82,30 +85,32 @@ def figure_path(output: Path) -> Path:
     return output if output.suffix.lower() == ".png" and not output.is_dir() else output / FIGURE
 
 
-def notes(words: str, suspect: int, run: dict) -> str:
+def notes(words: str, suspect: int, corrected: int, run: dict) -> str:
     """The rule, and what the reader must know of the folder, a line each."""
     lines = [words]
     if suspect:
         lines.append(f"{suspect} suspect frame{'s' * (suspect > 1)} (decoded after damage) left out")
+    if corrected:
+        lines.append(f"frames.csv, which chose, disagrees with {corrected} of these masks; coverage is the masks'")
     if not run.get("complete"):
         lines.append("the run that wrote this folder is unfinished")
     return "\n".join(lines)
 
 
-def listing(args: argparse.Namespace, generated, selected, words: str, rows: list) -> dict:
-    """What the JSON beside the figure holds."""
+def listing(args: argparse.Namespace, generated, shown: list, seed: int | None, words: str, rows: list) -> dict:
+    """What the JSON beside the figure holds; coverage is that of the masks shown."""
     keys = ("name", "frame", "time_s", "coverage", "uncertainty", "suspect")
     return {
         "schema": "surgseg.visual_analysis/1",
         "rule": args.select,
         "words": words,
-        "seed": selected.seed,
+        "seed": seed,
         "frames_suspect_left_out": len(generated.rows) - len(rows),
         "frames_without_detection": sum(row.coverage == 0 for row in rows),
         "complete": bool(generated.run.get("complete")),
         "video_data": generated.run.get("video_data"),
         "weights_data": generated.run.get("weights_data"),
-        "samples": [{key: getattr(row, key) for key in keys} for row in selected.rows],
+        "samples": [{key: getattr(row, key) for key in keys} for row in shown],
         "run": run_metadata(args),
     }
 

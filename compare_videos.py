@@ -50,6 +50,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     counting.add_argument("--include-suspect", action="store_true", help="count suspect frames too (default: no)")
     counting.add_argument(
+        "--from-masks", action="store_true", help="count the masks, corrected ones say, not the tables (default: no)"
+    )
+    counting.add_argument(
         "--flow-pairs", type=int, default=1000, metavar="N", help="pairs that get optical flow, 0: none (default: 1000)"
     )
     counting.add_argument("--seed", type=int, default=0, help="of the bootstrap (default: 0)")
@@ -126,6 +129,7 @@ def read_video(args: argparse.Namespace, index: int, name: str):
         min_area=args.min_area,
         include_suspect=args.include_suspect,
         flow_pairs=args.flow_pairs,
+        from_masks=args.from_masks,
         tools=tools,
         truth=match_truth(generated, args.mask_dirs[index], mask_video) if args.mask_dirs else None,
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+import analyze_generated_masks
 import analyze_mask_statistics
 import compare_videos
 from surgseg.files import UserError, read_json, write_json
@@ -73,3 +75,25 @@ def test_masks_with_their_own_numbers_are_not_taken_for_places_in_a_folder_of_im
     else:
         with pytest.raises(UserError, match="numbered by their place"):
             match_truth(made, tmp_path / "masks")
+
+
+def test_corrected_masks_are_compared_by_the_option_that_the_error_names(tmp_path, capsys):
+    folders = [write_folder(tmp_path / name, [10, 20, 30]) for name in "ab"]
+    write_mask(folders[1] / "masks" / "video_000030.png", pixels(50), SCHEMES["binary"])
+    options = ["--generated-dirs", *map(str, folders), "--output-dir", str(tmp_path / "out")]
+    assert compare_videos.main(options) == 2 and "--from-masks" in capsys.readouterr().err
+    assert compare_videos.main([*options, "--from-masks"]) == 0
+    found = read_json(tmp_path / "out" / "video_comparison.json")["videos"][1]
+    assert found["coverage"]["mean"] == pytest.approx((0.1 + 0.5 + 0.3) / 3)
+
+
+def test_panels_of_corrected_masks_say_the_masks_coverage_and_that_the_table_disagrees(tmp_path, capsys):
+    images = [np.zeros((10, 10, 3), np.uint8)] * 3
+    folder = write_folder(tmp_path / "made", [10, 20, 30], images=images)
+    assert analyze_generated_masks.main(["--generated-dir", str(folder)]) == 0
+    assert "disagrees" not in capsys.readouterr().out
+    write_mask(folder / "masks" / "video_000030.png", pixels(50), SCHEMES["binary"])
+    assert analyze_generated_masks.main(["--generated-dir", str(folder)]) == 0
+    assert "disagrees with 1 of these masks" in capsys.readouterr().out
+    samples = read_json(folder / "figures" / "visual_analysis.json")["samples"]
+    assert [sample["coverage"] for sample in samples] == pytest.approx([0.1, 0.5, 0.3])

@@ -210,17 +210,18 @@ def check_masks(generated: Generated, *, compare: bool = True) -> None:
         return
     places = np.unique(np.linspace(0, len(generated.rows) - 1, min(CHECKED, len(generated.rows))).round().astype(int))
     rows = [generated.rows[place] for place in places]
-    wrong = [
-        (row, found)
-        for row, found in zip(rows, recount(generated, rows))
-        if abs(row.coverage - found.coverage) > _ROUNDING
-    ]
+    wrong = [(row, found) for row, found in zip(rows, recount(generated, rows)) if differ(row, found)]
     if wrong:
         shown = list_some((f"{a.name} {100 * a.coverage:.3f} % there, {100 * b.coverage:.3f} %" for a, b in wrong), 3)
         raise UserError(
             f"{generated.folder}: frames.csv disagrees with {len(wrong)} of {len(rows)} masks looked at ({shown}); "
             "were they corrected by hand? --from-masks counts the masks as they are"
         )
+
+
+def differ(row: FrameRow, counted: FrameRow) -> bool:
+    """Whether table and mask say another coverage, beyond the table's rounding."""
+    return abs(row.coverage - counted.coverage) > _ROUNDING
 
 
 def _size(path: Path) -> tuple[int, int]:

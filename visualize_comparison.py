@@ -61,7 +61,8 @@ def run(args: argparse.Namespace) -> int:
     print(comparison_block(comparison))
     print("\nWritten:", *(f"  {path}" for path in [*written, table]), sep="\n")
     if problems:
-        print("Not in training_comparison.png:", *(f"  {problem}" for problem in problems), sep="\n")
+        print("Not in training_comparison.png:" if histories else "No training_comparison.png:")
+        print(*(f"  {problem}" for problem in problems), sep="\n")
     missing = unfinished(comparison)
     if missing:
         print(f"Partial: {missing}")

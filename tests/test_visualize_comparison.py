@@ -34,13 +34,17 @@ def test_an_unfinished_comparison_is_a_stated_partial_result(tmp_path, capsys):
     assert "Unfinished: DeepLabV3-ResNet50" in (folder / "comparison_table.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize(("gone", "figures"), [(["deeplabv3"], 2), (["unet", "deeplabv3"], 1)])
-def test_a_missing_history_is_said_and_leaves_a_partial_result(tmp_path, capsys, gone, figures):
+@pytest.mark.parametrize(
+    ("gone", "figures", "words"),
+    [(["deeplabv3"], 2, "Not in training_comparison.png:"), (["unet", "deeplabv3"], 1, "No training_comparison.png:")],
+)
+def test_a_missing_history_is_said_and_leaves_a_partial_result(tmp_path, capsys, gone, figures, words):
     folder = write_comparison(tmp_path, comparison_of(TWO))
     for model in gone:
         (folder / f"{model}_history.json").unlink()
     assert show(folder) == 3
-    assert f"{gone[0]}_history.json is missing" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert f"{gone[0]}_history.json is missing" in printed and words in printed
     assert len(list(folder.glob("*.png"))) == figures
     assert "is missing" in (folder / "comparison_table.md").read_text(encoding="utf-8")
 

@@ -27,7 +27,8 @@ COSTS = ("training_seconds", "images_per_s", "peak_memory_mb", "ms_per_frame")
 MEASURED_ON = ("device", "peak_memory_of")
 IOU_GAIN, VAL_LOSS_GAIN, LOSS_GAIN = 0.005, 0.05, 0.02  # still improving above: a difference; shares of the loss
 ROW_KEYS = ("label", "pretraining", "pretrained", "parameters", "runs", "sd", *SCORES, *COSTS)
-RUN_KEYS = ("seed", "fold", "epochs", "per_video", *SCORES, *COSTS)
+RUN_KEYS = ("seed", "fold", "epochs", "per_video", "folder", *SCORES, *COSTS)
+HISTORY_KEYS = ("epoch", "train_loss", "seconds")
 
 
 def assemble(header: dict[str, Any], rows: dict[str, dict], missing: list[dict], run: dict[str, Any]) -> dict[str, Any]:
@@ -68,7 +69,7 @@ def paired_difference(first: str, second: str, rows: dict[str, dict]) -> dict[st
     """First minus second over the runs that both have: mean scores, and IoU by video (its mean over seeds).
 
     `mean`, `sd`, `interval`, ... are of the values in `by_video`, as `intervals.mean_interval` gives them; the p value
-    is Wilcoxon's signed-rank test of them.
+    is Wilcoxon's signed-rank test of them. `iou_runs` of the `runs` have an IoU on both sides.
     """
     others = {run_key(run): run for run in rows[second]["runs"]}
     pairs = [(run, others[run_key(run)]) for run in rows[first]["runs"] if run_key(run) in others]
@@ -84,6 +85,7 @@ def paired_difference(first: str, second: str, rows: dict[str, dict]) -> dict[st
         "first": first,
         "second": second,
         "runs": len(pairs),
+        "iou_runs": sum(_minus(one["iou"], other["iou"]) is not None for one, other in pairs),
         **{key: _mean(_minus(one[key], other[key]) for one, other in pairs) for key in SCORES},
         "by_video": means,
         "videos": interval["n"],
@@ -145,6 +147,7 @@ def read_comparison(folder: Path) -> dict[str, Any]:
         raise UserError(f"{path} is no comparison of this version ({SCHEMA}): train_comparative.py writes one")
     kinds = {"complete": bool, "missing": list, "models": dict, "split": dict, "settings": dict}
     lacking = [key for key, kind in kinds.items() if not isinstance(value.get(key), kind)]
+    lacking += ["missing"] * any(_lacking(run, ("model", "seed", "fold")) for run in value.get("missing") or ())
     if lacking:
         raise UserError(f"{path} is not whole (no {list_some(lacking)}): run train_comparative.py again")
     if not value["models"]:
@@ -159,10 +162,7 @@ def check_row(path: Path, name: str, row: Any) -> None:
     if name not in LABELS:
         raise UserError(f"{path}: no model is named {list_some([name])}; there are {', '.join(LABELS)}")
     lacking = _lacking(row, ROW_KEYS)
-    runs = [] if lacking else row["runs"]
-    if not lacking and not (isinstance(runs, list) and runs and isinstance(row["sd"], dict)):
-        lacking = ["runs"]
-    for run in runs if isinstance(runs, list) else []:
+    for run in [] if "runs" in lacking else row["runs"]:
         lacking += _lacking(run, RUN_KEYS)
     if lacking:
         raise UserError(
@@ -172,15 +172,28 @@ def check_row(path: Path, name: str, row: Any) -> None:
 
 
 def _lacking(row: Any, keys: tuple[str, ...]) -> list[str]:
-    """Keys that are not there, or whose value is neither a number nor None where a score or cost must stand."""
+    """Keys that are not there, or whose value is of another kind than tables and figures need."""
     if not isinstance(row, dict):
         return list(keys)
-    numbers = (*SCORES, *COSTS)
-    return [key for key in keys if key not in row or (key in numbers and not _is_number(row[key], none=True))]
+    return [key for key in keys if key not in row or not _KINDS.get(key, lambda value: True)(row[key])]
 
 
-def _is_number(value: Any, *, none: bool = False) -> bool:
-    return (none and value is None) or (isinstance(value, (int, float)) and not isinstance(value, bool))
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_score(value: Any) -> bool:
+    return value is None or _is_number(value)
+
+
+_KINDS = {
+    **dict.fromkeys((*SCORES, *COSTS, "fold"), _is_score),
+    **dict.fromkeys(("parameters", "seed", "epochs", *HISTORY_KEYS), _is_number),
+    **dict.fromkeys(("label", "folder"), lambda value: isinstance(value, str)),
+    "runs": lambda value: isinstance(value, list) and bool(value),
+    "sd": lambda value: not _lacking(value, SCORES),
+    "per_video": lambda value: isinstance(value, dict) and not any(_lacking(row, ("iou",)) for row in value.values()),
+}
 
 
 def read_histories(folder: Path, comparison: dict[str, Any]) -> tuple[dict[str, list[dict]], list[str]]:
@@ -191,7 +204,7 @@ def read_histories(folder: Path, comparison: dict[str, Any]) -> tuple[dict[str, 
     found, problems = defaultdict(list), []
     for name, row in comparison["models"].items():
         for run in row["runs"]:
-            path = Path(folder) / run.get("folder", "") / f"{name}_history.json"
+            path = Path(folder) / run["folder"] / f"{name}_history.json"
             if not path.is_file():
                 problems.append(f"{path} is missing")
                 continue
@@ -208,9 +221,11 @@ def read_histories(folder: Path, comparison: dict[str, Any]) -> tuple[dict[str, 
 
 
 def _epochs_whole(epochs: Any) -> bool:
-    keys = ("epoch", "train_loss", "seconds")
     rows = epochs if isinstance(epochs, list) else []
-    return bool(rows) and all(isinstance(row, dict) and all(_is_number(row.get(key)) for key in keys) for row in rows)
+    return bool(rows) and not any(
+        _lacking(row, HISTORY_KEYS) or not all(_is_score(row.get(key)) for key in ("val_loss", "val_iou"))
+        for row in rows
+    )
 
 
 def _mean(values) -> float | None:

@@ -73,7 +73,7 @@ def described(comparison: dict[str, Any]) -> str:
         f"Split {split.get('name')} (hash {split.get('hash')}), {settings.get('epochs')} epochs, device {devices}. "
         "IoU, Dice and accuracy: all pixels of the scored frames at their own size. Train s: training passes without "
         f"validation. Peak MB: {peaks or 'not measured'}. ms/frame: median of single predictions of one frame. "
-        "Differences are taken before rounding."
+        "Several runs: mean and SD (n - 1) over them. Differences are taken before rounding."
     )
 
 
@@ -99,12 +99,13 @@ def sentences(comparison: dict[str, Any]) -> list[str]:
 def difference_sentences(pair: dict[str, Any], rows: dict[str, dict]) -> list[str]:
     """Who is ahead, by how much, and what the videos say of it."""
     first, second = rows[pair["first"]], rows[pair["second"]]
-    what = "IoU" if pair["runs"] == 1 else f"mean IoU over {pair['runs']} runs"
-    whole = pair["runs"] == len(first["runs"]) == len(second["runs"])
+    runs = pair["iou_runs"]
+    what = "IoU" if runs == 1 else f"mean IoU over {runs} runs"
+    whole = runs == len(first["runs"]) == len(second["runs"])
     if pair["iou"] is None:
         return [f"IoU of {first['label']} against {second['label']}: n/a, since it is undefined for one of them."]
     ahead, behind = (first, second) if pair["iou"] > 0 else (second, first)
-    values = f" ({ahead['iou']:.4f} against {behind['iou']:.4f})" if whole else " (runs that both have)"
+    values = f" ({ahead['iou']:.4f} against {behind['iou']:.4f})" if whole else " (runs in which both have one)"
     if abs(pair["iou"]) < SAME:
         text = f"{first['label']} and {second['label']} achieve the same {what} to four digits{values}."
     else:

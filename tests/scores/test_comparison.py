@@ -121,7 +121,8 @@ def test_a_history_that_is_missing_or_of_another_run_is_named(tmp_path):
 
 def test_a_file_that_is_no_history_is_an_error(tmp_path):
     folder = write_comparison(tmp_path, comparison_of(TWO_FOLDS))
-    for broken in ({}, {"epochs": []}, {"epochs": [{"epoch": 1}]}, {"epochs": [{**history_of()[0], "seconds": "x"}]}):
+    wrong = [[], [{"epoch": 1}], *([{**history_of()[0], key: "x"}] for key in ("seconds", "val_iou"))]
+    for broken in ({}, *({"epochs": epochs} for epochs in wrong)):
         write_json(folder / "fold_1" / "unet_history.json", broken)
         with pytest.raises(UserError, match="no history of a training"):
             read_histories(folder, read_comparison(folder))
@@ -149,7 +150,14 @@ def with_row(**changes):
         (changed(models={"resnet": {}}), "no model is named resnet"),
         (with_row(runs=[]), "lacks runs"),
         (with_row(iou="high"), "lacks iou"),
+        (with_row(parameters="many"), "lacks parameters"),
+        (with_row(sd={}), "lacks sd"),
         (with_row(runs=[{"seed": 0}]), "lacks fold, epochs"),
+        (with_row(runs=[3]), "lacks seed, fold"),
+        (with_row(runs=[run_of(0.9, {}, folder=None)]), "lacks folder"),
+        (with_row(runs=[{**run_of(0.9, {}), "per_video": []}]), "lacks per_video"),
+        (with_row(runs=[{**run_of(0.9, {}), "per_video": {"v1": {}}}]), "lacks per_video"),
+        (changed(missing=[{"model": "unet"}], complete=False), "not whole .no missing"),
     ],
 )
 def test_no_comparison_or_a_foreign_or_broken_one_is_an_error(tmp_path, content, words):

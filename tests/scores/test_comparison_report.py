@@ -36,6 +36,16 @@ def test_an_undefined_score_has_no_winner():
     assert "n/a" in text[0] and "higher" not in " ".join(text)
 
 
+def test_a_run_without_a_score_on_one_side_is_not_counted_in_the_difference():
+    runs = {
+        "unet": [run_of(0.9, {"v1": 0.9}, fold=1), run_of(None, {"v2": None}, fold=2)],
+        "deeplabv3": [run_of(0.8, {"v1": 0.8}, fold=1), run_of(0.0, {"v2": 0.0}, fold=2)],
+    }
+    assert sentences(comparison_of(runs))[0] == (
+        "U-Net achieves 0.1000 higher IoU than DeepLabV3-ResNet50 (runs in which both have one)."
+    )
+
+
 def test_one_split_and_one_seed_claim_no_significance():
     (text,) = [one for one in sentences(two(0.9, 0.8)) if "no significance can be claimed" in one]
     assert "p values" not in text

@@ -92,15 +92,17 @@ def _curves(axis, model: str, runs: list[dict], x_of, key: str, line: str) -> No
     for run in runs:
         y = np.array([np.nan if row.get(key) is None else row[key] for row in run["epochs"]], float)
         columns.append((x_of(run), y))
-        style = {"lw": 0.6, "alpha": 0.45} if several else _single_style(model, len(y))
+        style = {"lw": 0.6, "alpha": 0.45} if several else _single_style(model, len(y), line)
         axis.plot(*columns[-1], line, color=COLOURS[model], **style)
     if several and len({len(y) for _, y in columns}) == 1:
         x, y = (np.mean(values, axis=0) for values in zip(*columns))
-        axis.plot(x, y, line, color=COLOURS[model], **_single_style(model, len(y)))
+        axis.plot(x, y, line, color=COLOURS[model], **_single_style(model, len(y), line))
 
 
-def _single_style(model: str, count: int) -> dict[str, Any]:
-    return {"marker": MARKERS[model], "ms": 3, "markevery": max(1, count // 15)}
+def _single_style(model: str, count: int, line: str) -> dict[str, Any]:
+    """Markers tell the models apart and, hollow, validation from training: after one epoch there is no line."""
+    hollow = {"mfc": "white"} if line == "--" else {}
+    return {"marker": MARKERS[model], "ms": 3, "markevery": max(1, count // 15), **hollow}
 
 
 def _legend(figure, models: list[str], comparison: dict[str, Any], *, dashed: bool) -> None:
@@ -110,7 +112,8 @@ def _legend(figure, models: list[str], comparison: dict[str, Any], *, dashed: bo
     handles = [Line2D([], [], color=COLOURS[m], marker=MARKERS[m], ms=4, label=labels[m]) for m in models]
     if dashed:
         handles += [
-            Line2D([], [], color=GRAY, ls=line, label=name) for line, name in (("-", "training"), ("--", "validation"))
+            Line2D([], [], color=GRAY, ls=line, marker="o", ms=4, mfc=fill, label=name)
+            for line, fill, name in (("-", GRAY, "training"), ("--", "white", "validation"))
         ]
     figure.legend(handles=handles, loc="outside upper left", ncols=3 if dashed else 1, handlelength=1.6, fontsize=8.5)
 

@@ -28,6 +28,7 @@ def draw_training_loss(history: list[dict], path: Path, *, chosen_epoch: int | N
     for axis in axes.flat:
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     if synthetic:
+        figure.suptitle(" ", fontsize=8)  # a line for the mark, above the panels' titles
         mark_synthetic(figure)
     return save_figure(figure, path)
 

@@ -74,6 +74,15 @@ def test_curves_are_drawn_against_epochs_and_seconds(drawn, tmp_path):
     assert slow_loss.get_xlabel() == "training time (s)" and "Not shown: y is missing" in texts(drawn[0])
 
 
+def test_validation_is_told_from_training_after_one_epoch_too(drawn, tmp_path):
+    comparison = comparison_of(TWO)
+    figures.draw_training(comparison, histories(comparison, epochs=1), tmp_path / "x.png")
+    training, validation = drawn[0].axes[0].lines[:2]
+    assert validation.get_markerfacecolor() == "white" != training.get_markerfacecolor()
+    legend = {line.get_label(): line.get_markerfacecolor() for line in drawn[0].legends[0].get_lines()}
+    assert legend["validation"] == "white" != legend["training"]
+
+
 def test_several_runs_have_their_mean_as_a_thick_line(drawn, tmp_path):
     comparison = comparison_of({"unet": [run_of(0.9, {}), run_of(0.8, {}, seed=1)]})
     curves = {"unet": [{"epochs": history_of(2, False)}, {"epochs": history_of(2, False, seconds=4.0)}]}

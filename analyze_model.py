@@ -14,7 +14,7 @@ import argparse
 from pathlib import Path
 
 from surgseg import console
-from surgseg.files import UserError
+from surgseg.files import UserError, check_folder
 
 DEFAULT_WEIGHTS = Path("outputs/instrument_segmentation_model.pth")
 
@@ -73,6 +73,9 @@ def run(args: argparse.Namespace) -> int:
     from surgseg.figures import analysis
     from surgseg.scores.report import metrics_block
 
+    figure_dir = args.figure_dir or args.output_dir / "figures"
+    for folder in (args.output_dir, figure_dir):
+        check_folder(folder)
     metrics_path = args.output_dir / "analysis_metrics.json"
     by_folder = args.mode == "dataset"
     metrics, scheme, mask_dir = (score_dataset if by_folder else score_model)(args, metrics_path)
@@ -81,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"Predictions cover {metrics['frames']} of {metrics['masks']} masks.")
     pred_dir = args.pred_dir if by_folder else args.save_preds
     figures, notes, whole = analysis.write_figures(
-        metrics_path, scheme, mask_dir, pred_dir, args.figure_dir or args.output_dir / "figures", examples=args.examples
+        metrics_path, scheme, mask_dir, pred_dir, figure_dir, examples=args.examples
     )
     table = metrics_path.with_name(f"{metrics_path.stem}_frames.csv")
     predictions = [] if by_folder or not pred_dir else [pred_dir]

@@ -120,7 +120,8 @@ def train_and_evaluate(args: argparse.Namespace, prepared, machine) -> int:
     print(f"Data: {prepared.root} ({prepared.data}), {len(prepared.samples)} frames, {len(prepared.videos)} videos")
     print(options.describe_split(split, prepared.samples))
     earlier_predictions(args.save_preds)  # a folder that cannot be written is refused before the training
-    check_folder(args.output_dir)
+    for folder in (args.output_dir, figure_dir(args)):
+        check_folder(folder)
     plan, settings = options.plan_and_settings(args)
     started = time.perf_counter()
     fitted = fit(

@@ -222,6 +222,11 @@ class TestRefusals:
         argv = ["--mode", "model", "--model-path", tiny_run.weights, "--data-root", tiny_run.data, "--device", "cpu"]
         assert words in refused(capsys, *argv, *extra)
 
+    @pytest.mark.parametrize("option", ["--output-dir", "--figure-dir"])
+    def test_a_file_where_a_folder_must_be_is_refused_before_anything_is_written(self, argv, capsys, option):
+        Path("taken").touch()
+        assert "taken is a file" in refused(capsys, *argv, option, "taken")
+
     def test_no_data_is_refused_not_invented(self, tiny_run, capsys):
         assert "--data-root" in refused(capsys, "--mode", "model", "--model-path", tiny_run.weights, "--device", "cpu")
 

@@ -248,6 +248,12 @@ def test_a_folder_of_others_images_is_refused_before_the_training(options, capsy
     assert "mine.png" in refused(options, capsys)
 
 
+@pytest.mark.parametrize("option", ["--output-dir", "--figure-dir"])
+def test_a_file_where_a_folder_must_be_is_refused_before_the_training(options, capsys, option):
+    Path("taken").touch()
+    assert "taken is a file" in refused([*options, option, "taken"], capsys)
+
+
 def test_bad_frames_are_named_and_leave_nothing(options, tiny_prepared, capsys):
     copy = Path(shutil.copytree(tiny_prepared, "copy"))
     (copy / "frames" / "video02_000001.png").write_bytes(b"broken")

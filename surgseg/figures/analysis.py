@@ -28,7 +28,7 @@ def write_figures(
     """
     metrics = read_json(metrics_path)
     rows = read_csv(metrics_path.with_name(f"{metrics_path.stem}_frames.csv"))
-    title = f"{metrics['data'].capitalize()} data, {metrics['frames']} frames, void: {metrics['void_policy']}"
+    title = f"{metrics['data'].capitalize()} data, {metrics['frames']} scored frames, void: {metrics['void_policy']}"
     written = [
         draw_comprehensive(metrics, rows, folder / "comprehensive_analysis.png", title=title),
         draw_full_dataset(metrics, rows, folder / "full_dataset_analysis.png", title=f"Scores per video\n{title}"),

@@ -100,6 +100,7 @@ def _iou_per_video(axis, per_video: dict[str, dict]) -> None:
     axis.set_yticks(range(len(names)), names, fontsize=9 if len(names) <= 10 else 6)
     for index, value in enumerate(values):
         if not np.isnan(value):
-            axis.text(min(value, 0.86) + 0.01, index, f"{value:.3f}", va="center", fontsize=8)
+            axis.text(value + 0.01, index, f"{value:.3f}", va="center", fontsize=8)
     axis.set_ylim(max(len(names), 4) - 0.5, -0.5)  # first video on top; a few bars stay slim
-    axis.set(xlabel="IoU (all pixels of a video)", xlim=(0, 1), title="Per video")
+    axis.set(xlabel="IoU (all pixels of a video)", xlim=(0, 1.16), title="Per video")
+    axis.set_xticks(np.linspace(0, 1, 6))

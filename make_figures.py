@@ -54,7 +54,11 @@ def build_parser() -> argparse.ArgumentParser:
         "--train-options", default="", metavar="TEXT",
         help='more options of both trainings on real data, e.g. "--split sp-tcn --batch-size 16" (default: none)',
     )  # fmt: skip
-    training.add_argument("--retrain", action="store_true", help="train anew what is there already (default: go on)")
+    training.add_argument(
+        "--retrain",
+        action="store_true",
+        help="on real data, train the model and apply it anew; the comparison goes on (default: go on with all)",
+    )
     output = parser.add_argument_group("output")
     output.add_argument(
         "--copies", type=Path, metavar="DIR", help="also write small copies, as the README shows them (default: none)"
@@ -68,16 +72,22 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.epochs is not None and args.epochs < 1:
+        raise UserError(f"--epochs {args.epochs}: 1 or more")
     if args.data_root is None:
-        if args.video_paths or args.names or args.train_options:
-            raise UserError("--video-paths, --names and --train-options belong to real data: give --data-root too")
+        of_real_data = ("video_paths", "names", "train_options", "retrain")
+        given = [f"--{name.replace('_', '-')}" for name in of_real_data if getattr(args, name)]
+        if given:
+            raise UserError(f"{given[0]} belongs to real data: give --data-root too")
         study, steps = plan.synthetic_study(args.epochs or plan.EPOCHS), plan.draw_synthetic()
     else:
         study, steps = real_study(args), []
     steps += plan.score_steps(study)
     later = [plan.video_steps(study) if study.videos else []]
     if args.dry_run:
-        print(*(shown(step) for step in [*steps, *later[0]]), sep="\n")
+        print(*(shown(step) for step in steps), sep="\n")
+        print(f"# then test_single_frame.py, of the middle frame in {plan.FIGURES / 'segmentation_results.json'}")
+        print(*(shown(step) for step in later[0]), sep="\n", end="\n" if later[0] else "")
         return 0
     done, started = [], time.perf_counter()
     for step in steps:
@@ -102,14 +112,21 @@ def real_study(args: argparse.Namespace) -> plan.Study:
     names = args.names or [study_name(path, number) for number, path in enumerate(args.video_paths, 1)]
     if len(set(names)) < len(names):
         raise UserError(f"two videos are called {max(names, key=names.count)}: --names tells them apart")
-    synthetic = data_kind_near(args.data_root) == "synthetic" or any(is_synthetic(path) for path in args.video_paths)
-    if synthetic:  # a study's name must not stand on drawn pictures
+    for name in names:
+        if not name or Path(name).name != name:
+            raise UserError(f"--names {name!r}: figures and folders are named so: a file's name is needed")
+    kinds = [is_synthetic(path) for path in args.video_paths]  # opens each, before hours of training
+    if any(kinds) or data_kind_near(args.data_root) == "synthetic":  # a study's name must not stand on drawn pictures
         names = [name if name.startswith("synthetic_") else f"synthetic_{name}" for name in names]
-    epochs = ["--epochs", str(args.epochs)] if args.epochs else []
+    try:
+        training = shlex.split(args.train_options)
+    except ValueError as error:
+        raise UserError(f"--train-options {args.train_options}: {error}") from error
+    training += ["--epochs", str(args.epochs)] if args.epochs else []
     return plan.real_study(
         args.data_root,
         dict(zip(names, args.video_paths)),
-        [*epochs, *shlex.split(args.train_options)],
+        training,
         not args.retrain,
     )
 

@@ -62,6 +62,7 @@ def work(args: argparse.Namespace) -> int:
     from surgseg.frames import read_frame
     from surgseg.masks import read_mask
     from surgseg.scores.thresholds import union_truth
+    from surgseg.video.generated import MIN_COMPONENT_AREA
     from surgseg.video.predictor import Predictor
 
     frame = read_frame(args.frame)
@@ -79,6 +80,9 @@ def work(args: argparse.Namespace) -> int:
     weights = {"sha256": checkpoint.sha256, "arch": checkpoint.arch, "image_size": checkpoint.image_size}
     write_json(path, {**record, **kinds, "weights": weights, "run": console.run_metadata(args, device)})
     print(table(record))
+    print(f"\nCoverage: % of the frame. Components: connected, from {MIN_COMPONENT_AREA:.2%} of the frame on.")
+    usual = "the most probable class, no" if checkpoint.threshold is None else f"{checkpoint.threshold:g} as"
+    print(f"Where no --threshold is given, the other scripts take {usual} threshold of these weights.")
     print("\nWritten:", *(f"  {item}" for item in (*written, path)), sep="\n")
     return 0
 

@@ -36,10 +36,11 @@ class Red(torch.nn.Module):
 def weights(monkeypatch):
     """Sets the weights file that the script loads."""
 
-    def use(scheme="binary", data="real"):
+    def use(scheme="binary", data="real", threshold=0.5):
         scheme = SCHEMES[scheme]
         model = Red(scheme.num_classes).eval()
-        loaded = Checkpoint(model, "unet", {}, scheme, (4, 10), training={"data": data}, sha256="0" * 64)
+        facts = {"threshold": threshold, "training": {"data": data}, "sha256": "0" * 64}
+        loaded = Checkpoint(model, "unet", {}, scheme, (4, 10), **facts)
         monkeypatch.setattr(surgseg.checkpoint, "load_checkpoint", lambda path, arch=None: loaded)
 
     monkeypatch.setattr(surgseg.console, "git_state", dict)
@@ -95,6 +96,7 @@ def test_coverage_iou_and_dice_at_each_threshold(weights, frame, truth, drawn, t
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["Threshold", "Coverage", "Components", "IoU", "Dice"]
     assert lines[1].split() == ["0.3", "70.00%", "1", "0.6667", "0.8000"]
+    assert "Components: connected, from 0.05% of the frame on." in lines[4] and "take 0.5 as threshold" in lines[5]
     assert drawn[1][1] == "threshold 0.7: coverage 30.00%, IoU 0.500, Dice 0.667"
     curves = said(tmp_path / "out")["curves"]
     place = int(np.argmin(np.abs(np.array(curves["thresholds"]) - 0.7)))
@@ -114,9 +116,10 @@ def test_figures_and_masks_carry_the_threshold(weights, frame, tmp_path):
     assert "iou" not in said(tmp_path / "out")["thresholds"][0]
 
 
-def test_every_class_keeps_its_own_id(weights, frame, drawn, tmp_path):
-    weights("grasper-hook")
+def test_every_class_keeps_its_own_id_and_the_usual_rule_is_told(weights, frame, drawn, tmp_path, capsys):
+    weights("grasper-hook", threshold=None)
     assert run(frame, tmp_path / "out", "--thresholds", 0.3) == 0
+    assert "take the most probable class, no threshold" in capsys.readouterr().out
     assert read_mask(tmp_path / "out/masks/op1_000007_thresh03.png", 3).tolist() == [[0] * 3 + [1] * 7] * 4
 
 

@@ -267,6 +267,7 @@ def test_a_foreign_comparison_is_not_written_over(tiny_prepared, tmp_path, capsy
         (["--seeds", "0", "-1"], "--seed -1"),
         (["--folds", "9"], "4 videos allow 2 to 4 folds"),
         (["--batch-size", "1"], "--batch-size 1"),
+        (["--models", "unet", "deeplabv3_scratch", "--weights", "coco"], "--weights coco starts a deeplabv3"),
     ],
 )
 def test_mistakes_in_a_comparison_are_one_line_before_anything_is_written(tiny_prepared, tmp_path, capsys, more, words):

@@ -141,6 +141,8 @@ def make_plans(args: argparse.Namespace, prepared: Prepared) -> dict[str, Plan]:
             weights = args.weights or default_weights(arch, prepared.data)
         own = {**vars(args), "arch": arch, "weights": weights}
         plans[model] = options.plan_and_settings(argparse.Namespace(**own))[0]
+    if args.weights not in (None, "none") and "deeplabv3" not in plans:
+        raise UserError(f"--weights {args.weights} starts a deeplabv3, which is not among --models")
     names = [f"deeplabv3{SCRATCH}", "deeplabv3"]
     if all(name in plans for name in names) and plans[names[0]] == plans[names[1]]:
         raise UserError(

@@ -8,7 +8,7 @@ import pytest
 import analyze_generated_masks
 import analyze_mask_statistics
 import compare_videos
-from surgseg.files import UserError, read_json, write_json
+from surgseg.files import UserError, read_csv, read_json, write_json
 from surgseg.labels import SCHEMES
 from surgseg.masks import write_mask
 from surgseg.video.truth import match_truth
@@ -97,3 +97,13 @@ def test_panels_of_corrected_masks_say_the_masks_coverage_and_that_the_table_dis
     assert "disagrees with 1 of these masks" in capsys.readouterr().out
     samples = read_json(folder / "figures" / "visual_analysis.json")["samples"]
     assert [sample["coverage"] for sample in samples] == pytest.approx([0.1, 0.5, 0.3])
+
+
+def test_components_of_each_frame_are_those_of_the_masks_that_count(tmp_path):
+    folder = write_folder(tmp_path / "made", [10, 20])
+    apart = pixels(10)
+    apart[9, 9] = 1
+    write_mask(folder / "masks" / "video_000030.png", apart, SCHEMES["binary"])
+    assert analyze_mask_statistics.main(["--generated-dir", str(folder), "--from-masks"]) == 0
+    rows = read_csv(folder / "mask_statistics_frames.csv", ["components"])
+    assert [row["components"] for row in rows] == ["1", "2"]

@@ -73,7 +73,8 @@ def read_tools(path: Path, chosen: Sequence[str] | None = None, rate: float = RA
     if [name.lower() for name in names] == ["phase"]:
         raise UserError(f"{path} is a phase file; a tool file has a column of 0 and 1 for each tool")
     lower = [name.lower() for name in names]
-    wanted = [name.lower() for name in chosen] if chosen else [name for name in lower if name not in _NOT_INSTRUMENTS]
+    some = dict.fromkeys(name.lower() for name in chosen or ())
+    wanted = list(some) or [name for name in lower if name not in _NOT_INSTRUMENTS]
     unknown = [name for name in chosen or () if name.lower() not in lower]
     if unknown:
         raise UserError(f"{path} has no tool {list_some(unknown)}; it lists {list_some(names)}")

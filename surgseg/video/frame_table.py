@@ -6,8 +6,8 @@ from surgseg.scores.temporal import is_present
 from surgseg.video.analysis import Analysis
 
 FRAME_FIELDS = (
-    "name", "frame", "time_s", "coverage", "detected", "present", "suspect", "phase", "tool_in_view", "iou_next",
-    "flow_iou_next", "untrusted_next", "true_coverage", "dice",
+    "name", "frame", "time_s", "coverage", "detected", "present", "components", "suspect", "phase", "tool_in_view",
+    "iou_next", "flow_iou_next", "untrusted_next", "true_coverage", "dice",
 )  # fmt: skip
 
 
@@ -30,6 +30,7 @@ def frame_rows(analysis: Analysis) -> list[dict]:
                 "coverage": f"{row.coverage:.8g}",
                 "detected": int(row.coverage > 0),
                 "present": int(present[index]),
+                "components": row.components,
                 "suspect": int(row.suspect),
                 "phase": analysis.phases[index] if analysis.phases else "",
                 "tool_in_view": int(analysis.in_view[index]) if known else "",

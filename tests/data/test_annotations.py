@@ -74,6 +74,7 @@ def test_chosen_tools_are_the_only_ones_that_count(tmp_path):
     path = write_tools(tmp_path / "t.txt", [{"Grasper"}, {"Hook"}])
     track = read_tools(path, ["hook", "Clipper"])
     assert track.tools == ("Hook", "Clipper") and tools_at(track, [0, 1])[0].tolist() == [[False] * 2, [True, False]]
+    assert read_tools(path, ["Hook", "hook"]).tools == ("Hook",), "once, however often it is named"
     with pytest.raises(UserError, match=r"t\.txt has no tool Scalpel; it lists Grasper, Bipolar"):
         read_tools(path, ["Hook", "Scalpel"])
 

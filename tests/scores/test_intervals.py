@@ -52,3 +52,12 @@ def test_p_by_hand():
 def test_pairs_without_a_difference_are_no_pairs():
     assert signed_rank([0, 0.1, 0.2, 0.3])["n"] == 3
     assert signed_rank([0.0, 0.0]) == {"n": 0, "p": None, "smallest": None}
+
+
+def test_tied_differences_share_a_rank():
+    # three ranks of 2: of the sums 0, 2 (3 times), 4 (3 times), 6 half are 2 or less, two-sided 8/8
+    assert signed_rank([0.25, 0.25, -0.25])["p"] == 1.0
+    # ranks 1.5, 1.5, 3 with the last negative: W = 3; 5 of 8 sums (0, 1.5, 1.5, 3, 3) reach no more
+    assert signed_rank([0.25, 0.25, -0.5])["p"] == 1.0
+    # ranks 2, 2, 2, 4 with a tied one negative: W = 2; 4 of 16 sums (0, 2, 2, 2), two-sided 8/16
+    assert signed_rank([0.25, 0.25, -0.25, 0.5])["p"] == pytest.approx(0.5)

@@ -12,7 +12,7 @@ SAME = 0.00005  # differences below it vanish in four digits
 
 
 def comparison_block(comparison: dict[str, Any]) -> str:
-    """The closing table and the sentences, as the console shows them."""
+    """The closing table, what its columns are, and the sentences, as the console shows them."""
     rows = [COLUMNS, *table_rows(comparison)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
     lines = [
@@ -20,7 +20,7 @@ def comparison_block(comparison: dict[str, Any]) -> str:
                   for column, (cell, width) in enumerate(zip(row, widths)))
         for row in rows
     ]  # fmt: skip
-    return "\n".join([heading("COMPARISON"), *lines, "", *sentences(comparison)])
+    return "\n".join([heading("COMPARISON"), *lines, "", described(comparison), "", *sentences(comparison)])
 
 
 def comparison_markdown(comparison: dict[str, Any], note: str = "", problems: list[str] | None = None) -> str:

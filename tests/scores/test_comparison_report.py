@@ -152,3 +152,8 @@ def test_what_was_not_measured_is_na():
 def test_synthetic_data_and_what_the_figures_lack_stand_in_the_document():
     text = comparison_markdown(two(0.9, 0.8, data="synthetic"), "A note.", ["x_history.json is missing"])
     assert "**SYNTHETIC data.**" in text and "A note." in text and "x_history.json is missing" in text
+
+
+def test_the_console_says_what_the_numbers_are_over():
+    block = comparison_block(two(0.9, 0.8))
+    assert "all pixels of the scored frames at their own size" in block and "Split video (hash 0123), 6 epochs" in block

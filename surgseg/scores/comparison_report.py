@@ -20,7 +20,8 @@ def comparison_block(comparison: dict[str, Any]) -> str:
                   for column, (cell, width) in enumerate(zip(row, widths)))
         for row in rows
     ]  # fmt: skip
-    return "\n".join([heading("COMPARISON"), *lines, "", described(comparison), "", *sentences(comparison)])
+    columns = ["", described(comparison)] if comparison["models"] else []
+    return "\n".join([heading("COMPARISON"), *lines, *columns, "", *sentences(comparison)])
 
 
 def comparison_markdown(comparison: dict[str, Any], note: str = "", problems: list[str] | None = None) -> str:

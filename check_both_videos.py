@@ -144,8 +144,8 @@ def report(record: dict) -> None:
         mark = synthetic_mark(video["data"], record["weights_data"])
         name = video["name"] + (f" ({mark})" if mark else "")
         print(f"{name}: {', '.join(numbers(video))} ({video['rule']})")
-    print(f"{CAUTION} Next, for each video:")
-    print("  python generate_masks_from_model.py --video-path VIDEO --output-dir data/NAME --sample spread")
+    print(f"{CAUTION} Next, for each video, with the same --model-path:")
+    print("  python generate_masks_from_model.py --video-path VIDEO --output-dir data/NAME --sample spread --burst 3")
     print("and then:")
     print("  python compare_videos.py --generated-dirs data/NAME data/OTHER")
 

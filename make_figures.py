@@ -52,7 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     training.add_argument(
         "--train-options", default="", metavar="TEXT",
-        help='more options of both trainings on real data, e.g. "--split sp-tcn --batch-size 16" (default: none)',
+        help='of both training scripts, on real data, e.g. "--split sp-tcn --batch-size 16" (default: none)',
     )  # fmt: skip
     training.add_argument(
         "--retrain",
@@ -158,8 +158,9 @@ def execute(step: plan.Step) -> tuple[plan.Step, int, float]:
         raise KeyboardInterrupt
     missing = [path for path in step.figures if not path.is_file()]
     if status not in (0, PARTIAL) or missing:
+        hint = "; --retrain trains anew" if "--resume" in step.command else ""
         without = f" without making {missing[0]}" if missing else ""
-        raise UserError(f"{step.script} ended with status {status}{without}; its command stands above")
+        raise UserError(f"{step.script} ended with status {status}{without}; its command stands above{hint}")
     return step, status, time.perf_counter() - started
 
 

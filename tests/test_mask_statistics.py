@@ -41,7 +41,7 @@ def test_numbers_go_to_screen_json_csv_and_figure(tmp_path, capsys):
     with Image.open(folder / "figures" / "mask_statistics.png") as figure:
         assert figure.width >= 1000
     shown = capsys.readouterr().out
-    assert "MASK STATISTICS (SYNTHETIC)" in shown and "75.0 %" in shown and "0 (0.0 s)" in shown
+    assert "MASK STATISTICS (SYNTHETIC)" in shown and "75.0 %" in shown and "0 (0.00 s)" in shown
     with (folder / "mask_statistics_frames.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert tuple(rows[0]) == FRAME_FIELDS and [row["coverage"] for row in rows] == ["0", "0.01", "0.1", "0.3"]

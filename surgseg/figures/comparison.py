@@ -224,7 +224,7 @@ def _by_video(axis, by_video: dict[str, dict[str, float]], videos: list[str]) ->
     axis.set_xticks(range(len(videos)), videos, rotation=0 if room < 70 else 90, fontsize=8 if len(videos) < 30 else 6)
     axis.grid(False, axis="x")
     axis.set(xlim=(-0.6, len(videos) - 0.4), ylim=(middle - half, middle + half), ylabel="IoU")
-    axis.set_title("IoU by video, the same frames for each model")
+    axis.set_title("IoU by video" + (", the same frames for each model" if len(by_video) > 1 else ""))
 
 
 def _thin(comparison: dict[str, Any]) -> str:

@@ -18,13 +18,13 @@ def draw_comprehensive(metrics: dict[str, Any], frames: list[dict[str, str]], pa
 
     `metrics` is a metrics JSON, `frames` the rows of its frame table.
     """
-    figure, axes = new_figure(2, 3, size=(11.0, 6.6))
+    figure, axes = new_figure(3, 2, size=(7.2, 8.8))
     scores = np.array([[float(row[key] or "nan") for key in ("iou", "coverage")] for row in frames])
     _confusion_panels(axes[0, 0], axes[0, 1], metrics)
-    _class_bars(axes[0, 2], metrics["classes"])
-    _iou_histogram(axes[1, 0], scores[:, 0])
-    _iou_against_coverage(axes[1, 1], scores)
-    _iou_per_video(axes[1, 2], metrics["per_video"])
+    _class_bars(axes[1, 0], metrics["classes"])
+    _iou_histogram(axes[1, 1], scores[:, 0])
+    _iou_against_coverage(axes[2, 0], scores)
+    _iou_per_video(axes[2, 1], metrics["per_video"])
     figure.suptitle(title, x=0.01, ha="left")
     mark = synthetic_mark(metrics.get("data"), metrics.get("weights_data"))
     if mark:

@@ -145,8 +145,8 @@ def select_frames(rows: Sequence, rule: str, count: int, seed: int = 0) -> Selec
     if taken < count:
         of = f"{'the only frame' if taken == 1 else f'all {taken} frames'} ({count} were asked for)"
     if rule == "spread":
-        chosen = [pool[round(place)] for place in np.linspace(0, len(pool) - 1, taken)]
-        return Selected(chosen, f"{of}, spread evenly over the video")
+        places = np.linspace(0, len(pool) - 1, taken) if taken > 1 else [(len(pool) - 1) / 2]
+        return Selected([pool[round(place)] for place in places], f"{of}, spread evenly over the video")
     if rule == "random":
         places = np.sort(np.random.default_rng(seed).choice(len(pool), taken, replace=False))
         return Selected([pool[place] for place in places], f"{of}, drawn at random (seed {seed})", seed)

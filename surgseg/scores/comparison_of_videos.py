@@ -129,23 +129,19 @@ def signed(value: float | None) -> str:
 
 
 def _points(found: dict) -> str:
-    """A difference of fractions in percentage points, with its interval or why there is none."""
-    if found["difference"] is None or found["difference"] != found["difference"]:
-        return f"undefined ({found['reason']})"
-    text = f"{100 * found['difference']:+.2f} points"
-    if found["interval"] is None:
-        return f"{text} (no interval: {found['reason']})"
-    low, high = found["interval"]
-    return f"{text} (95 % interval {100 * low:+.2f} to {100 * high:+.2f}{_certain(found)})"
+    """A difference of fractions in percentage points, as `_number` words it."""
+    return _number(found, 100, 2, " points")
 
 
-def _number(found: dict) -> str:
-    if found["difference"] is None or found["difference"] != found["difference"]:
+def _number(found: dict, factor: int = 1, digits: int = 4, unit: str = "") -> str:
+    """A difference with its interval, or why there is none."""
+    if found["difference"] is None or math.isnan(found["difference"]):
         return f"undefined ({found['reason']})"
-    text = f"{found['difference']:+.4f}"
+    text = f"{factor * found['difference']:+.{digits}f}{unit}"
     if found["interval"] is None:
         return f"{text} (no interval: {found['reason']})"
-    return f"{text} (95 % interval {found['interval'][0]:+.4f} to {found['interval'][1]:+.4f}{_certain(found)})"
+    low, high = (f"{factor * end:+.{digits}f}" for end in found["interval"])
+    return f"{text} (95 % interval {low} to {high}{_certain(found)})"
 
 
 def _certain(found: dict) -> str:

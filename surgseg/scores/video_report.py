@@ -51,7 +51,7 @@ def _detection(result: dict) -> list[str]:
         _row("Frames without detection", result["frames_without_detection"]),
     ]
     if absent:
-        shown = ", ".join(f"{row['frame']} ({row['time_s']:.1f} s)" for row in absent[:SHOWN])
+        shown = ", ".join(f"{row['frame']} ({row['time_s']:.2f} s)" for row in absent[:SHOWN])
         lines.append(f"  frame (time): {shown}" + (f" and {len(absent) - SHOWN} more" if len(absent) > SHOWN else ""))
     return [
         *lines,
@@ -134,7 +134,8 @@ def stability_lines(found: dict) -> list[str]:
 def _truth(result: dict) -> list[str]:
     found = result["ground_truth"]
     lines = [
-        f"Beside ground truth ({found['frames']} frames have a mask, {found['both_empty']} where both are empty)",
+        f"Beside ground truth ({found['frames']} frames have a mask, the first {found['first_mask']}; "
+        f"{found['both_empty']} where both are empty)",
         _row("  Dice, mean (median)", f"{decimal(found['dice']['mean'])} ({decimal(found['dice']['median'])})"),
         _row("  IoU, mean (median)", f"{decimal(found['iou']['mean'])} ({decimal(found['iou']['median'])})"),
         _row("  True coverage, mean", percent(found["true_coverage"]["mean"], 2)),

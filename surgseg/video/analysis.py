@@ -183,6 +183,7 @@ def _beside_truth(generated: Generated, request: Request, rows, pairs, about: _D
         own_pairs, _ = measure_pairs(generated, some, flow_pairs=request.flow_pairs)
     return {
         "frames": len(some),
+        "first_mask": request.truth[some[0].name].name,
         "dice": spread(one["dice"] for one in kept if not np.isnan(one["dice"])),
         "iou": spread(one["iou"] for one in kept if not np.isnan(one["iou"])),
         "both_empty": sum(np.isnan(one["dice"]) for one in kept),

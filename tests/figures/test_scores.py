@@ -85,5 +85,5 @@ def test_the_figure_is_written_whole_and_closed(tmp_path):
     metrics, _ = summary_of(BINARY)
     path = draw_comprehensive(metrics, ROWS, tmp_path / "figures" / "x.png", title="t")
     with Image.open(path) as image:
-        assert image.size == (2200, 1320)
+        assert image.size == (1440, 1760)
     assert plt.get_fignums() == [] and [item.name for item in path.parent.iterdir()] == ["x.png"]

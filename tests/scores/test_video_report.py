@@ -54,7 +54,7 @@ def test_long_lists_are_cut_on_the_screen_and_say_how_much_is_left_out():
     line = next(line for line in text.splitlines() if "frame (time)" in line)
     assert line.count(" s)") == SHOWN and line.endswith("and 18 more") and "and 8 more in the JSON" in text
     short = statistics_block(result([0.0, 0.1], segments=1))
-    assert "more" not in short and "0 (0.0 s)" in short
+    assert "more" not in short and "0 (0.00 s)" in short
 
 
 def test_an_unfinished_run_is_noted_with_its_reason():

@@ -48,7 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     training.add_argument(
         "--epochs",
         type=int,
-        help=f"epochs: real data of all trainings, else of the comparison (default: 15 or {plan.EPOCHS})",
+        help=f"of all trainings on real data, otherwise of the comparison (default: {plan.EPOCHS})",
     )
     training.add_argument(
         "--train-options", default="", metavar="TEXT",

@@ -8,4 +8,4 @@ def test_a_comparison_is_called_undertrained_up_to_the_usual_number_of_epochs_on
         "synthetic frames, 1 epoch from random weights: DeepLabV3 is undertrained at this budget"
     )
     assert "undertrained" in plan.synthetic_study().note
-    assert plan.synthetic_study(10 * plan.EPOCHS).note == "synthetic frames, 100 epochs from random weights"
+    assert plan.synthetic_study(100).note == "synthetic frames, 100 epochs from random weights"

@@ -1,6 +1,6 @@
 """Make every figure of the study again, each by the command that makes it; `make figures` calls this script.
 
-    python make_figures.py                                   # from nothing but the synthetic stream, some 20 minutes
+    python make_figures.py              # from the synthetic stream, 14 minutes on two cores
     python make_figures.py --data-root data/full_dataset --video-paths video01.mp4 video80.mp4      # from real data
 
 Every command is printed before it runs, so each can be run alone. Figures go to outputs/figures and

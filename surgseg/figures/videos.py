@@ -31,8 +31,8 @@ def draw_video_comparison(path: Path, videos: Sequence[Video], result: dict) -> 
     upper, *lower = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
     left, right = upper.subfigures(1, 2, width_ratios=[min(0.55 + 0.65 * count, 2.6), 5])
     colours = [PALETTE[index % len(PALETTE)] for index in range(count)]
-    _boxes(left.subplots(), videos, colours)
     top = max(1.0, *(100 * row.coverage for video in videos for row in video.analysis.rows)) * 1.08
+    _boxes(left.subplots(), videos, colours, top)
     for axis, video, colour in zip(right.subplots(count, 1, squeeze=False)[:, 0], videos, colours):
         _timeline(axis, video, colour, top)
     for part in lower:
@@ -44,7 +44,7 @@ def draw_video_comparison(path: Path, videos: Sequence[Video], result: dict) -> 
     return save_figure(figure, path)
 
 
-def _boxes(axis, videos: Sequence[Video], colours: list[str]) -> None:
+def _boxes(axis, videos: Sequence[Video], colours: list[str], top: float) -> None:
     boxes = axis.boxplot(
         [[100 * row.coverage for row in video.analysis.rows] for video in videos],
         widths=0.6, patch_artist=True, showmeans=True, whis=(5, 95), medianprops={"color": BLACK},
@@ -56,6 +56,7 @@ def _boxes(axis, videos: Sequence[Video], colours: list[str]) -> None:
     few = len(videos) <= 3
     names = [textwrap.fill(v.name.replace("_", " "), 10) if few else fit_name(v.name, 30, 1) for v in videos]
     axis.set_xticks(range(1, len(videos) + 1), names, fontsize=8, rotation=0 if few else 90)
+    axis.set_ylim(-0.05 * top, top)
     axis.set_ylabel("Coverage (% of frame)", fontsize=8)
     axis.set_title("diamond: mean\nwhiskers: 5-95 %", fontsize=7, loc="left", pad=2)
     axis.tick_params(labelsize=8)

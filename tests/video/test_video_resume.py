@@ -362,7 +362,7 @@ def earlier(request, films, tmp_path):
     folder = tmp_path / "out"
     run(films / "plain.mp4", folder, "--frame-step 2")
     if request.param == "unfinished":
-        with WATCH.over(tmp_path / "killed", interrupt_at(24)):
+        with WATCH.over(tmp_path / "killed", interrupt_at(30)):
             run(films / "plain.mp4", tmp_path / "killed", "--frame-step 2")
         return tmp_path / "killed"
     return folder
@@ -399,7 +399,7 @@ def test_other_weights_are_one_clear_line(films, earlier, capsys, monkeypatch):
 
 
 def test_the_rate_of_images_is_a_setting_too(films, tmp_path, capsys):
-    with WATCH.over(tmp_path / "out", interrupt_at(14)):
+    with WATCH.over(tmp_path / "out", interrupt_at(20)):
         run(films / "images", tmp_path / "out", "--frame-step 1")
     assert run(films / "images", tmp_path / "out", "--frame-step 1 --image-rate 10") == 2
     assert "--image-rate: 25.0 there, 10.0 now" in capsys.readouterr().err
@@ -435,7 +435,7 @@ def test_overwriting_may_be_killed_anywhere(films, tmp_path, capsys, options):
 
 def test_overwriting_an_unfinished_run_begins_anew(films, tmp_path):
     run(films / "plain.mp4", tmp_path / "whole", "--frame-step 2")
-    with WATCH.over(tmp_path / "out", interrupt_at(14)):
+    with WATCH.over(tmp_path / "out", interrupt_at(20)):
         run(films / "plain.mp4", tmp_path / "out", "--frame-step 2")
     assert run(films / "plain.mp4", tmp_path / "out", "--frame-step 2 --overwrite") == 0
     assert content(tmp_path / "out") == content(tmp_path / "whole")

@@ -49,6 +49,16 @@ def test_a_run_that_does_not_say_whether_it_is_complete_counts_as_unfinished(tmp
     assert read_json(folder / "mask_statistics.json")["complete"] is False
 
 
+@pytest.mark.parametrize(
+    "changed", [{"sampling": {"burst": "x"}}, {"sampling": 3}, {"video": [1]}, {"video": {"duration_s": "long"}}]
+)
+def test_a_run_json_changed_by_hand_is_refused(tmp_path, capsys, changed):
+    folder = write_folder(tmp_path / "made", [10, 20, 30])
+    write_json(folder / "run.json", {**read_json(folder / "run.json"), **changed})
+    assert analyze_mask_statistics.main(["--generated-dir", str(folder)]) == 2
+    assert "run.json was changed" in capsys.readouterr().err
+
+
 def test_nothing_is_written_where_the_figure_cannot_be(tmp_path, capsys):
     folders = [str(write_folder(tmp_path / name, [10, 20, 30])) for name in "ab"]
     (tmp_path / "file").write_text("")

@@ -27,6 +27,7 @@ from surgseg.scores.video_report import percent
 from surgseg.video.analysis import Analysis, video_end
 from surgseg.video.generated import Generated
 
+NOT_ANNOTATED = "#CCCCCC"  # no row of the annotation speaks of that time
 _GAP = 2.0  # typical spacings; lines are not drawn across longer ones
 
 
@@ -64,8 +65,8 @@ def _bands(analysis: Analysis) -> list[tuple[str, list, dict]]:
     present = is_present(coverage, analysis.statistics["min_area"]).tolist()
     bands = [("found", present, {True: BLUE})]
     if analysis.in_view is not None:
-        seen = np.where(analysis.annotated, analysis.in_view, None).tolist()
-        bands.append(("annotated", seen, {True: GREEN}))
+        seen = [bool(shown) if known else None for shown, known in zip(analysis.in_view, analysis.annotated)]
+        bands.append(("annotated", seen, {True: GREEN, None: NOT_ANNOTATED}))
     if analysis.phases is not None:
         names = list(analysis.statistics["phases"])
         bands.append(("phase", analysis.phases, {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(names)}))
@@ -78,7 +79,7 @@ def _band(axis, analysis: Analysis, name: str, values: list, colours: dict, end_
     spacing = analysis.statistics["presence"]["resolution_s"]
     ends = frame_ends(times, spacing if spacing == spacing else 1.0, end_s)
     for value, colour in colours.items():
-        stretches = [(t, e - t) for t, e, found in zip(times, ends, values) if found is not None and found == value]
+        stretches = [(t, e - t) for t, e, found in zip(times, ends, values) if found == value]
         axis.broken_barh(stretches, (0, 1), facecolors=colour, linewidth=0)
     axis.set(ylim=(0, 1), yticks=[])
     axis.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)

@@ -37,7 +37,9 @@ def draw_video_comparison(path: Path, videos: Sequence[Video], result: dict) -> 
         _timeline(axis, video, colour, top)
     for part in lower:
         _looks(part, panels, videos, colours)
-    figure.suptitle(TITLES[result["kind"]].capitalize(), x=0.01, ha="left", fontsize=11)
+    several = "s" * (len(result["warnings"]) > 1)
+    warned = f" ({len(result['warnings'])} warning{several}: see the table)" if result["warnings"] else ""
+    figure.suptitle(TITLES[result["kind"]].capitalize() + warned, x=0.01, ha="left", fontsize=11)
     marks = {video.generated.synthetic for video in videos} - {""}
     if marks:
         mark_synthetic(figure, sorted(marks)[0])

@@ -142,7 +142,12 @@ def read_comparison(folder: Path) -> dict[str, Any]:
     path = Path(folder) / "comparison.json"
     if not path.is_file():
         raise UserError(f"no {path}: train_comparative.py --output-dir {folder} writes it")
-    value = read_json(path)
+    try:
+        value = read_json(path)
+    except UserError as error:
+        raise UserError(
+            f"{error}: remove it and run train_comparative.py again (what is finished is not trained again)"
+        ) from error
     if not isinstance(value, dict) or value.get("schema") != SCHEMA:
         raise UserError(f"{path} is no comparison of this version ({SCHEMA}): train_comparative.py writes one")
     kinds = {"complete": bool, "missing": list, "models": dict, "split": dict, "settings": dict}

@@ -128,6 +128,15 @@ def _known_parts(parts) -> bool:
     return isinstance(parts, dict) and all(key in PARTS and value in ("jpg", "png") for key, value in parts.items())
 
 
+def _whole_facts(run: dict) -> bool:
+    """Whether what analyses read of sampling and video, where it is there, has its type."""
+    sampling, video = (run.get(key) or {} for key in ("sampling", "video"))
+    if not (isinstance(sampling, dict) and isinstance(video, dict)):
+        return False
+    length = video.get("duration_s")
+    return isinstance(sampling.get("burst", 1), int) and (length is None or isinstance(length, (int, float)))
+
+
 def images_of(folder: Path) -> Iterator[Path]:
     """Everything that lies in the folders of images."""
     for part in PARTS:
@@ -157,6 +166,8 @@ def read_generated(folder: Path | str) -> Generated:
     run = read_run(folder)
     if run is None:
         raise UserError(f"{folder / 'run.json'} was not written by this version of generate_masks_from_model.py")
+    if not _whole_facts(run):
+        raise UserError(f"{folder / 'run.json'} was changed: its sampling or its video is not as it was written")
     rows = _read_rows(folder / "frames.csv", whole=bool(run.get("complete")))
     if not rows:
         raise UserError(f"{folder} holds no frames: its frames.csv is empty")

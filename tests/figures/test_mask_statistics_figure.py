@@ -12,8 +12,8 @@ from matplotlib.colors import to_rgba
 from PIL import Image
 
 from surgseg.figures import statistics as module
-from surgseg.figures.statistics import broken_line, draw_mask_statistics
-from surgseg.figures.style import ORANGE, PALETTE, RED, SKY
+from surgseg.figures.statistics import NOT_ANNOTATED, broken_line, draw_mask_statistics
+from surgseg.figures.style import GREEN, ORANGE, PALETTE, RED, SKY
 from surgseg.labels import SCHEMES
 from surgseg.scores.presence import presence_segments, segment_summary, typical_spacing
 from surgseg.scores.statistics import detection_statistics
@@ -47,8 +47,9 @@ def analysis_of(folder, include_suspect=False, *, iou=0.5, flow=math.nan, phases
     }
     if phases is not None:
         statistics["phases"] = dict.fromkeys(phase for phase in phases if phase)
-    annotated = None if in_view is None else np.ones(len(rows), bool)
-    return Analysis(rows, pairs, phases, None if in_view is None else np.array(in_view), annotated, None, statistics)
+    annotated = None if in_view is None else np.array([shown is not None for shown in in_view])
+    seen = None if in_view is None else np.array([bool(shown) for shown in in_view])
+    return Analysis(rows, pairs, phases, seen, annotated, None, statistics)
 
 
 @pytest.fixture
@@ -119,6 +120,13 @@ def test_suspect_frames_are_marked_where_they_are_left_out(draw):
     assert "suspect, left out" in [text.get_text() for text in axis.get_legend().get_texts()]
     counted = axis_of(draw(folder, include_suspect=True), "Coverage (%)")
     assert not [line for line in counted.lines if line.get_color() == ORANGE]
+
+
+def test_what_nobody_annotated_looks_unlike_what_was_annotated_as_empty(draw):
+    folder = generated([0.1, 0.1, 0.1], times=[0, 1, 2])
+    bands = stretches(axis_of(draw(folder, in_view=[True, None, False]), "annotated"))
+    assert [band[1:] for band in bands] == [(0, 1), (1, 2)]
+    assert bands[0][0] == to_rgba(GREEN) and bands[1][0] == to_rgba(NOT_ANNOTATED)
 
 
 def test_bands_show_when_an_instrument_was_found_and_annotated_and_the_phases(draw):

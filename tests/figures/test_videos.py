@@ -21,7 +21,7 @@ from surgseg.video.analysis import Analysis
 from surgseg.video.comparison import Video
 from surgseg.video.generated import FrameRow, Generated
 
-CONTENT = {"kind": "content"}
+CONTENT = {"kind": "content", "warnings": []}
 PANELS = ("Brightness", "Saturation", "Sharpness", "Colour distance")
 
 
@@ -100,7 +100,8 @@ def test_frames_without_instrument_are_ticks_of_no_video_s_colour(draw):
 def test_the_title_says_content_or_shift(draw):
     videos = video("a", [0.1]), video("b", [0.1])
     assert draw(*videos).get_suptitle() == "Comparison of content"
-    assert "shift" in draw(*videos, result={"kind": "shift"}).get_suptitle().lower()
+    shifted = draw(*videos, result={"kind": "shift", "warnings": ["they differ in length"]}).get_suptitle().lower()
+    assert "shift" in shifted and "(1 warning: see the table)" in shifted
 
 
 def test_a_point_for_each_frame_looked_at_in_four_panels(draw):

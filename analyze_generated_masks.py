@@ -15,6 +15,7 @@ from pathlib import Path
 from surgseg.console import make_parser, report_errors, run_metadata
 from surgseg.figures.selection import SELECTIONS
 from surgseg.files import UserError, write_json
+from surgseg.video.analysis_options import add_generated_dir
 
 FIGURE = "visual_analysis.png"
 
@@ -22,13 +23,7 @@ FIGURE = "visual_analysis.png"
 def build_parser() -> argparse.ArgumentParser:
     parser = make_parser(__doc__)
     source = parser.add_argument_group("input")
-    source.add_argument(
-        "--generated-dir",
-        type=Path,
-        required=True,
-        metavar="DIR",
-        help="folder with frames.csv and run.json (required)",
-    )
+    add_generated_dir(source)
     choice = parser.add_argument_group("selection")
     choice.add_argument("--num-samples", type=int, default=10, metavar="N", help="frames to show (default: 10)")
     choice.add_argument(

@@ -16,45 +16,27 @@ from pathlib import Path
 
 from surgseg.console import make_parser, report_errors, run_metadata
 from surgseg.files import UserError, check_folder, write_csv, write_json
+from surgseg.video.analysis_options import (
+    add_annotation_options,
+    add_counting_options,
+    add_generated_dir,
+    check_counting,
+    request_of,
+)
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = make_parser(__doc__)
     source = parser.add_argument_group("input")
-    source.add_argument(
-        "--generated-dir",
-        type=Path,
-        required=True,
-        metavar="DIR",
-        help="folder with frames.csv and run.json (required)",
-    )
+    add_generated_dir(source)
     source.add_argument("--phase-file", type=Path, metavar="FILE", help="Cholec80's videoNN-phase.txt (default: none)")
     source.add_argument("--tool-file", type=Path, metavar="FILE", help="Cholec80's videoNN-tool.txt (default: none)")
-    source.add_argument(
-        "--tools", nargs="+", metavar="NAME", help="columns of it that count (default: all but SpecimenBag)"
-    )
-    source.add_argument(
-        "--annotation-rate", type=float, default=25.0, metavar="FPS", help="of both files, frames/s (default: 25)"
-    )
+    add_annotation_options(source)
     source.add_argument(
         "--mask-dir", type=Path, metavar="DIR", help="ground-truth masks, matched by name or frame (default: none)"
     )
     source.add_argument("--mask-video", metavar="NAME", help="the video of DIR that counts (default: its only one)")
-    counting = parser.add_argument_group("counting")
-    counting.add_argument(
-        "--min-area",
-        type=float,
-        default=0.001,
-        metavar="FRACTION",
-        help="coverage from which an instrument counts as present, fraction of the frame, 0-1 (default: 0.001)",
-    )
-    counting.add_argument("--include-suspect", action="store_true", help="count suspect frames too (default: no)")
-    counting.add_argument(
-        "--from-masks", action="store_true", help="count the masks, corrected ones say, not the table (default: no)"
-    )
-    counting.add_argument(
-        "--flow-pairs", type=int, default=1000, metavar="N", help="pairs that get optical flow, 0: none (default: 1000)"
-    )
+    add_counting_options(parser)
     output = parser.add_argument_group("output")
     output.add_argument("--output-dir", type=Path, metavar="DIR", help="folder (default: the generated folder)")
     output.add_argument(
@@ -64,12 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def work(args: argparse.Namespace) -> int:
-    if not 0 <= args.min_area <= 1:
-        raise UserError(f"--min-area {args.min_area}: a fraction of the frame between 0 and 1 is needed")
-    if args.flow_pairs < 0:
-        raise UserError(f"--flow-pairs {args.flow_pairs}: 0 or more is needed")
-    if args.figure is not None and args.figure.suffix.lower() != ".png":
-        raise UserError(f"--figure {args.figure}: a name that ends in .png is needed")
+    check_counting(args)
     if args.tools and not args.tool_file:
         raise UserError("--tools names columns of a --tool-file, and there is none")
     if args.mask_video and not args.mask_dir:
@@ -77,7 +54,7 @@ def work(args: argparse.Namespace) -> int:
     from surgseg.data.annotations import read_phases, read_tools
     from surgseg.figures.statistics import draw_mask_statistics
     from surgseg.scores.video_report import statistics_block
-    from surgseg.video.analysis import Request, analyse
+    from surgseg.video.analysis import analyse
     from surgseg.video.frame_table import FRAME_FIELDS, frame_rows
     from surgseg.video.generated import read_generated
     from surgseg.video.truth import match_truth
@@ -87,11 +64,8 @@ def work(args: argparse.Namespace) -> int:
     figure = args.figure or output / "figures" / "mask_statistics.png"
     for folder in (output, figure.parent):
         check_folder(folder)
-    request = Request(
-        min_area=args.min_area,
-        include_suspect=args.include_suspect,
-        flow_pairs=args.flow_pairs,
-        from_masks=args.from_masks,
+    request = request_of(
+        args,
         phases=read_phases(args.phase_file, args.annotation_rate) if args.phase_file else None,
         tools=read_tools(args.tool_file, args.tools, args.annotation_rate) if args.tool_file else None,
         truth=match_truth(generated, args.mask_dir, args.mask_video) if args.mask_dir else None,

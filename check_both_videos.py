@@ -15,8 +15,8 @@ from pathlib import Path
 
 from surgseg import console
 from surgseg.files import UserError, check_folder, write_json
+from surgseg.video.options import add_image_rate, add_model_options, check_image_rate
 
-DEFAULT_WEIGHTS = Path("outputs/instrument_segmentation_model.pth")
 CAUTION = "A few frames of a video prove nothing."
 
 
@@ -34,16 +34,8 @@ def build_parser() -> argparse.ArgumentParser:
         "--names", nargs="+", metavar="NAME", help='a name for each (default: "video A", "video B", ...)'
     )
     source.add_argument("--frames", type=int, default=4, metavar="N", help="frames of each video (default: 4)")
-    source.add_argument(
-        "--image-rate", type=float, default=25.0, metavar="FPS", help="images per second of a folder (default: 25)"
-    )
-    model = parser.add_argument_group("model")
-    model.add_argument(
-        "--model-path", type=Path, default=DEFAULT_WEIGHTS, metavar="FILE", help="weights file (default: %(default)s)"
-    )
-    model.add_argument(
-        "--arch", choices=["deeplabv3", "unet"], help="architecture of a bare state_dict (default: from the file)"
-    )
+    add_image_rate(source)
+    model = add_model_options(parser)
     model.add_argument(
         "--threshold", type=float, metavar="P", help="instrument probability, 0-1 (default: the weights file's)"
     )
@@ -63,8 +55,7 @@ def main(argv: list[str] | None = None) -> int:
 def work(args: argparse.Namespace) -> int:
     if args.frames < 1:
         raise UserError(f"--frames {args.frames}: at least 1 is needed")
-    if not 0 < args.image_rate < 1000:
-        raise UserError(f"--image-rate {args.image_rate:g}: frames per second between 0 and 1000 are needed")
+    check_image_rate(args.image_rate)
     if args.output.suffix.lower() != ".png" or args.output.is_dir():
         raise UserError(f"--output {args.output}: a .png file is needed")
     check_folder(args.output.parent)

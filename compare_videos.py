@@ -16,6 +16,7 @@ from pathlib import Path
 
 from surgseg.console import make_parser, report_errors, run_metadata
 from surgseg.files import UserError, check_folder, write_json, write_text
+from surgseg.video.analysis_options import add_annotation_options, add_counting_options, check_counting, request_of
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -28,33 +29,14 @@ def build_parser() -> argparse.ArgumentParser:
     source.add_argument(
         "--tool-files", type=Path, nargs="+", metavar="FILE", help="Cholec80's, one for each folder (default: none)"
     )
-    source.add_argument(
-        "--tools", nargs="+", metavar="NAME", help="columns of them that count (default: all but SpecimenBag)"
-    )
-    source.add_argument(
-        "--annotation-rate", type=float, default=25.0, metavar="FPS", help="of the tool files, frames/s (default: 25)"
-    )
+    add_annotation_options(source)
     source.add_argument(
         "--mask-dirs", type=Path, nargs="+", metavar="DIR", help="ground truth, one for each folder (default: none)"
     )
     source.add_argument(
         "--mask-videos", nargs="+", metavar="NAME", help="the video of each mask folder (default: its only one)"
     )
-    counting = parser.add_argument_group("counting")
-    counting.add_argument(
-        "--min-area",
-        type=float,
-        default=0.001,
-        metavar="FRACTION",
-        help="coverage from which an instrument counts as present, fraction of the frame, 0-1 (default: 0.001)",
-    )
-    counting.add_argument("--include-suspect", action="store_true", help="count suspect frames too (default: no)")
-    counting.add_argument(
-        "--from-masks", action="store_true", help="count the masks, corrected ones say, not the tables (default: no)"
-    )
-    counting.add_argument(
-        "--flow-pairs", type=int, default=1000, metavar="N", help="pairs that get optical flow, 0: none (default: 1000)"
-    )
+    counting = add_counting_options(parser)
     counting.add_argument("--seed", type=int, default=0, help="of the bootstrap (default: 0)")
     output = parser.add_argument_group("output")
     output.add_argument(
@@ -100,12 +82,9 @@ def check(args: argparse.Namespace) -> list[str]:
     names = args.names or [folder.resolve().name for folder in folders]
     if len(set(names)) < len(names):
         raise UserError(f"two videos are called {max(names, key=names.count)}: --names tells them apart")
-    if not 0 <= args.min_area <= 1:
-        raise UserError(f"--min-area {args.min_area}: a fraction of the frame between 0 and 1 is needed")
-    if args.figure is not None and args.figure.suffix.lower() != ".png":
-        raise UserError(f"--figure {args.figure}: a name that ends in .png is needed")
-    if args.flow_pairs < 0 or args.seed < 0:
-        raise UserError("--flow-pairs and --seed must be 0 or more")
+    check_counting(args)
+    if args.seed < 0:
+        raise UserError(f"--seed {args.seed}: 0 or more is needed")
     for option, of in (("tools", "tool_files"), ("mask_videos", "mask_dirs")):
         if getattr(args, option) and not getattr(args, of):
             raise UserError(f"--{option} needs --{of}".replace("_", "-"))
@@ -117,7 +96,7 @@ def check(args: argparse.Namespace) -> list[str]:
 def read_video(args: argparse.Namespace, index: int, name: str):
     """One folder, read and analysed."""
     from surgseg.data.annotations import read_tools
-    from surgseg.video.analysis import Request, analyse
+    from surgseg.video.analysis import analyse
     from surgseg.video.comparison import Video, look_at
     from surgseg.video.generated import read_generated
     from surgseg.video.truth import match_truth
@@ -125,11 +104,8 @@ def read_video(args: argparse.Namespace, index: int, name: str):
     generated = read_generated(args.generated_dirs[index])
     tools = read_tools(args.tool_files[index], args.tools, args.annotation_rate) if args.tool_files else None
     mask_video = args.mask_videos[index] if args.mask_videos else None
-    request = Request(
-        min_area=args.min_area,
-        include_suspect=args.include_suspect,
-        flow_pairs=args.flow_pairs,
-        from_masks=args.from_masks,
+    request = request_of(
+        args,
         tools=tools,
         truth=match_truth(generated, args.mask_dirs[index], mask_video) if args.mask_dirs else None,
     )

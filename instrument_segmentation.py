@@ -61,6 +61,7 @@ def main(argv: list[str] | None = None) -> int:
 def run(args: argparse.Namespace, parser: argparse.ArgumentParser, argv: list[str] | None) -> int:
     from surgseg.scores.report import heading
     from surgseg.training.distributed import joined
+    from surgseg.training.folds import run_folds
 
     device = console.resolve_device(args.device)
     with joined(device) as processes:
@@ -77,37 +78,9 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser, argv: list[st
                 make_demo_data(args.data_root)
             prepared = options.load_data(args)
         machine = options.machine_of(args, device, processes)
-        run_all = run_folds if args.folds and args.fold is None else train_and_evaluate
-        return run_all(args, prepared, machine)
-
-
-def run_folds(args: argparse.Namespace, prepared, machine) -> int:
-    """Every fold in turn, each in a folder of its own, and their scores together in folds.json."""
-    from surgseg.data.splits import video_folds
-    from surgseg.files import read_json, write_json
-    from surgseg.scores.report import folds_block, heading, summarise_folds
-
-    folds = video_folds(prepared.samples, args.folds)
-    metrics = []
-    for fold in range(1, len(folds) + 1):
-        print(heading(f"FOLD {fold} OF {len(folds)}"))
-        own = {
-            "fold": fold,
-            "output_dir": args.output_dir / f"fold_{fold}",
-            "save_preds": args.save_preds.with_name(f"{args.save_preds.name}_fold_{fold}"),
-            "figure_dir": args.figure_dir and args.figure_dir / f"fold_{fold}",
-        }
-        status = train_and_evaluate(argparse.Namespace(**{**vars(args), **own}), prepared, machine)
-        if machine.processes.from_first(lambda status=status: status):
-            return status
-        if machine.processes.first:
-            metrics.append(read_json(own["output_dir"] / "metrics.json"))
-    if not machine.processes.first:
-        return 0
-    summary = summarise_folds(folds, metrics)
-    write_json(args.output_dir / "folds.json", {**summary, "run": console.run_metadata(args)})
-    print(folds_block(summary), f"\nWritten:\n  {args.output_dir / 'folds.json'}")
-    return 0
+        if args.folds and args.fold is None:
+            return run_folds(args, prepared, machine, train_and_evaluate)
+        return train_and_evaluate(args, prepared, machine)
 
 
 def train_and_evaluate(args: argparse.Namespace, prepared, machine) -> int:
@@ -176,11 +149,11 @@ def evaluate(args: argparse.Namespace, prepared, split, fitted, machine) -> list
     from surgseg.files import read_csv
     from surgseg.scores.report import metrics_block
 
-    part = "test" if len(split.parts["test"]) else "val"
-    samples = [prepared.samples[index] for index in split.parts[part]]
-    if not samples:
+    part = split.scored_part
+    if part is None:
         print("Neither a test nor a validation part: nothing was scored.")
         return []
+    samples = [prepared.samples[index] for index in split.parts[part]]
     metrics_path = args.output_dir / "metrics.json"
     metrics = evaluate_samples(
         fitted.checkpoint,

@@ -12,7 +12,6 @@ is there is gone on with, or left alone where it is finished; the demo's model i
 from __future__ import annotations
 
 import argparse
-import re
 import shlex
 import subprocess
 import sys
@@ -83,17 +82,15 @@ def run(args: argparse.Namespace) -> int:
     else:
         study, steps = real_study(args), []
     steps += plan.score_steps(study)
-    later = [plan.video_steps(study) if study.videos else []]
+    of_videos = plan.video_steps(study) if study.videos else []
     if args.dry_run:
         print(*(shown(step) for step in steps), sep="\n")
         print(f"# then test_single_frame.py, of the middle frame in {plan.FIGURES / 'segmentation_results.json'}")
-        print(*(shown(step) for step in later[0]), sep="\n", end="\n" if later[0] else "")
+        print(*(shown(step) for step in of_videos), sep="\n", end="\n" if of_videos else "")
         return 0
-    done, started = [], time.perf_counter()
-    for step in steps:
-        done.append(execute(step))
-    for step in [plan.single_frame_step(study), *later[0]]:
-        done.append(execute(step))
+    started = time.perf_counter()
+    done = [execute(step) for step in steps]
+    done += [execute(step) for step in [plan.single_frame_step(study), *of_videos]]  # the frame is known only now
     if not study.videos:
         print("\nNo --video-paths: the figures of the study of two videos were not made.")
     return finish(args, done, time.perf_counter() - started)
@@ -102,45 +99,23 @@ def run(args: argparse.Namespace) -> int:
 def real_study(args: argparse.Namespace) -> plan.Study:
     """The study of the user's own data. Raises `UserError` for data not prepared, and for lists that do not fit."""
     from surgseg.data.dataset import data_kind_near, is_prepared
+    from surgseg.video.reader import VideoReader
 
     if not is_prepared(args.data_root):
         raise UserError(f"{args.data_root} is no prepared folder: run prepare_full_dataset.py first")
-    if len(args.video_paths) == 1:
-        raise UserError("--video-paths: two videos or more are needed to compare them")
-    if args.names and len(args.names) != len(args.video_paths):
-        raise UserError(f"--names gives {len(args.names)} for {len(args.video_paths)} videos: one each")
-    names = args.names or [study_name(path, number) for number, path in enumerate(args.video_paths, 1)]
-    if len(set(names)) < len(names):
-        raise UserError(f"two videos are called {max(names, key=names.count)}: --names tells them apart")
-    for name in names:
-        if not name or Path(name).name != name:
-            raise UserError(f"--names {name!r}: figures and folders are named so: a file's name is needed")
-    kinds = [is_synthetic(path) for path in args.video_paths]  # opens each, before hours of training
-    if any(kinds) or data_kind_near(args.data_root) == "synthetic":  # a study's name must not stand on drawn pictures
+    names = plan.name_videos(args.video_paths, args.names)
+    kinds = [data_kind_near(args.data_root)]
+    for path in args.video_paths:  # each is opened, before hours of training
+        with VideoReader(path) as reader:
+            kinds.append(reader.data)
+    if "synthetic" in kinds:  # a study's name must not stand on drawn pictures
         names = [name if name.startswith("synthetic_") else f"synthetic_{name}" for name in names]
     try:
         training = shlex.split(args.train_options)
     except ValueError as error:
         raise UserError(f"--train-options {args.train_options}: {error}") from error
     training += ["--epochs", str(args.epochs)] if args.epochs else []
-    return plan.real_study(
-        args.data_root,
-        dict(zip(names, args.video_paths)),
-        training,
-        not args.retrain,
-    )
-
-
-def is_synthetic(path: Path) -> bool:
-    from surgseg.video.reader import VideoReader
-
-    with VideoReader(path) as reader:
-        return reader.data == "synthetic"
-
-
-def study_name(path: Path, number: int) -> str:
-    """Cholec80's own name where the file has it; other file names can hold a patient's, and stay out."""
-    return path.stem.lower() if re.fullmatch(r"video\d+", path.stem, re.IGNORECASE) else f"operation_{number}"
+    return plan.real_study(args.data_root, dict(zip(names, args.video_paths)), training, not args.retrain)
 
 
 def shown(step: plan.Step) -> str:

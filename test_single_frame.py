@@ -14,8 +14,7 @@ from pathlib import Path
 
 from surgseg import console
 from surgseg.files import UserError, check_folder, write_json
-
-DEFAULT_WEIGHTS = Path("outputs/instrument_segmentation_model.pth")
+from surgseg.video.options import add_model_options
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -23,13 +22,7 @@ def build_parser() -> argparse.ArgumentParser:
     source = parser.add_argument_group("input")
     source.add_argument("--frame", type=Path, required=True, metavar="FILE", help="image of the frame (required)")
     source.add_argument("--mask", type=Path, metavar="FILE", help="its true mask, class ids (default: none)")
-    model = parser.add_argument_group("model")
-    model.add_argument(
-        "--model-path", type=Path, default=DEFAULT_WEIGHTS, metavar="FILE", help="weights file (default: %(default)s)"
-    )
-    model.add_argument(
-        "--arch", choices=["deeplabv3", "unet"], help="architecture of a bare state_dict (default: from the file)"
-    )
+    model = add_model_options(parser)
     console.add_device_option(model)
     model.add_argument(
         "--thresholds",

@@ -46,6 +46,11 @@ class Split:
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @property
+    def scored_part(self) -> str | None:
+        """The part that a trained model is scored on: test or, where it is empty, val; None where both are."""
+        return next((part for part in ("test", "val") if len(self.parts[part])), None)
+
+    @property
     def leaks(self) -> bool:
         """True where frames of one video stand on both sides with nothing between them."""
         return self.name == "random"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,6 +96,25 @@ def real_study(data_root: Path, videos: dict[str, Path], training: list[str], re
         sample=SAMPLE,
         overwrite=not resume,
     )
+
+
+def name_videos(paths: list[Path], given: list[str] | None) -> list[str]:
+    """What the figures of each video are called: the names given, else Cholec80's own (video01) where the file has it,
+    else operation_1, ...: other file names can hold a patient's. Raises `UserError` for lists that do not fit."""
+    if len(paths) == 1:
+        raise UserError("--video-paths: two videos or more are needed to compare them")
+    if given and len(given) != len(paths):
+        raise UserError(f"--names gives {len(given)} for {len(paths)} videos: one each")
+    names = given or [
+        path.stem.lower() if re.fullmatch(r"video\d+", path.stem, re.IGNORECASE) else f"operation_{number}"
+        for number, path in enumerate(paths, 1)
+    ]
+    if len(set(names)) < len(names):
+        raise UserError(f"two videos are called {max(names, key=names.count)}: --names tells them apart")
+    for name in names:
+        if not name or Path(name).name != name:
+            raise UserError(f"--names {name!r}: figures and folders are named so: a file's name is needed")
+    return names
 
 
 def draw_synthetic() -> list[Step]:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+FLOW_PAIRS = 1000  # flow takes some 60 ms a pair: of more, as many are taken, spread evenly
 FLOW_HEIGHT = 480  # pixels; larger frames are made smaller first
 _SHARE, _SLACK = 0.01, 0.5  # of the check: |f + b|^2 < share (|f|^2 + |b|^2) + slack, in pixels squared
 _local = threading.local()  # a DIS object keeps buffers: one for each thread

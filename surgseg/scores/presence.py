@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+MIN_AREA = 0.001  # of the frame: below it a mask counts as a speck, not as an instrument in view
 _GAP = 2.0  # typical spacings; a longer step between two frames is a part of the video nobody looked at
 
 

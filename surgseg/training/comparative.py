@@ -119,7 +119,7 @@ def make_jobs(args: argparse.Namespace, samples: list) -> tuple[list[Job], list[
         folds = list(range(1, len(video_folds(samples, args.folds)) + 1))
     splits = {fold: options.make_split(argparse.Namespace(**{**vars(args), "fold": fold}), samples) for fold in folds}
     for split in splits.values():
-        if not len(split.parts["test"]) and not len(split.parts["val"]):
+        if split.scored_part is None:
             raise UserError(f"split {split.name!r} has neither a test nor a validation part: nothing to compare on")
     jobs = []
     for seed in seeds:

@@ -27,7 +27,7 @@ def score(args: argparse.Namespace, prepared: Prepared, machine: Machine, job: J
 
     The metrics JSON beside the weights is taken as it is where it is of these weights, frames and void policy.
     """
-    part = "test" if len(job.split.parts["test"]) else "val"
+    part = job.split.scored_part
     samples = [prepared.samples[index] for index in job.split.parts[part]]
     path = fitted.weights_path.with_name(f"{job.model}_metrics.json")
     wanted = {"frames": len(samples), "void_policy": args.void, "part": part, "data": prepared.data}

@@ -16,15 +16,15 @@ from surgseg.data.annotations import NO_PHASE, Track, check_length, phases_at, t
 from surgseg.files import UserError, list_some
 from surgseg.labels import VOID
 from surgseg.masks import read_mask
-from surgseg.scores.presence import agreement, presence_segments, segment_summary, typical_spacing
+from surgseg.scores.flow import FLOW_PAIRS
+from surgseg.scores.presence import MIN_AREA, agreement, presence_segments, segment_summary, typical_spacing
 from surgseg.scores.statistics import count_components, detection_statistics, spread
 from surgseg.scores.temporal import Pair, is_present, stability
 from surgseg.threads import ahead
 from surgseg.video.generated import MIN_COMPONENT_AREA, FrameRow, Generated
-from surgseg.video.stability import FLOW_PAIRS, measure_pairs
+from surgseg.video.stability import measure_pairs
 from surgseg.video.truth import frame_overlaps
 
-MIN_AREA = 0.001  # of the frame: below it a mask counts as a speck, not as an instrument in view
 CHECKED = 500  # masks whose coverage is compared with the table's
 _ROUNDING = 1e-6  # of the table's coverage
 

@@ -13,7 +13,8 @@ from surgseg.video.sampling import SAMPLES, SPREAD_FRAMES, STEP, seconds
 SAVED = {"masks": "png", "overlays": "jpg", "probabilities": "png"}  # folders of --save; its `video` is one file
 
 
-def add_model_options(parser: argparse.ArgumentParser) -> None:
+def add_model_options(parser: argparse.ArgumentParser):
+    """Returns the group, for options of the script's own."""
     group = parser.add_argument_group("model")
     group.add_argument(
         "--model-path",
@@ -25,6 +26,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--arch", choices=["deeplabv3", "unet"], help="architecture of a bare state_dict (default: from the file)"
     )
+    return group
 
 
 def add_input_options(parser: argparse.ArgumentParser) -> None:
@@ -36,14 +38,18 @@ def add_input_options(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help='video files, globs ("videos/*.mp4"), folders of videos, or folders of images (required)',
     )
-    group.add_argument(
-        "--image-rate", type=float, default=25.0, metavar="FPS", help="images per second of a folder (default: 25)"
-    )
+    add_image_rate(group)
     group.add_argument(
         "--share",
         default="auto",
         metavar="K/N",
         help="of several videos do the K-th of N shares; none: all (default: auto, as torchrun or a Slurm array says)",
+    )
+
+
+def add_image_rate(group) -> None:
+    group.add_argument(
+        "--image-rate", type=float, default=25.0, metavar="FPS", help="images per second of a folder (default: 25)"
     )
 
 
@@ -134,8 +140,12 @@ def check_options(args: argparse.Namespace) -> None:
         raise UserError(f"--batch-size {args.batch_size}: at least 1 is needed")
     if args.threshold is not None and not 0 < args.threshold < 1:
         raise UserError(f"--threshold {args.threshold}: a probability between 0 and 1 is needed")
-    if not 0 < args.image_rate < 1000:
-        raise UserError(f"--image-rate {args.image_rate:g}: frames per second between 0 and 1000 are needed")
+    check_image_rate(args.image_rate)
+
+
+def check_image_rate(rate: float) -> None:
+    if not 0 < rate < 1000:
+        raise UserError(f"--image-rate {rate:g}: frames per second between 0 and 1000 are needed")
 
 
 def parts_of(args: argparse.Namespace) -> dict[str, str]:

@@ -17,12 +17,10 @@ from surgseg.files import UserError
 from surgseg.frames import read_frame
 from surgseg.labels import VOID
 from surgseg.masks import read_mask
-from surgseg.scores.flow import gray_for_flow, warp_between
+from surgseg.scores.flow import FLOW_PAIRS, gray_for_flow, warp_between
 from surgseg.scores.temporal import Pair, close_pairs, compare_masks, overlap
 from surgseg.threads import ahead
 from surgseg.video.generated import FrameRow, Generated
-
-FLOW_PAIRS = 1000  # flow takes some 60 ms a pair: of more, as many are taken, spread evenly
 
 
 def measure_pairs(

@@ -8,13 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from surgseg.data.dataset import video_of
 from surgseg.files import UserError, list_some, natural_key
 from surgseg.frames import list_images
 from surgseg.labels import VOID
 from surgseg.masks import read_mask
-from surgseg.scores.temporal import overlap
+from surgseg.scores.metrics import confusion, frame_scores
 from surgseg.threads import ahead
 from surgseg.video.generated import FrameRow, Generated
 
@@ -68,9 +69,8 @@ def _check_numbers(generated: Generated, numbered: dict[int, Path], mask_dir: Pa
         )
 
 
-def read_pair(generated: Generated, row: FrameRow, truth: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(predicted, true, counted), each (H, W) bool: instrument union, and the pixels that neither mask calls void (only
-    a corrected prediction does)."""
+def read_pair(generated: Generated, row: FrameRow, truth: Path) -> tuple[np.ndarray, np.ndarray]:
+    """(predicted, true), (H, W) uint8 class ids; what either calls void is so in `true`."""
     count = generated.scheme.num_classes
     predicted, true = read_mask(generated.mask_path(row), count), read_mask(truth, count)
     if predicted.shape != true.shape:
@@ -78,8 +78,8 @@ def read_pair(generated: Generated, row: FrameRow, truth: Path) -> tuple[np.ndar
             f"masks of differing sizes: {generated.mask_path(row)} is {predicted.shape[1]}x{predicted.shape[0]}, "
             f"{truth} {true.shape[1]}x{true.shape[0]}"
         )
-    tools = generated.scheme.instrument_ids
-    return np.isin(predicted, tools), np.isin(true, tools), (true != VOID) & (predicted != VOID)
+    void = predicted == VOID
+    return np.where(void, 0, predicted).astype(np.uint8), np.where(void, VOID, true).astype(np.uint8)
 
 
 def frame_overlaps(generated: Generated, matched: dict[str, Path]) -> dict[str, dict[str, float]]:
@@ -88,15 +88,13 @@ def frame_overlaps(generated: Generated, matched: dict[str, Path]) -> dict[str, 
         raise UserError(f"{generated.folder} keeps no masks, so there is nothing to compare with ground truth")
     rows = [row for row in generated.rows if row.name in matched]
 
+    scheme = generated.scheme
+
     def score(row: FrameRow) -> dict[str, float]:
-        predicted, true, counted = read_pair(generated, row, matched[row.name])
-        iou = overlap(predicted, true, counted)
-        area = int(counted.sum())
-        return {
-            "iou": iou,
-            "dice": 2 * iou / (1 + iou),
-            "true_coverage": int((true & counted).sum()) / area if area else float("nan"),
-        }
+        predicted, true = (torch.from_numpy(ids)[None] for ids in read_pair(generated, row, matched[row.name]))
+        scores = frame_scores(confusion(predicted, true, scheme.num_classes).numpy(), scheme)
+        names = {"iou": "iou", "dice": "dice", "true_coverage": "coverage"}
+        return {name: float(scores[key][0]) for name, key in names.items()}
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         return {row.name: scores for row, scores in zip(rows, ahead(pool, score, rows, 64))}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import pytest
 
 from surgseg.figures import dataset as module
@@ -49,12 +48,8 @@ AUDIT = {
 
 
 @pytest.fixture
-def kept(monkeypatch):
-    """The figures that would be written, instead of writing them."""
-    figures = []
-    monkeypatch.setattr(module, "save_figure", lambda figure, path: figures.append(figure) or path)
-    yield figures
-    plt.close("all")
+def kept(keep_figures):
+    return keep_figures(module)
 
 
 def labels(axis):

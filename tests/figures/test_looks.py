@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -21,12 +20,8 @@ TOOLS = SCHEMES["grasper-hook"]
 
 
 @pytest.fixture
-def kept(monkeypatch):
-    """The figures that would be written, instead of writing them."""
-    figures = []
-    monkeypatch.setattr(module, "save_figure", lambda figure, path: figures.append(figure) or path)
-    yield figures
-    plt.close("all")
+def kept(keep_figures):
+    return keep_figures(module)
 
 
 def look(label="1.00 s", ids=((0, 1), (2, 255))):

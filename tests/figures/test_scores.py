@@ -17,12 +17,8 @@ BINARY = SCHEMES["binary"]
 
 
 @pytest.fixture
-def kept(monkeypatch):
-    """The figures that would be written, instead of writing them."""
-    figures = []
-    monkeypatch.setattr(module, "save_figure", lambda figure, path: figures.append(figure) or path)
-    yield figures
-    plt.close("all")
+def kept(keep_figures):
+    return keep_figures(module)
 
 
 def texts(figure):

@@ -32,6 +32,7 @@ from surgseg.data.splits import Split
 from surgseg.files import UserError, read_csv, read_json, write_json
 from surgseg.labels import SCHEMES
 from surgseg.training.distributed import Processes, joined
+from surgseg.training.folds import run_folds
 from surgseg.training.loop import Settings, Trainer
 from surgseg.training.run import Machine, Plan, check_plan, fit
 from tests.helpers import ROOT
@@ -98,7 +99,7 @@ def work(data, broken, folder):
             run_case(case, data, folder / name, processes, case.resume)
         args = parsed(data, folder / "folds", "--folds", "2", "--epochs", "1")
         machine = Machine(CPU, args.cache_dir, processes)
-        assert instrument_segmentation.run_folds(args, load_prepared(data), machine) == 0
+        assert run_folds(args, load_prepared(data), machine, instrument_segmentation.train_and_evaluate) == 0
         args = parsed(broken, folder / "broken")
         machine = Machine(CPU, args.cache_dir, processes)
         instrument_segmentation.train_and_evaluate(args, load_prepared(broken), machine)

@@ -12,10 +12,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from surgseg.analysis.options import add_generated_dir
 from surgseg.console import make_parser, report_errors, run_metadata
 from surgseg.figures.selection import SELECTIONS
 from surgseg.files import UserError, write_json
-from surgseg.video.analysis_options import add_generated_dir
 
 FIGURE = "visual_analysis.png"
 
@@ -51,10 +51,10 @@ def work(args: argparse.Namespace) -> int:
         if value < least:
             raise UserError(f"{option} {value}: at least {least} is needed")
     path = figure_path(args.output or args.generated_dir / "figures")
-    from surgseg.figures.looks import draw_visual_analysis, read_looks
+    from surgseg.analysis.measure import differ, recount
+    from surgseg.figures.panels import draw_visual_analysis, read_looks
     from surgseg.figures.selection import select_frames
-    from surgseg.video.analysis import differ, recount
-    from surgseg.video.generated import read_generated
+    from surgseg.generate.folder import read_generated
 
     generated = read_generated(args.generated_dir)
     rows = [row for row in generated.rows if args.include_suspect or not row.suspect]

@@ -14,15 +14,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from surgseg.console import make_parser, report_errors, run_metadata
-from surgseg.files import UserError, check_folder, write_csv, write_json
-from surgseg.video.analysis_options import (
+from surgseg.analysis.options import (
     add_annotation_options,
     add_counting_options,
     add_generated_dir,
     check_counting,
     request_of,
 )
+from surgseg.console import make_parser, report_errors, run_metadata
+from surgseg.files import UserError, check_folder, write_csv, write_json
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -51,13 +51,13 @@ def work(args: argparse.Namespace) -> int:
         raise UserError("--tools names columns of a --tool-file, and there is none")
     if args.mask_video and not args.mask_dir:
         raise UserError("--mask-video names a video of a --mask-dir, and there is none")
-    from surgseg.data.annotations import read_phases, read_tools
-    from surgseg.figures.statistics import draw_mask_statistics
-    from surgseg.scores.video_report import statistics_block
-    from surgseg.video.analysis import analyse
-    from surgseg.video.frame_table import FRAME_FIELDS, frame_rows
-    from surgseg.video.generated import read_generated
-    from surgseg.video.truth import match_truth
+    from surgseg.analysis.cholec80 import read_phases, read_tools
+    from surgseg.analysis.frame_table import FRAME_FIELDS, frame_rows
+    from surgseg.analysis.ground_truth import match_truth
+    from surgseg.analysis.measure import analyse
+    from surgseg.analysis.report import statistics_block
+    from surgseg.figures.mask_statistics import draw_mask_statistics
+    from surgseg.generate.folder import read_generated
 
     generated = read_generated(args.generated_dir)
     output = args.output_dir or args.generated_dir

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from surgseg import console
 from surgseg.files import UserError, check_folder, write_json
-from surgseg.video.options import add_image_rate, add_model_options, check_image_rate
+from surgseg.generate.options import add_image_rate, add_model_options, check_image_rate
 
 CAUTION = "A few frames of a video prove nothing."
 
@@ -60,9 +60,9 @@ def work(args: argparse.Namespace) -> int:
         raise UserError(f"--output {args.output}: a .png file is needed")
     check_folder(args.output.parent)
     from surgseg.checkpoint import load_checkpoint
-    from surgseg.video.check import look_at
+    from surgseg.generate.check import look_at
+    from surgseg.predict import Predictor
     from surgseg.video.inputs import find_sources
-    from surgseg.video.predictor import Predictor
 
     sources = find_sources(args.video_paths)
     names = name_videos(args.names, len(sources))
@@ -113,7 +113,7 @@ def numbers(video: dict) -> list[str]:
 
 def draw(path: Path, checks: list, scheme, weights_data: str) -> None:
     """The figure; each video's images carry their own mark."""
-    from surgseg.figures.looks import Look, VideoLook, draw_videos
+    from surgseg.figures.panels import Look, VideoLook, draw_videos
     from surgseg.figures.selection import synthetic_mark
 
     videos = []

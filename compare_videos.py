@@ -14,9 +14,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from surgseg.analysis.options import add_annotation_options, add_counting_options, check_counting, request_of
 from surgseg.console import make_parser, report_errors, run_metadata
 from surgseg.files import UserError, check_folder, write_json, write_text
-from surgseg.video.analysis_options import add_annotation_options, add_counting_options, check_counting, request_of
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -50,9 +50,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 def work(args: argparse.Namespace) -> int:
     names = check(args)
+    from surgseg.analysis.compare_report import comparison_block, comparison_markdown
+    from surgseg.analysis.compare_videos import compare_videos
     from surgseg.figures.videos import draw_video_comparison
-    from surgseg.scores.comparison_of_videos import comparison_block, comparison_markdown
-    from surgseg.video.comparison import compare_videos
 
     videos = [read_video(args, index, name) for index, name in enumerate(names)]
     result = compare_videos(videos, seed=args.seed)
@@ -95,11 +95,11 @@ def check(args: argparse.Namespace) -> list[str]:
 
 def read_video(args: argparse.Namespace, index: int, name: str):
     """One folder, read and analysed."""
-    from surgseg.data.annotations import read_tools
-    from surgseg.video.analysis import analyse
-    from surgseg.video.comparison import Video, look_at
-    from surgseg.video.generated import read_generated
-    from surgseg.video.truth import match_truth
+    from surgseg.analysis.cholec80 import read_tools
+    from surgseg.analysis.compare_videos import Video, look_at
+    from surgseg.analysis.ground_truth import match_truth
+    from surgseg.analysis.measure import analyse
+    from surgseg.generate.folder import read_generated
 
     generated = read_generated(args.generated_dirs[index])
     tools = read_tools(args.tool_files[index], args.tools, args.annotation_rate) if args.tool_files else None

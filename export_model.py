@@ -18,7 +18,7 @@ from pathlib import Path
 
 from surgseg.console import make_parser, report_errors
 from surgseg.files import UserError, check_folder, write_bytes
-from surgseg.video.options import add_model_options
+from surgseg.generate.options import add_model_options
 
 PREPARED = (Path("data/full_dataset/frames"), Path("data/sample_frames"))
 
@@ -43,7 +43,7 @@ def work(args: argparse.Namespace) -> int:
     if args.repeats < 1:
         raise UserError(f"--repeats {args.repeats}: at least 1 is needed")
     from surgseg.checkpoint import load_checkpoint
-    from surgseg.video.onnx import OnnxNetwork, check_packages, check_place, export, onnx_path
+    from surgseg.onnx import OnnxNetwork, check_packages, check_place, export, onnx_path
 
     check_packages()
     checkpoint = load_checkpoint(args.model_path, args.arch)
@@ -85,7 +85,7 @@ def side_by_side(checkpoint, network, frame, repeats: int) -> dict[str, float]:
     """Median milliseconds from a frame in memory to its mask, the backends taking turns."""
     import torch
 
-    from surgseg.video.predictor import Predictor, TorchNetwork
+    from surgseg.predict import Predictor, TorchNetwork
 
     cpu = torch.device("cpu")
     networks = {

@@ -26,7 +26,7 @@ from surgseg.console import (
     run_metadata,
 )
 from surgseg.files import check_folder
-from surgseg.video import options
+from surgseg.generate import options
 from surgseg.video.sampling import choose_sampling
 
 
@@ -44,7 +44,7 @@ def work(args: argparse.Namespace) -> int:
     sampling = choose_sampling(args.sample, args.frame_step, args.max_frames, args.burst, args.start, args.end)
     options.check_options(args)
     let_waiting_threads_sleep()
-    from surgseg.video.generated_writer import check_target
+    from surgseg.generate.writer import check_target
     from surgseg.video.inputs import find_sources, process_of, share_out
 
     jobs = options.targets(args, find_sources(args.video_path))
@@ -68,7 +68,7 @@ def work(args: argparse.Namespace) -> int:
     predictor, request = prepare(args, sampling, [source for source, _, _ in jobs])
     if len(jobs) == 1:
         return one(*jobs[0], request, predictor)
-    from surgseg.video.many import generate_all
+    from surgseg.generate.many import generate_all
 
     return generate_all(jobs, mine, request, predictor)
 
@@ -76,10 +76,10 @@ def work(args: argparse.Namespace) -> int:
 def prepare(args: argparse.Namespace, sampling, sources: list) -> tuple:
     """(`Predictor`, `Request`): the model loaded once for all videos."""
     from surgseg.checkpoint import load_checkpoint
+    from surgseg.generate.run import Request
+    from surgseg.onnx import choose_network
+    from surgseg.predict import Predictor
     from surgseg.video.inputs import first_frames
-    from surgseg.video.onnx import choose_network
-    from surgseg.video.predictor import Predictor
-    from surgseg.video.run import Request
 
     device = resolve_device(args.device)
     checkpoint = load_checkpoint(args.model_path, args.arch)
@@ -124,7 +124,7 @@ def prepare(args: argparse.Namespace, sampling, sources: list) -> tuple:
 
 def one(source, folder, name: str, request, predictor) -> int:
     """A single video; returns the exit status."""
-    from surgseg.video.run import generate, report
+    from surgseg.generate.run import generate, report
 
     result = generate(source, folder, name, request, predictor)
     report(result)

@@ -60,8 +60,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(args: argparse.Namespace, parser: argparse.ArgumentParser, argv: list[str] | None) -> int:
     from surgseg.scores.report import heading
+    from surgseg.study.folds import run_folds
     from surgseg.training.distributed import joined
-    from surgseg.training.folds import run_folds
 
     device = console.resolve_device(args.device)
     with joined(device) as processes:
@@ -86,7 +86,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser, argv: list[st
 def train_and_evaluate(args: argparse.Namespace, prepared, machine) -> int:
     from surgseg.evaluation import earlier_predictions
     from surgseg.files import check_folder
-    from surgseg.training.run import finish, fit
+    from surgseg.training.fit import finish, fit
 
     console.seed_everything(args.seed)
     split = options.make_split(args, prepared.samples)

@@ -15,9 +15,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from surgseg.console import make_parser, report_errors
+from surgseg.data.options import add_label_options, add_work_options, check_threads, chosen_scheme, report
 from surgseg.data.prepare import Target, check_separate, prepare
-from surgseg.data.prepare_options import add_label_options, add_work_options, check_threads, chosen_scheme, report
-from surgseg.data.release import find_release
+from surgseg.data.readers.cholecseg8k import find_release
 from surgseg.data.sources import open_source
 
 

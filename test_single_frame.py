@@ -14,7 +14,7 @@ from pathlib import Path
 
 from surgseg import console
 from surgseg.files import UserError, check_folder, write_json
-from surgseg.video.options import add_model_options
+from surgseg.generate.options import add_model_options
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -48,15 +48,15 @@ def work(args: argparse.Namespace) -> int:
     if bad:
         raise UserError(f"--thresholds {bad[0]:g}: a probability between 0 and 1 is needed")
     check_folder(args.output_dir)
+    from surgseg.analysis.thresholds import union_truth
     from surgseg.checkpoint import load_checkpoint
     from surgseg.data.dataset import data_kind_near
     from surgseg.figures.examples import check_size
     from surgseg.figures.selection import synthetic_mark
     from surgseg.frames import read_frame
+    from surgseg.generate.folder import MIN_COMPONENT_AREA
     from surgseg.masks import read_mask
-    from surgseg.scores.thresholds import union_truth
-    from surgseg.video.generated import MIN_COMPONENT_AREA
-    from surgseg.video.predictor import Predictor
+    from surgseg.predict import Predictor
 
     frame = read_frame(args.frame)
     device = console.resolve_device(args.device)
@@ -84,12 +84,12 @@ def apply_thresholds(args, frame, probabilities, scheme, truth, mark: str) -> tu
     """Masks and figures of the frame at each threshold: (what the JSON holds, the files written)."""
     import numpy as np
 
-    from surgseg.figures.looks import Look, draw_single_frame, draw_threshold
+    from surgseg.analysis.statistics import count_components
+    from surgseg.analysis.thresholds import threshold_curves, threshold_grid, threshold_label
+    from surgseg.figures.panels import Look, draw_single_frame, draw_threshold
+    from surgseg.generate.folder import MIN_COMPONENT_AREA
     from surgseg.masks import write_mask
-    from surgseg.scores.statistics import count_components
-    from surgseg.scores.thresholds import threshold_curves, threshold_grid, threshold_label
-    from surgseg.video.generated import MIN_COMPONENT_AREA
-    from surgseg.video.predictor import decide
+    from surgseg.predict import decide
 
     asked = sorted(set(args.thresholds))
     grid = threshold_grid(asked)

@@ -62,9 +62,9 @@ def main(argv: list[str] | None = None) -> int:
 def run(args: argparse.Namespace) -> int:
     from surgseg.files import UserError
     from surgseg.scores.report import heading
-    from surgseg.training.comparative import run_comparison
+    from surgseg.study.compare_models import run_comparison
+    from surgseg.study.leak_meter import run_leak_meter
     from surgseg.training.distributed import joined
-    from surgseg.training.leak_meter import run_leak_meter
 
     check_options(args)
     device = console.resolve_device(args.device)

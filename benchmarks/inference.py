@@ -44,10 +44,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.film import draw_film, first, fit, plain
 from surgseg.console import add_device_option, make_parser, report_errors, resolve_device
 from surgseg.files import UserError, read_json, write_json
+from surgseg.generate.writer import GeneratedWriter
 from surgseg.labels import SCHEMES
 from surgseg.masks import read_mask
 from surgseg.threads import ahead
-from surgseg.video.generated_writer import GeneratedWriter
 from surgseg.video.reader import Frame, VideoReader
 from surgseg.video.sampling import Sampling
 
@@ -116,7 +116,7 @@ def run(args) -> int:
 def rows_of(args, device) -> list[tuple[str, str]]:
     """(backend, precision) of every row of the table for one model."""
     from surgseg.devices import best_precision
-    from surgseg.video.onnx import missing_packages
+    from surgseg.onnx import missing_packages
 
     best = best_precision(device) if args.precision == "auto" else args.precision
     rows = [("onnx", "float32"), ("torch", "float32"), ("torch", "bf16")] if device.type == "cpu" else [("torch", best)]
@@ -133,8 +133,8 @@ def measure(args, arch: str, weights: Path, images: list, rows: list[tuple[str, 
     import torch
 
     from surgseg.checkpoint import load_checkpoint
-    from surgseg.video.onnx import choose_network
-    from surgseg.video.predictor import Predictor
+    from surgseg.onnx import choose_network
+    from surgseg.predict import Predictor
 
     def predictor_of(backend: str, precision: str) -> Predictor:
         checkpoint = load_checkpoint(weights)  # anew: a network keeps the model it is given, in its own layout
@@ -230,7 +230,7 @@ def predict(predictor, images: list, count: int) -> None:
 
 
 def write(folder: Path, prediction, images: list, args, count: int) -> None:
-    from surgseg.video.pipeline import _WRITERS
+    from surgseg.generate.pipeline import _WRITERS
 
     def store(number: int):
         index = number % len(prediction.ids)
@@ -247,8 +247,8 @@ def write(folder: Path, prediction, images: list, args, count: int) -> None:
 
 def end_to_end(folder: Path, predictor, sha256: str, args, count: int) -> None:
     """Write the generated folder of the film's first `count` frames."""
+    from surgseg.generate.run import Request, generate
     from surgseg.video.inputs import Source
-    from surgseg.video.run import Request, generate
 
     request = Request(
         Sampling(step=1, max_frames=count), args.parts, overlay_video=False, batch_size=args.batch_size,

@@ -158,7 +158,7 @@ def measure_masks(files: list[Path], out: Path, rounds: int) -> dict[str, float]
 
 def measure_preparation(release: Path, out: Path, pairs: int) -> float:
     from surgseg.data.prepare import Target, prepare
-    from surgseg.data.release import find_release
+    from surgseg.data.readers.cholecseg8k import find_release
     from surgseg.data.sources import open_source
     from surgseg.labels import SCHEMES
 

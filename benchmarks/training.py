@@ -89,7 +89,7 @@ def draw_data(folder: Path, frames: int):
     """Synthetic frames of native size as PNG, prepared; returns (samples, scheme)."""
     from surgseg.data.dataset import load_prepared
     from surgseg.data.prepare import Target, prepare
-    from surgseg.data.release import find_release
+    from surgseg.data.readers.cholecseg8k import find_release
     from surgseg.data.sources import open_source
     from surgseg.labels import SCHEMES
     from surgseg.synthetic.release import write_release
@@ -106,8 +106,8 @@ def measure(args, arch: str, samples: list, scheme, device, cache_dir: Path) -> 
 
     from models import build_model
     from surgseg.data.cache import open_cache
+    from surgseg.training.fit import training_precision
     from surgseg.training.loop import Settings, Trainer
-    from surgseg.training.run import training_precision
 
     # steps of a turn: a GPU is waited for once a turn, which is long beside the batches that wait in pinned memory
     group = 32 if device.type == "cuda" else 1

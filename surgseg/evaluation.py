@@ -20,9 +20,9 @@ from surgseg.files import UserError, list_some, make_folder, natural_key, read_j
 from surgseg.frames import list_images, read_frame
 from surgseg.labels import Scheme
 from surgseg.masks import read_mask, write_mask
+from surgseg.predict import Predictor
 from surgseg.scores.metrics import confusion, frame_scores, summarise
 from surgseg.threads import ahead
-from surgseg.video.predictor import Predictor
 
 FRAME_FIELDS = ("name", "video", "iou", "dice", "coverage", "predicted_coverage")
 LISTING = "predictions.json"

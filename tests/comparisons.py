@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from surgseg.files import write_json
-from surgseg.scores.comparison import LABELS, assemble, improvement, model_row
+from surgseg.study.comparison import LABELS, assemble, improvement, model_row
 
 PARAMETERS = {"unet": 17_263_042, "deeplabv3": 41_994_308, "deeplabv3_scratch": 41_994_308}
 

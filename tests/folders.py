@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from surgseg.generate.folder import Generated, read_generated
+from surgseg.generate.writer import GeneratedWriter
 from surgseg.labels import SCHEMES
-from surgseg.video.generated import Generated, read_generated
-from surgseg.video.generated_writer import GeneratedWriter
 from surgseg.video.reader import Frame
 
 

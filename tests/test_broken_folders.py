@@ -8,10 +8,10 @@ import pytest
 import analyze_generated_masks
 import analyze_mask_statistics
 import compare_videos
+from surgseg.analysis.ground_truth import match_truth
 from surgseg.files import UserError, read_csv, read_json, write_json
 from surgseg.labels import SCHEMES
 from surgseg.masks import write_mask
-from surgseg.video.truth import match_truth
 from tests.folders import pixels, read_folder, write_folder
 
 

@@ -13,8 +13,8 @@ import surgseg.checkpoint
 import surgseg.console
 from surgseg.files import write_json
 from surgseg.video.reader import VideoReader
+from tests.films import SIDE, bright_checkpoint, draw, write_film
 from tests.helpers import save_image
-from tests.video.films import SIDE, bright_checkpoint, draw, write_film
 
 
 @pytest.fixture(autouse=True)
@@ -41,11 +41,11 @@ def images(tmp_path_factory):
 @pytest.fixture
 def drawn(monkeypatch):
     """What would be drawn, instead of drawing it."""
-    import surgseg.figures.looks
+    import surgseg.figures.panels
 
     calls = []
     monkeypatch.setattr(
-        surgseg.figures.looks, "draw_videos",
+        surgseg.figures.panels, "draw_videos",
         lambda videos, scheme, path, **options: calls.append((videos, options)) or path,
     )  # fmt: skip
     return calls

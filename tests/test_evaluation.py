@@ -25,7 +25,7 @@ from surgseg.evaluation import (
 from surgseg.files import UserError, file_sha256, read_csv
 from surgseg.labels import SCHEMES
 from surgseg.masks import read_mask, write_mask
-from surgseg.video.predictor import Predictor, decide
+from surgseg.predict import Predictor, decide
 from tests.helpers import noise_frame, save_image
 
 CPU = torch.device("cpu")

@@ -51,7 +51,7 @@ def weights(monkeypatch):
 @pytest.fixture
 def drawn(monkeypatch):
     """(look, title, mark) of each figure of a threshold, instead of drawing it; the overview is drawn as nothing."""
-    import surgseg.figures.looks as looks
+    import surgseg.figures.panels as looks
 
     calls = []
     monkeypatch.setattr(

@@ -15,12 +15,12 @@ import generate_masks_from_model as script
 import surgseg.checkpoint
 import surgseg.console
 from models import build_model
+from surgseg.generate.folder import read_generated
+from surgseg.generate.writer import GeneratedWriter
 from surgseg.labels import SCHEMES
 from surgseg.masks import read_mask
-from surgseg.video.generated import read_generated
-from surgseg.video.generated_writer import GeneratedWriter
+from tests.films import SIDE, bright_checkpoint, damage, square_at, write_film
 from tests.helpers import folder_bytes, shared_data
-from tests.video.films import SIDE, bright_checkpoint, damage, square_at, write_film
 
 
 @pytest.fixture(autouse=True)

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 import analyze_generated_masks as script
+from surgseg.generate.writer import GeneratedWriter
 from surgseg.labels import SCHEMES
 from surgseg.masks import write_mask
-from surgseg.video.generated_writer import GeneratedWriter
 from surgseg.video.reader import Frame
 
 
@@ -32,11 +32,11 @@ def folder_of(path, coverage, suspect=(), complete=True, parts=("frames", "masks
 @pytest.fixture
 def drawn(monkeypatch):
     """What would be drawn, instead of drawing it."""
-    import surgseg.figures.looks
+    import surgseg.figures.panels
 
     calls = []
     monkeypatch.setattr(
-        surgseg.figures.looks, "draw_visual_analysis",
+        surgseg.figures.panels, "draw_visual_analysis",
         lambda looks, scheme, path, **options: calls.append((looks, path, options)) or path,
     )  # fmt: skip
     return calls

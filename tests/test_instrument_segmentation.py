@@ -158,7 +158,7 @@ def test_folds_run_one_after_the_other_and_are_summarised(options, capsys):
 
 
 def test_ctrl_c_saves_what_is_there(options, capsys, monkeypatch):
-    import surgseg.training.run as module
+    import surgseg.training.fit as module
 
     def stop(row, epochs):
         if row["epoch"] == 2:

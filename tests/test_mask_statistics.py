@@ -10,16 +10,16 @@ import pytest
 from PIL import Image
 
 import analyze_mask_statistics as script
+from surgseg.analysis.frame_table import FRAME_FIELDS
 from surgseg.labels import SCHEMES
 from surgseg.masks import write_mask
-from surgseg.video.frame_table import FRAME_FIELDS
 from tests.folders import columns, pixels, texture, write_folder, write_phases, write_tools
 
 
 @pytest.fixture
 def undrawn(monkeypatch):
     """The figure costs half a second; tests/figures/test_mask_statistics_figure.py looks at what is drawn."""
-    monkeypatch.setattr("surgseg.figures.statistics.draw_mask_statistics", lambda path, *rest: path)
+    monkeypatch.setattr("surgseg.figures.mask_statistics.draw_mask_statistics", lambda path, *rest: path)
 
 
 def start(folder, *options):

@@ -12,7 +12,7 @@ from surgseg.files import read_csv, read_json
 
 ROOT = Path(__file__).resolve().parents[1]
 README, MAKEFILE = ROOT / "README.md", ROOT / "Makefile"
-MODULES = {"surgseg.synthetic": "surgseg.synthetic.__main__", "surgseg.scores.floors": "surgseg.scores.floors"}
+MODULES = {"surgseg.synthetic": "surgseg.synthetic.__main__", "benchmarks.baselines": "benchmarks.baselines"}
 TINY = {"videos": 3, "clips": 1, "frames": 4, "size": (64, 112), "seed": 3}
 
 

@@ -169,7 +169,7 @@ def test_what_is_finished_is_neither_trained_nor_scored_again(
     assert compare(tiny_prepared, tmp_path, "--models", "deeplabv3") == 0  # the other's row stays
     assert comparison_in(tmp_path)["models"]["unet"] == unet
     before = comparison_in(tmp_path)
-    monkeypatch.setattr("surgseg.training.comparison_scores.evaluate_samples", None)
+    monkeypatch.setattr("surgseg.study.scoring.evaluate_samples", None)
     assert compare(tiny_prepared, tmp_path) == 0
     assert capsys.readouterr().out.count("finished: not trained again") == 2
     assert {**comparison_in(tmp_path), "run": 0} == {**before, "run": 0}

@@ -16,7 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from surgseg.data import audit, manifest
-from surgseg.data.pairs import Found, Pair, Problem, describe_problems
+from surgseg.data.readers.folders import Found, Pair, Problem, describe_problems
 from surgseg.data.sources import Source, image_size
 from surgseg.files import (
     IMAGE_SUFFIXES,

@@ -12,8 +12,8 @@ from matplotlib.ticker import FormatStrFormatter, MaxNLocator
 
 from surgseg.figures.style import BLUE, GRAY, GREEN, RED, mark_synthetic, new_figure, save_figure
 from surgseg.files import natural_key
-from surgseg.scores.comparison import LABELS
-from surgseg.scores.comparison_report import difference_sentences, improvement_sentence, single_run_sentence, unfinished
+from surgseg.study.comparison import LABELS
+from surgseg.study.report import difference_sentences, improvement_sentence, single_run_sentence, unfinished
 
 COLOURS = dict(zip(LABELS, (BLUE, RED, GREEN)))
 MARKERS = dict(zip(LABELS, "osD"))

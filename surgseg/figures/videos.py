@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
+from surgseg.analysis.appearance import MEASURES, histogram_distance
+from surgseg.analysis.compare_report import TITLES
+from surgseg.analysis.compare_videos import Video
+from surgseg.analysis.report import percent
 from surgseg.figures.examples import fit_name
-from surgseg.figures.statistics import broken_line
+from surgseg.figures.mask_statistics import broken_line
 from surgseg.figures.style import BLACK, GRAY, PALETTE, mark_synthetic, new_figure, save_figure
-from surgseg.scores.appearance import MEASURES, histogram_distance
-from surgseg.scores.comparison_of_videos import TITLES
-from surgseg.scores.video_report import percent
-from surgseg.video.comparison import Video
 
 _LABELS = {**MEASURES, "histogram_distance": "Colour distance (0-1)"}
 

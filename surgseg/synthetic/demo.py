@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from surgseg.data.prepare import Target, prepare
-from surgseg.data.release import find_release
+from surgseg.data.readers.cholecseg8k import find_release
 from surgseg.data.sources import open_source
 from surgseg.files import UserError
 from surgseg.labels import SCHEMES

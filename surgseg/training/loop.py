@@ -22,6 +22,7 @@ from surgseg.data.cache import Cache
 from surgseg.devices import autocast, out_of_memory
 from surgseg.files import UserError, list_some
 from surgseg.labels import Scheme
+from surgseg.predict import decide
 from surgseg.preprocess import MEAN, STD, normalise
 from surgseg.scores.metrics import confusion, pooled_scores
 from surgseg.training.augment import STRENGTHS, augment, draw
@@ -31,7 +32,6 @@ from surgseg.training.feed import Batch, Feed
 from surgseg.training.losses import segmentation_loss
 from surgseg.training.optimizer import learning_rate, make_optimizer, set_learning_rate, set_training_mode
 from surgseg.training.progress import Progress
-from surgseg.video.predictor import decide
 
 HISTORY_FIELDS = (
     "epoch", "train_loss", "val_loss", "val_iou", "val_dice", "val_accuracy", "learning_rate", "seconds",

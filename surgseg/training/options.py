@@ -145,7 +145,7 @@ def machine_of(args: argparse.Namespace, device, processes):
     """The `Machine` that the options describe."""
     import torch
 
-    from surgseg.training.run import Machine
+    from surgseg.training.fit import Machine
 
     if args.cache_device == "cuda" and device.type != "cuda":
         raise UserError(f"--cache-device cuda: the training runs on {device.type}")
@@ -221,8 +221,8 @@ def describe_split(split, samples: list) -> str:
 
 def plan_and_settings(args: argparse.Namespace):
     """The `Plan` and `Settings` that the options describe."""
+    from surgseg.training.fit import Plan
     from surgseg.training.loop import Settings
-    from surgseg.training.run import Plan
 
     plan = Plan(
         arch=args.arch,

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from surgseg.files import IMAGE_SUFFIXES, UserError, is_hidden, list_some, natural_key
-from surgseg.video.generated import read_run
+from surgseg.generate.folder import read_run
 from surgseg.video.images import ImageReader
 from surgseg.video.reader import VideoReader
 from surgseg.video.sampling import Sampler, Sampling

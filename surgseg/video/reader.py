@@ -14,7 +14,7 @@ from av.codec.codec import Capabilities
 
 from surgseg.files import UserError
 from surgseg.video.deinterlace import Deinterlacer
-from surgseg.video.gaps import Jump
+from surgseg.video.gop_skip import Jump
 from surgseg.video.sampling import Sampler
 from surgseg.video.source import Packets, measure, open_source, video_tracks
 from surgseg.video.timeline import Place, Timeline

@@ -10,7 +10,7 @@ import av
 from av.stream import Disposition
 
 from surgseg.files import UserError
-from surgseg.video.gaps import Jump, leave_gaps, starts_h264
+from surgseg.video.gop_skip import Jump, leave_gaps, starts_h264
 from surgseg.video.timeline import Timeline
 
 _HOLE = 4096  # bytes of a Matroska file between two packets that no header explains

@@ -11,7 +11,7 @@ from PIL import Image
 from surgseg.data import prepare as engine
 from surgseg.data.dataset import MANIFEST_FIELDS, load_prepared
 from surgseg.data.prepare import Target, check_separate, prepare
-from surgseg.data.release import find_release
+from surgseg.data.readers.cholecseg8k import find_release
 from surgseg.data.sources import image_size, open_source
 from surgseg.files import UserError, read_csv
 from surgseg.labels import SCHEMES, binary_scheme, void_as_background

@@ -11,15 +11,15 @@ import pytest
 from matplotlib.colors import to_rgba
 from PIL import Image
 
-from surgseg.figures import statistics as module
-from surgseg.figures.statistics import NOT_ANNOTATED, broken_line, draw_mask_statistics
+from surgseg.analysis.measure import Analysis
+from surgseg.analysis.presence import presence_segments, segment_summary, typical_spacing
+from surgseg.analysis.stability import Pair, close_pairs, is_present, stability
+from surgseg.analysis.statistics import detection_statistics
+from surgseg.figures import mask_statistics as module
+from surgseg.figures.mask_statistics import NOT_ANNOTATED, broken_line, draw_mask_statistics
 from surgseg.figures.style import GREEN, ORANGE, PALETTE, RED, SKY
+from surgseg.generate.folder import FrameRow, Generated
 from surgseg.labels import SCHEMES
-from surgseg.scores.presence import presence_segments, segment_summary, typical_spacing
-from surgseg.scores.statistics import detection_statistics
-from surgseg.scores.temporal import Pair, close_pairs, is_present, stability
-from surgseg.video.analysis import Analysis
-from surgseg.video.generated import FrameRow, Generated
 
 
 def generated(coverage, times=None, suspect=(), video_data="unmarked", **run):

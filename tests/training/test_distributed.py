@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 import instrument_segmentation
 import surgseg.figures.examples
 import surgseg.figures.training
-import surgseg.training.run as module
+import surgseg.training.fit as module
 from models import build_model
 from surgseg import console
 from surgseg.checkpoint import load_checkpoint
@@ -31,10 +31,10 @@ from surgseg.data.dataset import load_prepared
 from surgseg.data.splits import Split
 from surgseg.files import UserError, read_csv, read_json, write_json
 from surgseg.labels import SCHEMES
+from surgseg.study.folds import run_folds
 from surgseg.training.distributed import Processes, joined
-from surgseg.training.folds import run_folds
+from surgseg.training.fit import Machine, Plan, check_plan, fit
 from surgseg.training.loop import Settings, Trainer
-from surgseg.training.run import Machine, Plan, check_plan, fit
 from tests.helpers import ROOT
 
 CPU = torch.device("cpu")

@@ -25,7 +25,7 @@ import numpy as np
 import pytest
 import torch
 
-import surgseg.training.run as run_module
+import surgseg.training.fit as run_module
 from models import build_model
 from surgseg.checkpoint import Checkpoint, load_tensors, save_checkpoint
 from surgseg.data.cache import open_cache
@@ -34,9 +34,9 @@ from surgseg.data.splits import make_split
 from surgseg.files import UserError, read_csv, write_csv
 from surgseg.labels import SCHEMES
 from surgseg.masks import read_mask, write_mask
+from surgseg.training.fit import Machine, Plan, finish, fit
 from surgseg.training.loop import HISTORY_FIELDS, Settings, Trainer
 from surgseg.training.resume import fingerprint, identity_of, load_state, look_back, resume_path, save_state
-from surgseg.training.run import Machine, Plan, finish, fit
 
 ROOT = Path(__file__).resolve().parents[2]
 CPU = torch.device("cpu")

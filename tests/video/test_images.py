@@ -11,7 +11,7 @@ from surgseg.files import UserError
 from surgseg.video.images import ImageReader
 from surgseg.video.reader import VideoReader
 from surgseg.video.sampling import Sampler, Sampling
-from tests.video.films import draw, write_film
+from tests.films import draw, write_film
 
 
 def write_images(folder, count=12, name="frame_{}.png", size=(24, 32)):

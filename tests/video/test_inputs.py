@@ -12,8 +12,8 @@ from surgseg.files import UserError
 from surgseg.video.images import ImageReader
 from surgseg.video.inputs import Source, find_sources, first_frames, process_of, share_out
 from surgseg.video.reader import VideoReader
+from tests.films import write_film
 from tests.helpers import noise_frame, save_image
-from tests.video.films import write_film
 
 
 def touch(root: Path, *names: str) -> Path:

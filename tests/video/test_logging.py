@@ -3,7 +3,7 @@
 import av
 
 from surgseg.video.reader import VideoReader
-from tests.video.films import write_film
+from tests.films import write_film
 
 
 def test_opening_a_video_turns_off_what_a_library_turned_on(tmp_path):

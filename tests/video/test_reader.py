@@ -14,7 +14,7 @@ from surgseg.frames import encode_frame
 from surgseg.video.reader import VideoReader
 from surgseg.video.sampling import Sampler, Sampling
 from surgseg.video.writer import VideoWriter
-from tests.video.films import (
+from tests.films import (
     SIDE,
     damage,
     draw,

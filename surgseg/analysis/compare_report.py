@@ -1,0 +1,166 @@
+"""The comparison of videos as text and markdown. Every sentence follows from the numbers of `video/comparison.py`."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from surgseg.analysis.appearance import MEASURES
+from surgseg.analysis.report import decimal, percent
+
+TITLES = {"content": "COMPARISON OF CONTENT", "shift": "COMPARISON WITH LABELS: SHIFT"}
+CONTENT = (
+    "Without labels this is a comparison of content: detection and coverage differ with what the videos show (phase, "
+    "zoom, tools in view) as much as with how the model does on them. It proves no domain shift; --tool-files or "
+    "--mask-dirs give labels."
+)
+LABELLED = (
+    "Detection rate and coverage differ with what the videos show all the same; how the model does on them is said by "
+    "{scores} alone, over the frames that have labels."
+)
+INTERVALS = (
+    "Intervals: 95 %, circular block bootstrap over frames, since neighbours are alike; they speak of other frames of "
+    "these videos, not of other operations."
+)
+
+
+def table_rows(result: dict[str, Any]) -> list[tuple[str, list[str]]]:
+    """The study's table: (what, its value for each video)."""
+    videos = result["videos"]
+    area = 100 * videos[0]["min_area"]
+    rows = [
+        ("Frames evaluated", [str(video["frames"]) for video in videos]),
+        ("Detection rate (any pixel)", [percent(video["detection_rate"]) for video in videos]),
+        (f"Detection rate (from {area:g} %)", [percent(video["detection_rate_min_area"]) for video in videos]),
+        ("Mean coverage", [percent(video["coverage"]["mean"], 2) for video in videos]),
+        ("Median coverage", [percent(video["coverage"]["median"], 2) for video in videos]),
+        ("Frames without detection", [str(video["frames_without_detection"]) for video in videos]),
+        ("Mean confidence", [decimal(video["mean_confidence"]) for video in videos]),
+        ("Stability: IoU of neighbours", [_stability(video, "iou") for video in videos]),
+        ("Stability: along the flow", [_stability(video, "flow") for video in videos]),
+        ("Stability: flicker", [_stability(video, "flicker") for video in videos]),
+    ]
+    if all("presence" in video for video in videos):
+        for key in ("sensitivity", "specificity"):
+            rows.append((f"Presence: {key}", [percent(video["presence"]["min_area"][key]) for video in videos]))
+    if all("dice" in video for video in videos):
+        rows.append(("Dice, mean of frames", [decimal(video["dice"]["mean"]) for video in videos]))
+    looks = [video["appearance"] for video in videos]
+    if all(looks):
+        rows += [(name, [decimal(look[key], 2) for look in looks]) for key, name in MEASURES.items()]
+        rows.append(("Colour distance from the first", [decimal(look["histogram_distance"], 2) for look in looks]))
+    return rows
+
+
+def _stability(video: dict, what: str) -> str:
+    found = video["stability"]
+    if not found["computed"]:
+        return "not computed"
+    if what == "iou":
+        return f"{decimal(found['iou']['mean'])} ({found['pairs']} pairs)"
+    if what == "flow":
+        flow = found["flow"]
+        return f"{decimal(flow['iou']['mean'])} ({flow['pairs']} pairs)" if flow["computed"] else "not computed"
+    return percent(found["flicker"]["rate"])
+
+
+def comparison_block(result: dict[str, Any], mark: str = "") -> str:
+    """What compare_videos.py prints."""
+    title = TITLES[result["kind"]] + (f" ({mark})" if mark else "")
+    names = [video["name"] for video in result["videos"]]
+    width = max(18, *(len(name) + 2 for name in names))
+    lines = [title, "=" * len(title), f"{'':<36}" + "".join(f"{name:>{width}}" for name in names)]
+    for what, values in table_rows(result):
+        lines.append(f"{what[:35]:<36}" + "".join(f"{value:>{width}}" for value in values))
+    return "\n".join([*lines, "", *sentences(result)])
+
+
+def comparison_markdown(result: dict[str, Any], mark: str = "") -> str:
+    """The same as markdown."""
+    names = [video["name"].replace("|", "\\|") for video in result["videos"]]
+    lines = [
+        f"# {TITLES[result['kind']].capitalize()}" + (f" ({mark})" if mark else ""),
+        "",
+        "| | " + " | ".join(names) + " |",
+        "|---|" + "---|" * len(names),
+        *(f"| {what} | " + " | ".join(values) + " |" for what, values in table_rows(result)),
+        "",
+        *(f"- {sentence}" for sentence in sentences(result)),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def sentences(result: dict[str, Any]) -> list[str]:
+    """What may be said: warnings first, then the differences with their intervals, then what they do not show."""
+    said = [f"Warning: {warning}." for warning in result["warnings"]]
+    for found in result["differences"]:
+        said += _differences(found)
+    said += [f"{video['name']}: stability not computed: {video['stability']['reason']}."
+             for video in result["videos"] if not video["stability"]["computed"]]  # fmt: skip
+    said += _confidence(result)
+    if any("95 % interval" in sentence for sentence in said):
+        said.append(INTERVALS)
+    if result["kind"] == "content":
+        return [*said, CONTENT]
+    scores = dict.fromkeys(key for found in result["differences"] for key in found["shift"])
+    return [*said, LABELLED.format(scores=", ".join(scores))]
+
+
+def _differences(found: dict) -> list[str]:
+    both = f"{found['second']} against {found['first']}"
+    said = [
+        f"{both}: detection rate {_points(found['detection_rate'])}.",
+        f"{both}: mean coverage {_points(found['mean_coverage'])}.",
+    ]
+    for key, difference in found["shift"].items():
+        how = _points(difference) if key != "dice" else _number(difference)
+        said.append(f"Shift of {key}, {both}: {how}.")
+    looks = found["appearance"]
+    if looks:
+        changes = ", ".join(f"{key} {signed(looks[key]['difference'])}" for key in MEASURES)
+        said.append(
+            f"Appearance, {both}: {changes}, colour histogram distance {decimal(looks['histogram_distance'], 2)}."
+        )
+    return said
+
+
+def signed(value: float | None) -> str:
+    return "n/a" if value is None or math.isnan(value) else f"{value:+.2f}"
+
+
+def _points(found: dict) -> str:
+    """A difference of fractions in percentage points, as `_number` words it."""
+    return _number(found, 100, 2, " points")
+
+
+def _number(found: dict, factor: int = 1, digits: int = 4, unit: str = "") -> str:
+    """A difference with its interval, or why there is none."""
+    if found["difference"] is None or math.isnan(found["difference"]):
+        return f"undefined ({found['reason']})"
+    text = f"{factor * found['difference']:+.{digits}f}{unit}"
+    if found["interval"] is None:
+        return f"{text} (no interval: {found['reason']})"
+    low, high = (f"{factor * end:+.{digits}f}" for end in found["interval"])
+    return f"{text} (95 % interval {low} to {high}{_certain(found)})"
+
+
+def _certain(found: dict) -> str:
+    """What an interval lacks where every frame of one video says the same."""
+    return "; one video does not vary, and its value is taken for certain" if found.get("constant") else ""
+
+
+def _confidence(result: dict) -> list[str]:
+    """How the model's confidence goes with the looks of the frames, within each video."""
+    said = []
+    for video in result["videos"]:
+        looks = video["appearance"]
+        if looks is None:
+            said.append(
+                f"{video['name']}: appearance not measured: the run kept no frames (--frame-format jpg keeps them)."
+            )
+            continue
+        found = {key: value for key, value in looks["confidence_rank_correlation"].items() if value == value}
+        if found:
+            shown = ", ".join(f"{key.replace('_', ' ')} {value:+.2f}" for key, value in found.items())
+            said.append(f"{video['name']}: rank correlation of confidence over {looks['frames']} frames with {shown}.")
+    return said

@@ -1,0 +1,219 @@
+"""Several generated folders side by side: what was found in each, how they differ, whether they can be compared at all.
+
+Detection and coverage of two unlabelled videos compare what they show as much as how the model does on them: a
+comparison of content. Only with labels of presence or ground truth is a change of scores a shift.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from surgseg.analysis.appearance import MEASURES, Appearance, appearance, histogram_distance
+from surgseg.analysis.bootstrap import difference_of_means
+from surgseg.analysis.measure import Analysis, video_end
+from surgseg.analysis.presence import frame_ends
+from surgseg.analysis.stability import is_present
+from surgseg.frames import read_frame
+from surgseg.generate.folder import FrameRow, Generated
+from surgseg.scores.metrics import nanmean
+from surgseg.threads import ahead
+
+LOOKED_AT = 200  # frames of a video whose appearance is measured, spread evenly
+_APART = 0.1  # shares by which sampled parts may differ without a warning
+
+
+@dataclass(frozen=True)
+class Video:
+    """One folder of a comparison. `looks` are the frames whose appearance was measured, with it."""
+
+    name: str
+    generated: Generated
+    analysis: Analysis
+    looks: list[tuple[FrameRow, Appearance]]
+
+    @property
+    def burst(self) -> int:
+        return (self.generated.run.get("sampling") or {}).get("burst", 1)
+
+    @property
+    def colours(self) -> np.ndarray:
+        """Mean histogram of hue and saturation; zeros where no frame was looked at."""
+        lit = [look.histogram for _, look in self.looks if look.histogram.any()]
+        return np.mean(lit, axis=0) if lit else np.zeros((1, 1))
+
+
+def look_at(generated: Generated, rows: Sequence[FrameRow]) -> list[tuple[FrameRow, Appearance]]:
+    """The appearance of at most `LOOKED_AT` of the rows; none where the run kept no frames."""
+    if generated.run["parts"].get("frames") is None:
+        return []
+    places = np.unique(np.linspace(0, len(rows) - 1, min(LOOKED_AT, len(rows))).round().astype(int))
+    chosen = [rows[place] for place in places]
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        looks = ahead(pool, lambda row: appearance(read_frame(generated.frame_path(row))), chosen, 32)
+        return list(zip(chosen, looks))
+
+
+def compare_videos(videos: Sequence[Video], *, seed: int = 0) -> dict:
+    """The comparison as plain numbers: a record of each video, the difference of each from the first, warnings."""
+    labelled = [kind for kind in ("tools", "ground_truth") if all(kind in v.analysis.statistics for v in videos)]
+    reference = videos[0]
+    return {
+        "schema": "surgseg.video_comparison/1",
+        "kind": "shift" if labelled else "content",
+        "labels": labelled,
+        "complete": all(video.generated.run.get("complete") for video in videos),
+        "videos": [describe(video, reference) for video in videos],
+        "differences": [_difference(reference, video, labelled, seed) for video in videos[1:]],
+        "warnings": warnings(videos),
+    }
+
+
+def describe(video: Video, reference: Video) -> dict:
+    """One video's row of the study's table, what was sampled of it, and how it looks."""
+    statistics = video.analysis.statistics
+    record = {
+        "name": video.name,
+        "frames": statistics["frames"],
+        "frames_suspect_left_out": statistics["frames_suspect_left_out"],
+        "detection_rate": statistics["detection_rate"],
+        "detection_rate_min_area": statistics["detection_rate_min_area"],
+        "min_area": statistics["min_area"],
+        "coverage": statistics["coverage"],
+        "frames_without_detection": statistics["frames_without_detection"],
+        "mean_confidence": statistics["mean_confidence"],
+        "stability": statistics["stability"],
+        "sampled": sampled_part(video),
+        "video_data": video.generated.run.get("video_data"),
+        "weights_data": video.generated.run.get("weights_data"),
+        "appearance": _appearance(video, reference),
+    }
+    if "tools" in statistics:
+        record["presence"] = statistics["tools"]
+    if "ground_truth" in statistics:
+        record["dice"] = statistics["ground_truth"]["dice"]
+    return record
+
+
+def sampled_part(video: Video) -> dict:
+    """From when to when frames were looked at (s), how far apart, and how long the whole video is (None: unknown)."""
+    rows, spacing = video.analysis.rows, video.analysis.statistics["presence"]["resolution_s"]
+    whole = video_end(video.generated)
+    end = frame_ends([row.time_s for row in rows], spacing, whole)[-1]
+    length = whole if math.isfinite(whole) else None
+    return {"start_s": rows[0].time_s, "end_s": end, "spacing_s": spacing, "burst": video.burst, "video_s": length}
+
+
+def _appearance(video: Video, reference: Video) -> dict | None:
+    """Means over the frames looked at; distance of each frame's colours from the reference video's mean colours; rank
+    correlation of the model's confidence with each of these."""
+    if not video.looks:
+        return None
+    values = {name: [getattr(look, name) for _, look in video.looks] for name in MEASURES}
+    values["histogram_distance"] = [histogram_distance(look.histogram, reference.colours) for _, look in video.looks]
+    confidence = [row.mean_confidence for row, _ in video.looks]
+    return {
+        "frames": len(video.looks),
+        "reference": reference.name,
+        **{name: nanmean(some) for name, some in values.items()},
+        "confidence_rank_correlation": {name: _rank_correlation(some, confidence) for name, some in values.items()},
+    }
+
+
+def _rank_correlation(first: Sequence[float], second: Sequence[float]) -> float:
+    """Spearman's; NaN for fewer than three frames, or where nothing varies."""
+    pairs = np.array([pair for pair in zip(first, second) if not any(math.isnan(value) for value in pair)])
+    if len(pairs) < 3 or (pairs.std(0) < 1e-12).any():
+        return math.nan
+    return float(spearmanr(pairs[:, 0], pairs[:, 1]).statistic)
+
+
+def _difference(reference: Video, video: Video, labelled: list[str], seed: int) -> dict:
+    """`video` minus `reference`, with intervals where frames suffice."""
+    bursts = (reference.burst, video.burst)
+
+    def between(values) -> dict:
+        return difference_of_means(values(reference), values(video), bursts=bursts, seed=seed)
+
+    found = {
+        "first": reference.name,
+        "second": video.name,
+        "detection_rate": between(lambda v: [float(row.coverage > 0) for row in v.analysis.rows]),
+        "mean_coverage": between(lambda v: [row.coverage for row in v.analysis.rows]),
+        "mean_confidence": between(lambda v: [row.mean_confidence for row in v.analysis.rows]),
+        "appearance": None,
+        "shift": {},
+    }
+    if reference.looks and video.looks:
+        looks = {
+            name: between(lambda v, name=name: _defined(getattr(look, name) for _, look in v.looks))
+            for name in MEASURES
+        }
+        found["appearance"] = {**looks, "histogram_distance": histogram_distance(reference.colours, video.colours)}
+    if "tools" in labelled:
+        found["shift"]["sensitivity"] = between(lambda v: _right(v, True))
+        found["shift"]["specificity"] = between(lambda v: _right(v, False))
+    if "ground_truth" in labelled:
+        found["shift"]["dice"] = between(lambda v: _defined(score["dice"] for score in v.analysis.scores.values()))
+    return found
+
+
+def _defined(values) -> list[float]:
+    return [value for value in values if not math.isnan(value)]
+
+
+def _right(video: Video, in_view: bool) -> list[float]:
+    """1 or 0 for each annotated frame that shows (or does not show) a tool: was that found?"""
+    analysis = video.analysis
+    found = is_present([row.coverage for row in analysis.rows], analysis.statistics["min_area"])
+    wanted = analysis.annotated & (analysis.in_view == in_view)
+    return (found[wanted] == in_view).astype(float).tolist()
+
+
+def warnings(videos: Sequence[Video]) -> list[str]:
+    """What makes the comparison unequal: other weights, other thresholds, other parts of the operations."""
+    found = []
+    for key, what in (("weights_sha256", "weights"), ("threshold", "thresholds")):
+        if len({str(video.generated.run.get(key)) for video in videos}) > 1:
+            found.append(f"the folders were made with different {what}: the differences are not the videos' alone")
+    if len({video.generated.run.get("video_data") == "synthetic" for video in videos}) > 1:
+        found.append("synthetic and other videos are mixed")
+    found += [
+        f"{v.name} is unfinished: only its first part counts" for v in videos if not v.generated.run.get("complete")
+    ]
+    for video in videos[1:]:
+        found += _uneven(videos[0], video)
+    return found
+
+
+def _uneven(first: Video, second: Video) -> list[str]:
+    """In which way the sampled parts of two videos differ in length, place or density."""
+    (a, b), names, found = [sampled_part(video) for video in (first, second)], (first.name, second.name), []
+    lengths = [part["end_s"] - part["start_s"] for part in (a, b)]
+    if not math.isclose(*lengths, rel_tol=_APART):
+        found.append(
+            f"{names[0]} and {names[1]} differ in length: frames span {lengths[0]:.1f} s and {lengths[1]:.1f} s"
+        )
+    if a["video_s"] and b["video_s"]:
+        shares = [[min(part[end] / part["video_s"], 1.0) for end in ("start_s", "end_s")] for part in (a, b)]
+        if any(abs(one - other) > _APART for one, other in zip(*shares)):
+            where = " and ".join(f"{100 * start:.0f}-{100 * end:.0f} %" for start, end in shares)
+            found.append(f"{names[0]} and {names[1]} differ in place: frames come from {where} of their operations")
+    elif abs(a["start_s"] - b["start_s"]) > _APART * max(lengths):
+        found.append(
+            f"{names[0]} and {names[1]} differ in place: frames begin at {a['start_s']:.1f} s and {b['start_s']:.1f} s "
+            "of videos of unknown length"
+        )
+    spacings = [a["spacing_s"], b["spacing_s"]]
+    if not any(map(math.isnan, spacings)) and not math.isclose(*spacings, rel_tol=_APART):
+        found.append(
+            f"{names[0]} and {names[1]} were sampled differently: one place each {spacings[0]:.2f} s and "
+            f"{spacings[1]:.2f} s"
+        )
+    return found

@@ -1,0 +1,40 @@
+"""What was measured of each frame of a generated folder, as rows of a CSV file."""
+
+from __future__ import annotations
+
+from surgseg.analysis.measure import Analysis
+from surgseg.analysis.stability import is_present
+
+FRAME_FIELDS = (
+    "name", "frame", "time_s", "coverage", "detected", "present", "components", "suspect", "phase", "tool_in_view",
+    "iou_next", "flow_iou_next", "untrusted_next", "true_coverage", "dice",
+)  # fmt: skip
+
+
+def frame_rows(analysis: Analysis) -> list[dict]:
+    """A row of strings and numbers for each frame that counts; what is not known stays empty."""
+    pairs = {pair.first: pair for pair in analysis.pairs}
+    present = is_present([row.coverage for row in analysis.rows], analysis.statistics["min_area"])
+    rows = []
+    for index, row in enumerate(analysis.rows):
+        pair, truth = pairs.get(index), (analysis.scores or {}).get(row.name, {})
+        known = analysis.in_view is not None and analysis.annotated[index]
+        measures = {"true_coverage": truth.get("true_coverage"), "dice": truth.get("dice")}
+        if pair is not None:
+            measures.update(iou_next=pair.iou, flow_iou_next=pair.flow_iou, untrusted_next=pair.untrusted)
+        rows.append(
+            {
+                "name": row.name,
+                "frame": row.frame,
+                "time_s": f"{row.time_s:.6f}",
+                "coverage": f"{row.coverage:.8g}",
+                "detected": int(row.coverage > 0),
+                "present": int(present[index]),
+                "components": row.components,
+                "suspect": int(row.suspect),
+                "phase": analysis.phases[index] if analysis.phases else "",
+                "tool_in_view": int(analysis.in_view[index]) if known else "",
+                **{key: "" if value is None or value != value else f"{value:.6f}" for key, value in measures.items()},
+            }
+        )
+    return rows

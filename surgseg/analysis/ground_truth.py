@@ -1,0 +1,100 @@
+"""Ground-truth masks of the frames of a generated folder: which belongs to which, and what they say together."""
+
+from __future__ import annotations
+
+import os
+import re
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from surgseg.data.dataset import video_of
+from surgseg.files import UserError, list_some, natural_key
+from surgseg.frames import list_images
+from surgseg.generate.folder import FrameRow, Generated
+from surgseg.labels import VOID
+from surgseg.masks import read_mask
+from surgseg.scores.metrics import confusion, frame_scores
+from surgseg.threads import ahead
+
+
+def match_truth(generated: Generated, mask_dir: Path, video: str | None = None) -> dict[str, Path]:
+    """Masks of `mask_dir` that belong to rows of `generated`: row name -> mask file.
+
+    A mask belongs to the row of its own name or, failing that, to the row whose frame number (counted in the video from
+    0) ends its name. `video` names the one whose masks count where the folder holds several. Raises `UserError` where
+    several videos' masks could be meant, where the numbers may mean other frames, and where none fits.
+    """
+    paths = {path.stem: path for path in list_images(mask_dir)}
+    if not paths:
+        raise UserError(f"{mask_dir} holds no masks")
+    same = {row.name: paths[row.name] for row in generated.rows if row.name in paths}
+    if same and video is None:
+        return same
+    groups: dict[str, dict[int, Path]] = {}
+    for stem, path in paths.items():
+        number = re.search(r"(\d+)$", stem)
+        if number:
+            masks, frame = groups.setdefault(video_of(stem), {}), int(number.group(1))
+            if frame in masks:
+                raise UserError(f"two masks for one frame: {masks[frame]} and {path}")
+            masks[frame] = path
+    names = list_some(sorted(groups, key=natural_key))
+    if video is not None and video not in groups:
+        raise UserError(f"{mask_dir} holds no masks of {video}; it holds {names or 'no numbered masks'}")
+    if video is None and len(groups) > 1:
+        raise UserError(f"{mask_dir} holds masks of several videos ({names}): name one with --mask-video")
+    numbered = groups[video] if video is not None else next(iter(groups.values()), {})
+    _check_numbers(generated, numbered, mask_dir)
+    found = {row.name: numbered[row.frame] for row in generated.rows if row.frame in numbered}
+    if not found:
+        raise UserError(
+            f"no mask in {mask_dir} has the number of a frame of {generated.folder} (such as {generated.rows[0].frame})"
+        )
+    return found
+
+
+def _check_numbers(generated: Generated, numbered: dict[int, Path], mask_dir: Path) -> None:
+    """Frames of a folder of images are numbered by their place in it, whatever the images are called: masks that carry
+    the images' own numbers would be other frames'."""
+    if generated.run.get("image_rate") is None:
+        return
+    count = round(generated.run["video"]["duration_s"] * generated.run["image_rate"])
+    if sorted(numbered) != list(range(count)):
+        raise UserError(
+            f"{generated.folder} was made from a folder of {count} images, numbered by their place in it from 0; the "
+            f"masks in {mask_dir} are numbered otherwise: name each as its row (such as {generated.rows[0].name}.png)"
+        )
+
+
+def read_pair(generated: Generated, row: FrameRow, truth: Path) -> tuple[np.ndarray, np.ndarray]:
+    """(predicted, true), (H, W) uint8 class ids; what either calls void is so in `true`."""
+    count = generated.scheme.num_classes
+    predicted, true = read_mask(generated.mask_path(row), count), read_mask(truth, count)
+    if predicted.shape != true.shape:
+        raise UserError(
+            f"masks of differing sizes: {generated.mask_path(row)} is {predicted.shape[1]}x{predicted.shape[0]}, "
+            f"{truth} {true.shape[1]}x{true.shape[0]}"
+        )
+    void = predicted == VOID
+    return np.where(void, 0, predicted).astype(np.uint8), np.where(void, VOID, true).astype(np.uint8)
+
+
+def frame_overlaps(generated: Generated, matched: dict[str, Path]) -> dict[str, dict[str, float]]:
+    """IoU, Dice and true coverage of each matched row, by row name; IoU and Dice are NaN where both masks are empty."""
+    if generated.run["parts"].get("masks") is None:
+        raise UserError(f"{generated.folder} keeps no masks, so there is nothing to compare with ground truth")
+    rows = [row for row in generated.rows if row.name in matched]
+
+    scheme = generated.scheme
+
+    def score(row: FrameRow) -> dict[str, float]:
+        predicted, true = (torch.from_numpy(ids)[None] for ids in read_pair(generated, row, matched[row.name]))
+        scores = frame_scores(confusion(predicted, true, scheme.num_classes).numpy(), scheme)
+        names = {"iou": "iou", "dice": "dice", "true_coverage": "coverage"}
+        return {name: float(scores[key][0]) for name, key in names.items()}
+
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        return {row.name: scores for row, scores in zip(rows, ahead(pool, score, rows, 64))}

@@ -1,0 +1,250 @@
+"""All that can be said of a generated folder: detection, presence, stability; by phase, beside annotation and truth."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from surgseg.analysis.cholec80 import NO_PHASE, Track, check_length, phases_at, tools_at
+from surgseg.analysis.flow import FLOW_PAIRS
+from surgseg.analysis.ground_truth import frame_overlaps
+from surgseg.analysis.neighbours import measure_pairs
+from surgseg.analysis.presence import MIN_AREA, agreement, presence_segments, segment_summary, typical_spacing
+from surgseg.analysis.stability import Pair, is_present, stability
+from surgseg.analysis.statistics import count_components, detection_statistics, spread
+from surgseg.files import UserError, list_some
+from surgseg.generate.folder import MIN_COMPONENT_AREA, FrameRow, Generated
+from surgseg.labels import VOID
+from surgseg.masks import read_mask
+from surgseg.threads import ahead
+
+CHECKED = 500  # masks whose coverage is compared with the table's
+_ROUNDING = 1e-6  # of the table's coverage
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked about a folder. `truth`: row name -> ground-truth mask."""
+
+    min_area: float = MIN_AREA
+    include_suspect: bool = False
+    flow_pairs: int = FLOW_PAIRS
+    from_masks: bool = False
+    phases: Track | None = None
+    tools: Track | None = None
+    truth: dict[str, Path] | None = None
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """The frames that count, what was measured of each, and the `statistics` over them (plain numbers).
+
+    `phases` (name of each row) and `in_view` (N,) bool with `annotated` (N,) bool are None without their files;
+    `scores` are those of `frame_overlaps`, by row name, None without ground truth.
+    """
+
+    rows: list[FrameRow]
+    pairs: list[Pair]
+    phases: list[str] | None
+    in_view: np.ndarray | None
+    annotated: np.ndarray | None
+    scores: dict[str, dict[str, float]] | None
+    statistics: dict
+
+
+def analyse(generated: Generated, request: Request) -> Analysis:
+    """Measure a generated folder. Raises `UserError` where masks and table disagree, and for files of another video."""
+    check_masks(generated, compare=not request.from_masks)
+    rows = [row for row in generated.rows if request.include_suspect or not row.suspect]
+    if not rows:
+        raise UserError(f"all {len(generated.rows)} frames of {generated.folder} are suspect; see --include-suspect")
+    for track in (request.phases, request.tools):
+        if track is not None:
+            check_length(track, generated.run)
+    if request.from_masks:
+        rows = recount(generated, rows)
+    times = [row.time_s for row in rows]
+    pairs, no_flow = measure_pairs(generated, rows, flow_pairs=request.flow_pairs)
+    spacing = typical_spacing(times, burst=(generated.run.get("sampling") or {}).get("burst", 1))
+    no_masks = no_flow if generated.run["parts"].get("masks") is None else ""
+    about = _Describer(request.min_area, spacing, no_flow, no_masks, video_end(generated))
+    phases = phases_at(request.phases, times) if request.phases else None
+    table, annotated = tools_at(request.tools, times) if request.tools else (None, None)
+    in_view = None if table is None else table.any(1)
+    statistics = {"frames_suspect_left_out": len(generated.rows) - len(rows), **about(rows, pairs)}
+    if phases is not None:
+        statistics["phases"] = _by_phase(about, rows, pairs, phases, in_view, annotated)
+        statistics["frames_without_phase"] = sum(phase == NO_PHASE for phase in phases)
+    if table is not None:
+        statistics["tools"] = _against_tools(request, rows, table, annotated)
+    scores = None
+    if request.truth is not None:
+        names = {row.name for row in rows}
+        scores = frame_overlaps(generated, {name: path for name, path in request.truth.items() if name in names})
+        statistics["ground_truth"] = _beside_truth(generated, request, rows, pairs, about, scores)
+    return Analysis(rows, pairs, phases, in_view, annotated, scores, statistics)
+
+
+@dataclass(frozen=True)
+class _Describer:
+    """Detection, presence and stability of some rows, always by the same rules."""
+
+    min_area: float
+    spacing: float
+    no_flow: str
+    no_masks: str
+    video_end: float
+
+    def __call__(self, rows: Sequence[FrameRow], pairs: Sequence[Pair], chosen: Sequence[bool] | None = None) -> dict:
+        """Of the `chosen` rows (default: all); the others end a segment of presence, and no pair spans one."""
+        chosen = np.ones(len(rows), bool) if chosen is None else np.asarray(chosen, bool)
+        times = [row.time_s for row in rows]
+        present = is_present([row.coverage for row in rows], self.min_area) & chosen
+        segments = presence_segments(times, present, self.spacing, self.video_end)
+        some, neighbours = _subset(rows, pairs, chosen)
+        return {
+            **detection_statistics(some, self.min_area),
+            "presence": segment_summary(segments, times, self.spacing, chosen, self.video_end),
+            "stability": self.stability(some, neighbours),
+        }
+
+    def stability(self, rows: Sequence[FrameRow], pairs: Sequence[Pair]) -> dict:
+        times, coverage = [row.time_s for row in rows], [row.coverage for row in rows]
+        return stability(times, coverage, pairs, self.min_area, self.no_flow, self.no_masks)
+
+
+def video_end(generated: Generated) -> float:
+    """When the whole video ends (s); infinity where its length is unknown."""
+    return (generated.run.get("video") or {}).get("duration_s") or math.inf
+
+
+def _subset(rows: Sequence[FrameRow], pairs: Sequence[Pair], chosen: Sequence[bool]):
+    """The chosen rows, and the pairs of neighbours that are both chosen, counted in these."""
+    place = np.cumsum(chosen) - 1
+    kept = [
+        replace(pair, first=int(place[pair.first])) for pair in pairs if chosen[pair.first] and chosen[pair.first + 1]
+    ]
+    return [row for row, wanted in zip(rows, chosen) if wanted], kept
+
+
+def _by_phase(about: _Describer, rows, pairs, phases, in_view, annotated) -> dict[str, dict]:
+    """Everything again for each phase, in the order in which they begin."""
+    found = {}
+    for phase in dict.fromkeys(phase for phase in phases if phase != NO_PHASE):
+        chosen = [name == phase for name in phases]
+        found[phase] = about(rows, pairs, chosen)
+        if in_view is not None:
+            known = np.array(chosen) & annotated
+            seen = is_present([row.coverage for row in rows], about.min_area)
+            found[phase]["tools"] = agreement(seen[known], in_view[known])
+    return found
+
+
+def _against_tools(request: Request, rows: Sequence[FrameRow], table: np.ndarray, annotated: np.ndarray) -> dict:
+    """Presence against the tool annotation, by both rules of detection; and how often each tool was noticed."""
+    coverage = np.array([row.coverage for row in rows])
+    rules = {"any_pixel": coverage > 0, "min_area": is_present(coverage, request.min_area)}
+    in_view = table.any(1)
+    by_tool = {}
+    for column, name in enumerate(request.tools.tools):
+        shown = table[:, column] & annotated
+        noticed = int((rules["min_area"] & shown).sum())
+        by_tool[name] = {
+            "frames": int(shown.sum()),
+            "detected": noticed,
+            "sensitivity": noticed / int(shown.sum()) if shown.any() else float("nan"),
+        }
+    return {
+        "tools": list(request.tools.tools),
+        "frames_annotated": int(annotated.sum()),
+        "frames_not_annotated": int((~annotated).sum()),
+        **{name: agreement(seen[annotated], in_view[annotated]) for name, seen in rules.items()},
+        "by_tool": by_tool,
+    }
+
+
+def _beside_truth(generated: Generated, request: Request, rows, pairs, about: _Describer, scores: dict) -> dict:
+    """Overlap with ground truth, and the stability of truth and prediction on the same neighbours."""
+    some = [row for row in rows if row.name in scores]
+    if not some:
+        raise UserError("ground truth exists for suspect frames only; --include-suspect counts them")
+    kept = [scores[row.name] for row in some]
+    true_rows = [replace(row, coverage=scores[row.name]["true_coverage"]) for row in some]
+    truth_pairs, _ = measure_pairs(generated, some, truth=request.truth, flow_pairs=request.flow_pairs)
+    own_pairs = pairs
+    if len(some) < len(rows):  # frames with ground truth may be neighbours where others lie between them
+        own_pairs, _ = measure_pairs(generated, some, flow_pairs=request.flow_pairs)
+    return {
+        "frames": len(some),
+        "first_mask": request.truth[some[0].name].name,
+        "dice": spread(one["dice"] for one in kept if not np.isnan(one["dice"])),
+        "iou": spread(one["iou"] for one in kept if not np.isnan(one["iou"])),
+        "both_empty": sum(np.isnan(one["dice"]) for one in kept),
+        "true_coverage": spread(one["true_coverage"] for one in kept if not np.isnan(one["true_coverage"])),
+        "true_detection_rate": float(np.mean([one["true_coverage"] > 0 for one in kept])),
+        "stability": about.stability(true_rows, truth_pairs),
+        "predicted_stability_same_frames": about.stability(some, own_pairs),
+    }
+
+
+def check_masks(generated: Generated, *, compare: bool = True) -> None:
+    """Refuse masks of differing sizes and, with `compare`, masks that say another coverage than the table.
+
+    Sizes are read of all masks, coverage of at most `CHECKED`, spread evenly. Raises `UserError` naming the files.
+    """
+    if generated.run["parts"].get("masks") is None:
+        return
+    sizes: dict[tuple[int, int], str] = {}
+    for row in generated.rows:
+        sizes.setdefault(_size(generated.mask_path(row)), row.name)
+    if len(sizes) > 1:
+        shown = list_some(f"{name} is {width}x{height}" for (width, height), name in sizes.items())
+        raise UserError(f"{generated.folder / 'masks'} holds masks of differing sizes: {shown}")
+    if not compare:
+        return
+    places = np.unique(np.linspace(0, len(generated.rows) - 1, min(CHECKED, len(generated.rows))).round().astype(int))
+    rows = [generated.rows[place] for place in places]
+    wrong = [(row, found) for row, found in zip(rows, recount(generated, rows)) if differ(row, found)]
+    if wrong:
+        shown = list_some((f"{a.name} {100 * a.coverage:.3f} % there, {100 * b.coverage:.3f} %" for a, b in wrong), 3)
+        raise UserError(
+            f"{generated.folder}: frames.csv disagrees with {len(wrong)} of {len(rows)} masks looked at ({shown}); "
+            "were they corrected by hand? --from-masks counts the masks as they are"
+        )
+
+
+def differ(row: FrameRow, counted: FrameRow) -> bool:
+    """Whether table and mask say another coverage, beyond the table's rounding."""
+    return abs(row.coverage - counted.coverage) > _ROUNDING
+
+
+def _size(path: Path) -> tuple[int, int]:
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UserError(f"{path}: cannot be decoded as an image ({error})") from error
+
+
+def recount(generated: Generated, rows: Sequence[FrameRow]) -> list[FrameRow]:
+    """The rows with coverage (instrument / pixels that are not void) and components counted from the masks."""
+    if generated.run["parts"].get("masks") is None:
+        raise UserError(f"{generated.folder} keeps no masks to count (--save masks keeps them)")
+    tools = generated.scheme.instrument_ids
+
+    def count(row: FrameRow) -> FrameRow:
+        ids = read_mask(generated.mask_path(row), generated.scheme.num_classes)
+        instrument = np.isin(ids, tools)
+        counted = int((ids != VOID).sum())
+        components = count_components(instrument.astype(np.uint8), MIN_COMPONENT_AREA)
+        return replace(row, coverage=int(instrument.sum()) / max(counted, 1), components=components)
+
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        return list(ahead(pool, count, rows, 64))

@@ -1,0 +1,167 @@
+"""Temporal stability of masks: what changes between frames that lie at most 0.2 s apart.
+
+Farther apart, instruments have moved and the numbers would say nothing of the model. An empty mask is perfectly stable,
+so everything here is reported beside the detection rate of the same frames, and beside the ground truth's own where
+there is one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from surgseg.analysis.flow import Warp
+from surgseg.analysis.statistics import spread
+
+MAX_STEP_S = 0.2
+NOT_CHOSEN = "none of these pairs is among those that got optical flow (--flow-pairs takes more)"
+_ROUNDING = 1e-6  # seconds
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two neighbouring frames, `first` and `first + 1` of a sequence: overlap of their masks (NaN: both empty).
+
+    `flow_iou` compares the later mask with the earlier one carried along by optical flow, on the pixels whose flow can
+    be trusted; `untrusted` is the share (0-1) of all pixels, and `untrusted_instrument` of the pixels of either mask,
+    that were left out. All three are NaN where no flow was computed.
+    """
+
+    first: int
+    iou: float
+    flow_iou: float = math.nan
+    untrusted: float = math.nan
+    untrusted_instrument: float = math.nan
+
+
+def close_pairs(times: Sequence[float]) -> list[int]:
+    """Indices i where frame i + 1 follows frame i by at most `MAX_STEP_S`; `times` in seconds, ascending."""
+    steps = np.diff(np.asarray(times, np.float64))
+    return np.flatnonzero((steps > 0) & (steps <= MAX_STEP_S + _ROUNDING)).tolist()
+
+
+def overlap(first: np.ndarray, second: np.ndarray, counted: np.ndarray | None = None) -> float:
+    """IoU of two masks (H, W) bool, on the pixels `counted` (default: all); NaN where both are empty there."""
+    both, either = first & second, first | second
+    if counted is not None:
+        both, either = both & counted, either & counted
+    union = int(either.sum())
+    return int(both.sum()) / union if union else math.nan
+
+
+def compare_masks(index: int, earlier: np.ndarray, later: np.ndarray, counted: np.ndarray, warp: Warp | None) -> Pair:
+    """The `Pair` of two masks (H, W) bool; `counted` (H, W) bool leaves out what is void in either."""
+    iou = overlap(earlier, later, counted)
+    if warp is None:
+        return Pair(index, iou)
+    carried = warp.carry(earlier.astype(np.uint8)) > 0
+    usable = warp.trusted & counted
+    either = (carried | later) & counted
+    return Pair(
+        index,
+        iou,
+        flow_iou=overlap(carried, later, usable),
+        untrusted=1 - float(warp.trusted.mean()),
+        untrusted_instrument=float((either & ~warp.trusted).sum() / either.sum()) if either.any() else math.nan,
+    )
+
+
+def flicker(times: Sequence[float], present: Sequence[bool]) -> dict:
+    """One-frame gaps (seen, not seen, seen) and one-frame detections (not, seen, not) among all runs of three frames
+    that are at most `MAX_STEP_S` apart; `rate` is their share (NaN without such runs)."""
+    close = set(close_pairs(times))
+    present = np.asarray(present, bool)
+    middles = [index + 1 for index in sorted(close) if index + 1 in close]
+    odd = [middle for middle in middles if present[middle - 1] == present[middle + 1] != present[middle]]
+    gaps = sum(not present[middle] for middle in odd)
+    return {
+        "triples": len(middles),
+        "one_frame_gaps": gaps,
+        "one_frame_detections": len(odd) - gaps,
+        "rate": len(odd) / len(middles) if middles else math.nan,
+    }
+
+
+def jitter(coverage: Sequence[float], firsts: Sequence[int]) -> dict:
+    """Mean and 95th percentile of |change of coverage| between neighbours (fraction of the frame), and the mean as a
+    share of the mean coverage of these frames (NaN where that is 0). `firsts`: indices of the earlier frames."""
+    if not len(firsts):
+        return dict.fromkeys(("mean", "p95", "relative"), math.nan)
+    coverage, firsts = np.asarray(coverage, np.float64), np.asarray(firsts)
+    change = np.abs(coverage[firsts + 1] - coverage[firsts])
+    level = float(coverage[np.union1d(firsts, firsts + 1)].mean())
+    return {
+        "mean": float(change.mean()),
+        "p95": float(np.percentile(change, 95)),
+        "relative": float(change.mean()) / level if level > 0 else math.nan,
+    }
+
+
+def stability(
+    times: Sequence[float],
+    coverage: Sequence[float],
+    pairs: Sequence[Pair],
+    min_area: float,
+    no_flow: str = "",
+    no_masks: str = "",
+) -> dict:
+    """Stability of a sequence of masks as a dict of plain numbers, with the detection rate of the frames it is about.
+
+    `times` (s) and `coverage` (0-1) of each frame, the measured `pairs`; `no_flow` says why no flow was computed,
+    `no_masks` why there are no masks to compare. Presence, for flicker, is coverage above 0 and of at least `min_area`.
+    """
+    if not pairs:
+        return {"computed": False, "reason": why_no_pairs(times, no_masks), "pairs": 0}
+    firsts = np.array([pair.first for pair in pairs])
+    used = np.union1d(firsts, firsts + 1)
+    coverage = np.asarray(coverage, np.float64)
+    iou = [pair.iou for pair in pairs]
+    with_flow = [pair for pair in pairs if not math.isnan(pair.untrusted)]
+    steps = np.asarray(times, np.float64)[firsts + 1] - np.asarray(times, np.float64)[firsts]
+    return {
+        "computed": True,
+        "reason": None,
+        "pairs": len(pairs),
+        "frames": len(used),
+        "detection_rate": float((coverage[used] > 0).mean()),
+        "median_step_s": float(np.median(steps)),
+        "pairs_both_empty": sum(math.isnan(value) for value in iou),
+        "iou": spread(value for value in iou if not math.isnan(value)),
+        "flow": {
+            "computed": bool(with_flow),
+            "reason": None if with_flow else no_flow or NOT_CHOSEN,
+            "pairs": len(with_flow),
+            "iou": spread(pair.flow_iou for pair in with_flow if not math.isnan(pair.flow_iou)),
+            "iou_without_flow": spread(pair.iou for pair in with_flow if not math.isnan(pair.iou)),
+            "untrusted": spread(pair.untrusted for pair in with_flow)["mean"],
+            "untrusted_instrument": spread(
+                pair.untrusted_instrument for pair in with_flow if not math.isnan(pair.untrusted_instrument)
+            )["mean"],
+        },
+        "flicker": flicker(times, is_present(coverage, min_area)),
+        "jitter": jitter(coverage, firsts),
+    }
+
+
+def is_present(coverage: Sequence[float], min_area: float) -> np.ndarray:
+    """(N,) bool: any instrument at all, and at least `min_area` of the frame (0-1)."""
+    coverage = np.asarray(coverage, np.float64)
+    return (coverage > 0) & (coverage >= min_area)
+
+
+def why_no_pairs(times: Sequence[float], no_masks: str = "") -> str:
+    """Why there are no neighbours to compare, and the option that makes them."""
+    if len(times) < 2:
+        return "there is only one frame"
+    if no_masks:
+        return no_masks
+    if close_pairs(times):
+        return f"frames that do not count lie between all that are at most {MAX_STEP_S:g} s apart"
+    step = float(np.diff(np.asarray(times, np.float64)).min())
+    return (
+        f"no two frames are at most {MAX_STEP_S:g} s apart (the closest {step:.2f} s); "
+        "generate_masks_from_model.py --burst 3 (or --frame-step 1) makes such frames"
+    )

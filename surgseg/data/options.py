@@ -1,0 +1,78 @@
+"""What the two preparation scripts share: options, the class scheme they ask for, the report at the end."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from surgseg.data.audit import summary
+from surgseg.data.prepare import Result
+from surgseg.data.readers.folders import describe_problems
+from surgseg.files import UserError, list_some
+from surgseg.labels import SCHEMES, Scheme, load_scheme, void_as_background
+
+SHOWN = 50  # bad files named on the screen, of each kind; the audit names all
+
+
+def add_label_options(parser: argparse.ArgumentParser):
+    """--class-scheme and --void; returns the group."""
+    labels = parser.add_argument_group("labels")
+    labels.add_argument(
+        "--class-scheme",
+        default=None,
+        metavar="NAME",
+        help=f"classes to write: {', '.join(SCHEMES)} or a JSON file (default: binary)",
+    )
+    labels.add_argument(
+        "--void",
+        default="ignore",
+        choices=["ignore", "background"],
+        help="void pixels: 255 in the masks, or class 0 as in the original study (default: ignore)",
+    )
+    return labels
+
+
+def add_work_options(parser: argparse.ArgumentParser) -> None:
+    work = parser.add_argument_group("work")
+    work.add_argument("--copy", action="store_true", help="copy frames (default: hard links where possible)")
+    work.add_argument("--skip-bad", action="store_true", help="exit status 0 despite bad files (default: 2)")
+    work.add_argument("--threads", type=int, default=None, metavar="N", help="number of threads (default: all cores)")
+
+
+def check_threads(args: argparse.Namespace) -> None:
+    if args.threads is not None and args.threads < 1:
+        raise UserError(f"--threads {args.threads}: give a number from 1 up")
+
+
+def chosen_scheme(args: argparse.Namespace, binary: Scheme | None = None) -> Scheme:
+    """The scheme of --class-scheme (or `binary`, made from code lists) with --void applied."""
+    scheme = binary or load_scheme(args.class_scheme or "binary")
+    return void_as_background(scheme) if args.void == "background" else scheme
+
+
+def report(result: Result, root: Path, frames: str, skip_bad: bool) -> int:
+    """Print the summary, the bad files, where things are and what to do next. Returns the exit status."""
+    print(summary(result.audit))
+    print(f"prepared {result.done} frames, {result.kept} stood finished from an earlier run")
+    if result.replaced:
+        print(
+            f"{len(result.replaced)} frames came from other or changed files before and were replaced "
+            f"({list_some(result.replaced, 3)}); another --video-id or --output-root keeps both"
+        )
+    if result.corrected:
+        print(f"{len(result.corrected)} masks changed since they were prepared, kept: {list_some(result.corrected, 4)}")
+    if result.left_over:
+        print(
+            f"{len(result.left_over)} frames without a good source now: out of the manifest, their files left in place"
+        )
+    for name in (frames, "masks", "classes.json", "manifest.csv", "audit.json"):
+        print(f"  {root / name}")
+    if result.problems:
+        print(f"{len(result.problems)} bad files, left out (all in {root / 'audit.json'}):", file=sys.stderr)
+        print(describe_problems(result.problems, SHOWN), file=sys.stderr)
+    print(f"next: python instrument_segmentation.py --data-root {root}")
+    if result.problems and not skip_bad:
+        print("error: bad files (see above); mend them and run again, or accept with --skip-bad", file=sys.stderr)
+        return 2
+    return 0

@@ -1,0 +1,172 @@
+"""The figure of one generated folder: coverage over time with presence and phases, its histogram, stability."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+import numpy as np
+from matplotlib.ticker import MaxNLocator
+
+from surgseg.analysis.measure import Analysis, video_end
+from surgseg.analysis.presence import frame_ends
+from surgseg.analysis.report import percent
+from surgseg.analysis.stability import is_present
+from surgseg.figures.style import (
+    BLACK,
+    BLUE,
+    GRAY,
+    GREEN,
+    ORANGE,
+    PALETTE,
+    RED,
+    SKY,
+    mark_synthetic,
+    new_figure,
+    save_figure,
+)
+from surgseg.generate.folder import Generated
+
+NOT_ANNOTATED = "#CCCCCC"  # no row of the annotation speaks of that time
+_GAP = 2.0  # typical spacings; lines are not drawn across longer ones
+
+
+def draw_mask_statistics(path: Path | str, generated: Generated, analysis: Analysis, include_suspect: bool) -> Path:
+    """Coverage against time (no instrument and suspect frames marked), below it bands of presence, tools and phases;
+    the histogram of coverage; IoU of neighbouring masks against time, where there are neighbours."""
+    bands = _bands(analysis)
+    figure, axes = new_figure(size=(7.2, 4.3 + 0.3 * len(bands)))
+    axes[0, 0].remove()
+    left, right = figure.subfigures(1, 2, width_ratios=[2.3, 1])
+    rows = left.subplots(
+        2 + len(bands), 1, sharex=True, gridspec_kw={"height_ratios": [1.3, *[0.17] * len(bands), 1]}
+    )  # fmt: skip
+    _timeline(rows[0], generated, analysis, include_suspect)
+    for axis, (name, values, colours) in zip(rows[1:], bands):
+        _band(axis, analysis, name, values, colours, video_end(generated))
+    _stability(rows[-1], analysis)
+    rows[-1].set_xlabel("Time in the video (s)")
+    _legend_of_phases(left, bands)
+    upper, lower = right.subplots(2, 1)
+    _histogram(upper, np.array([100 * row.coverage for row in analysis.rows]), analysis.statistics["coverage"])
+    _stability_histogram(lower, analysis)
+    rate, count = analysis.statistics["detection_rate"], analysis.statistics["frames"]
+    title = f"Instrument found in {percent(rate)} of {count} frame{'s' * (count > 1)}"
+    title += "" if generated.run.get("complete") else " (unfinished run)"
+    figure.suptitle(title, x=0.01, ha="left")
+    if generated.synthetic:
+        mark_synthetic(figure, generated.synthetic)
+    return save_figure(figure, path)
+
+
+def _bands(analysis: Analysis) -> list[tuple[str, list, dict]]:
+    """(name, value of each row, colour of each value that is drawn) of every band."""
+    coverage = [row.coverage for row in analysis.rows]
+    present = is_present(coverage, analysis.statistics["min_area"]).tolist()
+    bands = [("found", present, {True: BLUE})]
+    if analysis.in_view is not None:
+        seen = [bool(shown) if known else None for shown, known in zip(analysis.in_view, analysis.annotated)]
+        bands.append(("annotated", seen, {True: GREEN, None: NOT_ANNOTATED}))
+    if analysis.phases is not None:
+        names = list(analysis.statistics["phases"])
+        bands.append(("phase", analysis.phases, {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(names)}))
+    return bands
+
+
+def _band(axis, analysis: Analysis, name: str, values: list, colours: dict, end_s: float) -> None:
+    """Coloured stretches of time, as long as the frames speak for them."""
+    times = [row.time_s for row in analysis.rows]
+    spacing = analysis.statistics["presence"]["resolution_s"]
+    ends = frame_ends(times, spacing if spacing == spacing else 1.0, end_s)
+    for value, colour in colours.items():
+        stretches = [(t, e - t) for t, e, found in zip(times, ends, values) if found == value]
+        axis.broken_barh(stretches, (0, 1), facecolors=colour, linewidth=0)
+    axis.set(ylim=(0, 1), yticks=[])
+    axis.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
+    axis.grid(False)
+
+
+def _legend_of_phases(figure, bands) -> None:
+    phases = next((colours for name, _, colours in bands if name == "phase"), {})
+    if not phases:
+        return
+    from matplotlib.patches import Patch
+
+    handles = [Patch(color=colour, label=name) for name, colour in phases.items()]
+    figure.legend(handles=handles, loc="outside lower left", ncols=3, fontsize=8, title="phase", title_fontsize=8)
+
+
+def broken_line(times: np.ndarray, values: np.ndarray, spacing: float) -> tuple[np.ndarray, np.ndarray]:
+    """The points with NaN put in where a step is longer than two spacings, so that no line crosses what nobody saw."""
+    if spacing != spacing or len(times) < 2:
+        return times, values
+    holes = np.flatnonzero(np.diff(times) > _GAP * spacing) + 1
+    return np.insert(times, holes, np.nan), np.insert(values.astype(float), holes, np.nan)
+
+
+def _timeline(axis, generated: Generated, analysis: Analysis, include_suspect: bool) -> None:
+    times = np.array([row.time_s for row in analysis.rows])
+    coverage = np.array([100 * row.coverage for row in analysis.rows])
+    absent = coverage == 0
+    marker = {"marker": "o", "markersize": 2.5} if len(times) <= 150 else {}
+    spacing = analysis.statistics["presence"]["resolution_s"]
+    axis.plot(*broken_line(times, coverage, spacing), color=BLUE, linewidth=1.1, **marker)
+    top = max(float(coverage.max()) * 1.08, 1.0)
+    low = -0.06 * top  # marks stand below the zero line, clear of the curve
+    if absent.any():
+        axis.plot(times[absent], np.full(absent.sum(), low), "|", color=RED, markersize=6, label="no instrument")
+    suspect = [row.time_s for row in generated.rows if row.suspect and not include_suspect]
+    if suspect:
+        axis.plot(suspect, np.full(len(suspect), 2 * low), "|", color=ORANGE, markersize=6, label="suspect, left out")
+    if absent.any() or suspect:
+        axis.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncol=2, borderaxespad=0.2, handletextpad=0.2)
+    axis.set_ylim(2.8 * low if suspect else 1.8 * low, top)
+    axis.axhline(0, color=GRAY, linewidth=0.6)
+    axis.set_ylabel("Coverage (%)")
+
+
+def _histogram(axis, coverage: np.ndarray, spread: dict) -> None:
+    top = max(float(coverage.max()), 1.0)
+    axis.hist(coverage, bins=np.linspace(0, top, 21), color=SKY)
+    axis.axvline(100 * spread["mean"], color=BLACK, linewidth=1.4, label=f"mean {100 * spread['mean']:.2f} %")
+    median = 100 * spread["median"]
+    axis.axvline(median, color=RED, linewidth=1.4, linestyle="--", label=f"median {median:.2f} %")
+    axis.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.2, handlelength=1.2, fontsize=8)
+    axis.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axis.set(xlabel="Coverage (% of frame)", ylabel="Frames")
+
+
+def _stability(axis, analysis: Analysis) -> None:
+    found = analysis.statistics["stability"]
+    axis.set(ylim=(0, 1.03), ylabel="IoU of neighbours")
+    if not found["computed"] or not found["iou"]["n"]:
+        why = f"not computed: {found['reason']}" if found["reason"] else "both masks of every pair are empty"
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 2}
+        axis.text(
+            0.5, 0.5, textwrap.fill(why, 52), transform=axis.transAxes, ha="center", va="center", fontsize=8,
+            color=BLACK, bbox=box,
+        )  # fmt: skip
+        return
+    times = np.array([analysis.rows[pair.first].time_s for pair in analysis.pairs])
+    spacing = max(found["median_step_s"], 1e-3)
+    iou = np.array([pair.iou for pair in analysis.pairs])
+    axis.plot(*broken_line(times, iou, spacing), color=SKY, linewidth=1.0, marker=".", ms=2.5, label="as they are")
+    if found["flow"]["computed"]:
+        flow = np.array([pair.flow_iou for pair in analysis.pairs])
+        axis.plot(
+            *broken_line(times, flow, spacing), color=RED, linewidth=1.0, marker=".", ms=2.5, label="along the flow"
+        )
+    axis.legend(loc="lower right", bbox_to_anchor=(1.0, 0.99), ncols=2, borderaxespad=0.2, fontsize=8)
+
+
+def _stability_histogram(axis, analysis: Analysis) -> None:
+    values = [[pair.iou for pair in analysis.pairs], [pair.flow_iou for pair in analysis.pairs]]
+    if np.isnan(values[0]).all():  # no pairs at all, or none with a mask that is not empty
+        axis.remove()
+        return
+    for some, colour in zip(values, (SKY, RED)):
+        defined = np.array(some)[~np.isnan(some)]
+        if len(defined):
+            axis.hist(defined, bins=np.linspace(0, 1, 21), color=colour, histtype="step", linewidth=1.4)
+    axis.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axis.set(xlabel="IoU of neighbours", ylabel="Pairs", xlim=(0, 1))

@@ -1,0 +1,103 @@
+"""Several videos, one after the other, whatever becomes of each; several processes share them and close together."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import sys
+import traceback
+from pathlib import Path
+
+import torch.distributed as dist
+
+from surgseg.console import PARTIAL
+from surgseg.files import UserError
+from surgseg.generate.folder import read_run
+from surgseg.generate.run import Request, Result, clock, detection_rate, generate, report
+from surgseg.predict import Predictor
+from surgseg.video.inputs import Source
+
+Job = tuple[Source, Path, str]  # a video, its folder, its name
+_MEETING = datetime.timedelta(minutes=5)
+_PATIENCE = datetime.timedelta(days=14)  # a process waits for the others' operations
+
+
+def generate_all(jobs: list[Job], mine: list[Job], request: Request, predictor: Predictor) -> int:
+    """Do this process's share `mine` of `jobs`; a table closes the run. Returns the exit status for the whole run."""
+    _join()
+    results: dict[str, Result] = {}
+    for number, (source, folder, name) in enumerate(mine, 1):
+        print(f"\n[{number}/{len(mine)}] {name}: {source.path.name}", flush=True)
+        results[name] = _generate_one(source, folder, name, request, predictor)
+        if results[name].state == "stopped":
+            break
+    everyone, names = _gather(results, [name for _, _, name in mine])
+    if int(os.environ.get("RANK", "0")) == 0:
+        print_summary(jobs, everyone)
+    states = [everyone[name].state if name in everyone else "not begun" for name in names]
+    if states and all(state == "failed" for state in states):
+        return 2
+    return 0 if all(name in everyone and everyone[name].whole for name in names) else PARTIAL
+
+
+def _generate_one(source: Source, folder: Path, name: str, request: Request, predictor: Predictor) -> Result:
+    try:
+        result = generate(source, folder, name, request, predictor)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return Result(name, folder, "failed", {}, str(error))
+    except KeyboardInterrupt:  # before its first frame
+        return Result(name, folder, "stopped", {}, "by Ctrl-C")
+    except Exception as error:  # a fault of ours: shown whole, and the other videos are still done
+        traceback.print_exc()
+        return Result(name, folder, "failed", {}, f"{type(error).__name__}: {error}")
+    report(result)
+    return result
+
+
+def _join() -> None:
+    """Meet the other processes that torchrun started, within minutes; later each waits for the others' videos."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return
+    try:
+        store, rank, world = next(dist.rendezvous("env://", timeout=_MEETING))
+        options = {"store": store, "rank": rank, "world_size": world, "timeout": _PATIENCE}
+        dist.init_process_group("gloo", **options)
+    except (RuntimeError, ValueError) as error:
+        raise UserError(f"the processes that torchrun started do not find each other ({error})") from error
+
+
+def _gather(results: dict[str, Result], names: list[str]) -> tuple[dict[str, Result], list[str]]:
+    """Results and shares of all processes that torchrun started, which wait for each other here.
+
+    torchrun ends all processes when one ends with an error: none may leave while another still works.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return results, names
+    gathered: list = [None] * dist.get_world_size()
+    dist.all_gather_object(gathered, (results, names))
+    dist.destroy_process_group()
+    everyone = {name: result for part, _ in gathered for name, result in part.items()}
+    return everyone, [name for _, share in gathered for name in share]
+
+
+def print_summary(jobs: list[Job], results: dict[str, Result]) -> None:
+    """A closing table of all videos; those that other jobs work on are shown as their folders stand now."""
+    print(f"\n{'video':<14}{'frames':>8}{'detected':>10}{'lost':>7}{'suspect':>9}{'covered':>10}  state")
+    for source, folder, name in jobs:
+        result = results.get(name) or _as_it_stands(folder, name)
+        run, state = result.run, f"{result.state}, see above" if result.state == "failed" else result.state
+        cells = ["-"] * 5
+        if run.get("frames_written"):
+            rate = detection_rate(run)
+            covered = clock(run["covered_s"]) if "covered_s" in run else "-"
+            cells = [run["frames_written"], rate, run["frames_lost"], run["frames_suspect"], covered]
+        numbers = "".join(f"{cell:>{width}}" for cell, width in zip(cells, (8, 10, 7, 9, 10)))
+        print(f"{name:<14}{numbers}  {state} ({source.path.parent.name}/{source.path.name})")
+
+
+def _as_it_stands(folder: Path, name: str) -> Result:
+    run = read_run(folder)
+    if run is None:
+        return Result(name, folder, "not begun", {})
+    return Result(name, folder, "finished before" if run.get("complete") else "unfinished", run)

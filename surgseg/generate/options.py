@@ -1,0 +1,166 @@
+"""The options of scripts that apply a model to videos. Imports torch only when asked to act."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+from surgseg.console import add_device_option
+from surgseg.files import UserError
+from surgseg.video.sampling import SAMPLES, SPREAD_FRAMES, STEP, seconds
+
+SAVED = {"masks": "png", "overlays": "jpg", "probabilities": "png"}  # folders of --save; its `video` is one file
+
+
+def add_model_options(parser: argparse.ArgumentParser):
+    """Returns the group, for options of the script's own."""
+    group = parser.add_argument_group("model")
+    group.add_argument(
+        "--model-path",
+        type=Path,
+        default=Path("outputs/instrument_segmentation_model.pth"),
+        metavar="FILE",
+        help="weights file (default: %(default)s)",
+    )
+    group.add_argument(
+        "--arch", choices=["deeplabv3", "unet"], help="architecture of a bare state_dict (default: from the file)"
+    )
+    return group
+
+
+def add_input_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("input")
+    group.add_argument(
+        "--video-path",
+        nargs="+",
+        required=True,
+        metavar="PATH",
+        help='video files, globs ("videos/*.mp4"), folders of videos, or folders of images (required)',
+    )
+    add_image_rate(group)
+    group.add_argument(
+        "--share",
+        default="auto",
+        metavar="K/N",
+        help="of several videos do the K-th of N shares; none: all (default: auto, as torchrun or a Slurm array says)",
+    )
+
+
+def add_image_rate(group) -> None:
+    group.add_argument(
+        "--image-rate", type=float, default=25.0, metavar="FPS", help="images per second of a folder (default: 25)"
+    )
+
+
+def add_sampling_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("sampling")
+    group.add_argument(
+        "--sample", choices=SAMPLES, default="every", help="every N-th frame, or spread over the time (default: every)"
+    )
+    group.add_argument("--frame-step", type=int, metavar="N", help=f"take every N-th frame (default: {STEP})")
+    group.add_argument(
+        "--max-frames", type=int, metavar="N", help=f"at most N frames (default: to the end; spread: {SPREAD_FRAMES})"
+    )
+    group.add_argument(
+        "--burst",
+        type=int,
+        default=1,
+        metavar="N",
+        help="consecutive frames at each sampled place; spread takes whole bursts only (default: 1)",
+    )
+    group.add_argument(
+        "--start", type=_time, metavar="TIME", help="first time taken, seconds or H:MM:SS (default: the beginning)"
+    )
+    group.add_argument(
+        "--end", type=_time, metavar="TIME", help="time before which it ends, seconds or H:MM:SS (default: the end)"
+    )
+
+
+def _time(text: str) -> float:
+    try:
+        return seconds(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: seconds, M:SS or H:MM:SS") from error
+
+
+def add_prediction_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("prediction")
+    add_device_option(group)
+    group.add_argument(
+        "--backend",
+        choices=["auto", "torch", "onnx"],
+        default="auto",
+        help="what computes; auto takes ONNX Runtime on a CPU where it is installed, otherwise torch (default: auto)",
+    )
+    group.add_argument(
+        "--precision",
+        choices=["auto", "float32", "bf16"],
+        default="auto",
+        help="of the network; auto takes bf16 on a GPU that has it, float32 elsewhere (default: auto)",
+    )
+    group.add_argument(
+        "--threshold", type=float, metavar="P", help="instrument probability, 0-1 (default: the weights file's)"
+    )
+    group.add_argument("--batch-size", type=int, metavar="N", help="frames per batch (default: 4, on a GPU 32)")
+
+
+def add_output_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("output")
+    group.add_argument(
+        "--output-dir", type=Path, default=Path("data/generated"), metavar="DIR", help="folder (default: %(default)s)"
+    )
+    group.add_argument(
+        "--name", help="files are called NAME_<frame>; with several videos NAME_<number>_<frame> (default: video)"
+    )
+    group.add_argument(
+        "--frame-format", choices=["jpg", "png", "none"], default="jpg", help="how frames are kept (default: jpg)"
+    )
+    group.add_argument(
+        "--save",
+        nargs="+",
+        choices=[*SAVED, "video"],
+        default=["masks"],
+        metavar="WHAT",
+        help="masks (indexed PNG), overlays (tinted JPEG), probabilities (8-bit PNG), video (tinted, H.264 mp4) "
+        "(default: masks)",
+    )
+    group.add_argument(
+        "--keep-source-name",
+        action="store_true",
+        help="write the video's name and path, which can identify a patient, into the output (default: no)",
+    )
+    group.add_argument(
+        "--overwrite", action="store_true", help="begin anew in the folder of an earlier run (default: go on with it)"
+    )
+
+
+def check_options(args: argparse.Namespace) -> None:
+    if args.batch_size is not None and args.batch_size < 1:
+        raise UserError(f"--batch-size {args.batch_size}: at least 1 is needed")
+    if args.threshold is not None and not 0 < args.threshold < 1:
+        raise UserError(f"--threshold {args.threshold}: a probability between 0 and 1 is needed")
+    check_image_rate(args.image_rate)
+
+
+def check_image_rate(rate: float) -> None:
+    if not 0 < rate < 1000:
+        raise UserError(f"--image-rate {rate:g}: frames per second between 0 and 1000 are needed")
+
+
+def parts_of(args: argparse.Namespace) -> dict[str, str]:
+    """The folders of images that a run writes, and their suffixes."""
+    frames = {} if args.frame_format == "none" else {"frames": args.frame_format}
+    return {**frames, **{part: suffix for part, suffix in SAVED.items() if part in args.save}}
+
+
+def targets(args: argparse.Namespace, sources: list) -> list[tuple]:
+    """(source, folder, name) of every video; a single one goes into --output-dir itself."""
+    from surgseg.generate.folder import check_name
+    from surgseg.video.inputs import number_videos
+
+    if len(sources) == 1:
+        kept = re.sub(r"[^A-Za-z0-9._-]+", "_", sources[0].path.stem).strip("._-") if args.keep_source_name else ""
+        return [(sources[0], args.output_dir, check_name(args.name or kept or "video"))]
+    names = number_videos(sources, args.output_dir, check_name(args.name or "video"))
+    return [(source, args.output_dir / name, name) for source, name in zip(sources, names)]

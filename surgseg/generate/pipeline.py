@@ -1,0 +1,190 @@
+"""Decode -> predict -> write, joined by bounded queues: the slowest stage sets the speed, memory does not grow.
+
+Decoding has a thread, prediction the caller's (so that Ctrl-C arrives there), writing a pool. On a GPU the next
+batch is sent before the last one is back. A stage that fails ends the others; rows on the disk stay, in order.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Callable
+
+import numpy as np
+
+from surgseg.generate.writer import GeneratedWriter, Stored
+from surgseg.predict import Pending
+from surgseg.video.reader import Frame
+
+_WRITERS = min(max(2, os.cpu_count() or 1), 16)
+_IN_FLIGHT = 2  # batches sent to the predictor and not yet read back
+_QUEUE_BYTES = 256 << 20  # of decoded frames that wait; large frames wait in smaller numbers
+_WAIT = 0.1  # seconds between two looks at the stop signal
+
+
+@dataclass
+class Outcome:
+    """What a run did: busy seconds of each stage (`write`: summed over its threads) and why it stopped early."""
+
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("decode", "predict", "write"), 0.0))
+    stopped: str | None = None
+
+
+def run_pipeline(
+    frames: Iterable[Frame],
+    submit: Callable[[Sequence[np.ndarray]], Pending],
+    writer: GeneratedWriter,
+    run: Callable[[], dict],
+    *,
+    batch_size: int = 4,
+    written: int = 0,
+    progress: Callable[[GeneratedWriter], None] = lambda writer: None,
+) -> Outcome:
+    """Predict and write every frame of `frames`, which all have one size.
+
+    `submit` is `Predictor.submit`. Every `batch_size` consecutive frames are a batch; of the first batch, `written`
+    frames were written by an earlier run and are predicted only. `run()` is what `run.json` says of the video, asked
+    for when the first frame has come. Ctrl-C ends the run with `stopped="Ctrl-C"`; an error in a stage ends all
+    stages and is raised here. Frames written before stay.
+    """
+    outcome = Outcome()
+    started = time.perf_counter()
+    pool = ThreadPoolExecutor(_WRITERS, thread_name_prefix="write")
+    decoder = _Decoder(frames, 2 * batch_size, outcome.seconds)
+    predicting: deque[tuple[list[Frame], Pending]] = deque()
+    waiting: deque[Future] = deque()
+    lock = threading.Lock()
+    committing = False
+
+    def store(*item) -> Stored:
+        begun = time.perf_counter()
+        stored = writer.store(*item)
+        with lock:
+            outcome.seconds["write"] += time.perf_counter() - begun
+        return stored
+
+    def read_back(limit: int) -> None:
+        nonlocal written
+        while len(predicting) > limit:
+            batch, pending = predicting.popleft()
+            begun = time.perf_counter()
+            ids, measures, probability = pending.result()
+            outcome.seconds["predict"] += time.perf_counter() - begun
+            for index, frame in enumerate(batch):
+                if written:
+                    written -= 1
+                    continue
+                kept = None if probability is None else probability[index]
+                waiting.append(pool.submit(store, frame, ids[index], measures[index], kept))
+            settle(batch_size + _WRITERS)
+
+    def settle(limit: int) -> None:
+        nonlocal committing
+        while len(waiting) > limit:
+            stored = waiting[0].result()
+            committing = True  # where this is broken off, the row may be written or not: none may follow it
+            waiting.popleft()
+            writer.commit(stored)
+            committing = False
+            progress(writer)
+
+    try:
+        for number, batch in enumerate(decoder.batches(batch_size)):
+            if number == 0:
+                writer.begin(run())
+            begun = time.perf_counter()
+            predicting.append((batch, submit([frame.image for frame in batch])))
+            outcome.seconds["predict"] += time.perf_counter() - begun
+            read_back(_IN_FLIGHT - 1)
+        read_back(0)
+        settle(0)
+        if decoder.error is not None:  # it came after the frames before it
+            raise decoder.error
+    except KeyboardInterrupt:
+        outcome.stopped = "Ctrl-C"
+    finally:
+        decoder.stop()
+        _finish_writing(waiting, None if committing else writer)
+        pool.shutdown()
+    outcome.seconds["total"] = time.perf_counter() - started
+    return outcome
+
+
+def _finish_writing(waiting: deque[Future], writer: GeneratedWriter | None) -> None:
+    """After an early end: write what is predicted already (a batch or two), up to the first that fails."""
+    for future in waiting if writer is not None else ():
+        try:
+            writer.commit(future.result())
+        except Exception:  # the first error is on its way to the caller already
+            break
+    for future in waiting:
+        future.cancel()
+    waiting.clear()
+
+
+class _Decoder:
+    """A thread that fills a bounded queue with frames; it ends on `stop`, whatever it is waiting for."""
+
+    def __init__(self, frames: Iterable[Frame], depth: int, seconds: dict[str, float]):
+        self._depth = depth
+        self._queue: queue.Queue = queue.Queue(depth)
+        self.error: BaseException | None = None
+        self._stopping = threading.Event()
+        self._seconds = seconds
+        self._choose = getattr(frames, "choose", None)
+        self._thread = threading.Thread(target=self._work, args=(frames,), name="decode", daemon=True)
+        self._thread.start()
+
+    def _work(self, frames: Iterable[Frame]) -> None:
+        try:
+            begun = time.perf_counter()
+            for frame in frames:
+                self._seconds["decode"] += time.perf_counter() - begun
+                self._queue.maxsize = max(2, min(self._depth, _QUEUE_BYTES // frame.image.nbytes))
+                if not self._put(frame):
+                    break
+                begun = time.perf_counter()
+            self._put(None)
+        except BaseException as error:
+            self._put(error)
+
+    def _put(self, item) -> bool:
+        while not self._stopping.is_set():
+            try:
+                self._queue.put(item, timeout=_WAIT)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def batches(self, size: int) -> Iterator[list[Frame]]:
+        """Consecutive frames in lists of `size`, the last one shorter; an error that ended them is in `error`."""
+        batch: list[Frame] = []
+        while True:
+            try:
+                item = self._queue.get(timeout=_WAIT)  # Windows delivers Ctrl-C only between two waits
+            except queue.Empty:
+                continue
+            if isinstance(item, Frame):
+                batch.append(item)
+                if len(batch) == size:
+                    yield batch
+                    batch = []
+                continue
+            if batch and item is None:  # after an error no short batch: a run that goes on predicts it whole
+                yield batch
+            self.error = item
+            return
+
+    def stop(self) -> None:
+        self._stopping.set()
+        while self._thread.is_alive():
+            if self._choose is not None:
+                self._choose.done = True  # far from the next frame that is taken, it must not read on to there
+            self._thread.join(_WAIT)

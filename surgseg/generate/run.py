@@ -1,0 +1,194 @@
+"""One video into its generated folder: look back, decode, predict, write, report."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+from tqdm import tqdm
+
+from surgseg.console import quiet
+from surgseg.devices import out_of_memory
+from surgseg.files import UserError, sole_writer
+from surgseg.generate.overlay import remove_segments
+from surgseg.generate.pipeline import run_pipeline
+from surgseg.generate.writer import GeneratedWriter, look_back
+from surgseg.predict import Predictor
+from surgseg.video.inputs import Source
+from surgseg.video.sampling import Sampler, Sampling
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of every video. `parts` maps folders of images to their suffix; `facts` is what `run.json` says
+    of weights and run; `rate` is that of folders of images, frames per second."""
+
+    sampling: Sampling
+    parts: dict[str, str]
+    overlay_video: bool
+    batch_size: int
+    overwrite: bool
+    keep_source_name: bool
+    rate: float
+    facts: dict
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a video: done, finished before, damaged (done, with frames lost), stopped or failed."""
+
+    name: str
+    folder: Path
+    state: str
+    run: dict
+    message: str = ""
+
+    @property
+    def whole(self) -> bool:
+        """All that was asked for is there, and nothing was lost."""
+        return self.state in ("done", "finished before") and not self.run.get("frames_lost")
+
+
+def generate(source: Source, folder: Path, name: str, request: Request, predictor: Predictor) -> Result:
+    """Write the generated folder of one video, or go on with an unfinished one.
+
+    Raises `UserError` where nothing can be done; what was written before an error stays, and a repeated run goes on.
+    """
+    with source.open(request.rate) as reader, sole_writer(folder):
+        described = _describer(source, reader, request, predictor)
+        asked = {**described(), "name": name, "parts": request.parts, "overlay_video": request.overlay_video}
+        earlier = look_back(folder, asked, request.overwrite)
+        if earlier.finished:
+            remove_segments(folder)  # of a run that was killed after its last act but this
+            return Result(name, folder, "finished before", earlier.finished)
+        if request.facts["weights_data"] == "synthetic" and reader.data != "synthetic":
+            print("Warning: these weights were trained on synthetic frames, and this video is not marked synthetic")
+        skip = earlier.rows - earlier.rows % request.batch_size  # batches lie on a fixed grid: begin with a whole one
+        length = reader.length_s if request.sampling.mode == "spread" else None
+        reader.choose = Sampler(request.sampling, length, skip, reader.rate)
+        writer = GeneratedWriter(
+            folder, predictor.scheme, name, request.parts, overlay_video=request.overlay_video, earlier=earlier
+        )
+        return _apply(reader, predictor, writer, request, described)
+
+
+def _describer(source: Source, reader, request: Request, predictor: Predictor) -> Callable[[], dict]:
+    """A function that gives what `run.json` says besides the folder's own state; frame counts are those of its call."""
+    kept = {"source": {"name": source.path.name, "path": str(source.path)}} if request.keep_source_name else {}
+    fixed = {
+        "video_data": reader.data,
+        "fingerprint": source.fingerprint(),
+        **request.facts,
+        "threshold": predictor.threshold,
+        "sampling": request.sampling.describe(),
+        "image_rate": request.rate if source.images else None,
+        "batch_size": request.batch_size,
+        "decoder": {"name": "PyAV", "version": av.__version__, "ffmpeg": av.ffmpeg_version_info},
+        "backend": predictor.network.describe(),
+    }
+    return lambda: {**kept, "video": reader.describe(), **fixed, **reader.counts()}
+
+
+def _apply(reader, predictor: Predictor, writer: GeneratedWriter, request: Request, described) -> Result:
+    sampling, earlier = request.sampling, writer.earlier
+    total = sampling.expected(reader.expected, reader.rate)
+    lane = int(os.environ.get("LOCAL_RANK", "0"))  # a line of the terminal for each process
+    options = {"batch_size": request.batch_size, "written": earlier.rows % request.batch_size}
+    with tqdm(total=total, initial=earlier.rows, unit="frame", desc=writer.name, position=lane, disable=quiet()) as bar:
+
+        def progress(writer) -> None:
+            bar.update()
+            trusted = max(writer.rows_written - writer.suspects, 1)
+            bar.set_postfix(detected=f"{writer.detected / trusted:.1%}", refresh=False)
+
+        try:
+            outcome = run_pipeline(reader, predictor.submit, writer, described, progress=progress, **options)
+            if not writer.begun:
+                _begin_without_frames(writer, reader, described, outcome.stopped)
+        except BaseException as error:
+            with contextlib.suppress(UserError):  # the first error is the one to report
+                writer.finish(described(), stopped=f"error: {type(error).__name__}")
+            if isinstance(error, Exception) and out_of_memory(error):
+                raise UserError(
+                    f"out of memory with batches of {request.batch_size}; use a smaller --batch-size"
+                ) from error
+            raise
+    seconds = {f"{stage}_s": value for stage, value in outcome.seconds.items()}
+    timing = {**seconds, "frames": writer.rows_written - earlier.rows}
+    run = {**described(), "covered_s": _covered(reader, writer, sampling, outcome.stopped), "timing": timing}
+    written = writer.finish(run, outcome.stopped)
+    state = "stopped" if outcome.stopped else "damaged" if written["frames_lost"] else "done"
+    return Result(writer.name, writer.folder, state, written, outcome.stopped or "")
+
+
+def _begin_without_frames(writer: GeneratedWriter, reader, described, stopped: str | None) -> None:
+    """All frames were written before, and only the end is missing; or there is nothing to write at all."""
+    if stopped:
+        raise KeyboardInterrupt
+    if not writer.earlier.rows:
+        lasts = max(reader.covered_s, reader.duration or 0.0)
+        length = f", which lasts {clock(lasts)}" if lasts else ""
+        raise UserError(f"{reader.path}: not one frame lies between --start and --end of this video{length}")
+    writer.begin(described())
+
+
+def _covered(reader, writer: GeneratedWriter, sampling: Sampling, stopped: str | None) -> float:
+    """Seconds of the video that the frames written stand for."""
+    if reader.ended:
+        end = min(reader.covered_s, sampling.end_s or reader.covered_s)
+    elif sampling.mode == "spread" and not stopped:
+        end = min(reader.length_s, sampling.end_s or reader.length_s)
+    else:
+        end = min(writer.last_time_s + (sampling.step or 1) / (reader.rate or 1), reader.covered_s)
+    return max(end - sampling.start_s, 0.0)
+
+
+def clock(seconds: float) -> str:
+    """'12.3 s', '4:05', '1:02:03'."""
+    minutes, rest = divmod(int(seconds), 60)
+    if minutes < 60:
+        return f"{seconds:.1f} s" if not minutes else f"{minutes}:{rest:02d}"
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
+
+
+def detection_rate(run: dict) -> str:
+    """Frames with an instrument among those that are not suspect, in percent."""
+    return f"{run['frames_detected'] / max(run['frames_written'] - run['frames_suspect'], 1):.1%}"
+
+
+def report(result: Result) -> None:
+    """Print what became of one video, as a user reads it."""
+    run = result.run
+    if result.state == "finished before":
+        print(f"{result.folder} is finished already ({run['frames_written']} frames); --overwrite does it again")
+        if run["frames_lost"]:
+            print("It lost frames to damage: if the file has been copied anew since, --overwrite reads the new one")
+        return
+    sampling, timing = run["sampling"], run["timing"]
+    duration = run["video"]["duration_s"]
+    of = f" of {clock(max(duration, run['covered_s']))}" if duration else " (length unknown)"
+    written = run["frames_written"]
+    if sampling["mode"] == "spread":
+        taken = "frames spread evenly"
+    else:
+        taken = "every frame" if sampling["step"] == 1 else f"one frame in {sampling['step']}"
+    burst = f", in bursts of {sampling['burst']}" if sampling["burst"] > 1 else ""
+    print(f"Covered {clock(run['covered_s'])}{of}, {taken}{burst}")
+    before = written - timing["frames"]
+    print(f"Frames written: {written}" + (f" ({before} by an earlier run)" if before else ""), end="")
+    of_trusted = " of those not suspect" if run["frames_suspect"] else ""
+    print(f"; with an instrument: {run['frames_detected']} ({detection_rate(run)}{of_trusted})")
+    print(
+        f"Damage: {run['damaged_packets']} packets or frames damaged, {run['frames_lost']} frames lost, "
+        f"{run['frames_suspect']} of the frames written suspect"
+    )
+    if run["video"]["deinterlaced"]:
+        print("The video is interlaced; its frames were deinterlaced (bwdif)")
+    stages = ", ".join(f"{stage} {timing[f'{stage}_s']:.1f}" for stage in ("decode", "predict", "write", "total"))
+    rate = timing["frames"] / timing["total_s"] if timing["total_s"] else 0.0
+    print(f"Seconds: {stages} ({rate:.1f} frames/s, {run['backend']['name']} on {run['backend']['device']})")
+    print(f"Output: {result.folder}")

@@ -1,0 +1,217 @@
+"""ONNX Runtime as a second way to compute probabilities: exported once, checked against PyTorch, kept.
+
+The exported graph takes resized frames (N, 3, h, w) uint8 and returns probabilities (N, K, h, w) float32; its metadata
+names the weights by their sha256 and holds the result of the check, so that the file is never used for other weights.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import logging
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from surgseg.checkpoint import Checkpoint
+from surgseg.files import UserError, write_bytes
+from surgseg.predict import Predictor, TorchNetwork
+from surgseg.preprocess import normalise, resize_frames
+
+PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+MAX_DIFFERENCE = 1e-3  # of a probability, float32 against float32: far above rounding, far below what moves a mask
+MIN_AGREEMENT = 0.9999  # of pixels with the same class
+_KEY = "surgseg"  # of the metadata; its content changes with the graph's contract
+_CONTRACT = 1
+
+
+@dataclass(frozen=True)
+class Parity:
+    """An exported graph beside PyTorch: largest difference of a probability, share of pixels with the same class."""
+
+    frames: int
+    largest_difference: float
+    mask_agreement: float
+
+    @property
+    def agrees(self) -> bool:
+        return self.largest_difference <= MAX_DIFFERENCE and self.mask_agreement >= MIN_AGREEMENT
+
+    def __str__(self) -> str:
+        return (
+            f"largest probability difference {self.largest_difference:.1e}, {self.mask_agreement:.4%} of pixels alike"
+        )
+
+
+class OnnxNetwork:
+    """An exported graph in ONNX Runtime on the CPU: (N, 3, h, w) uint8 -> (N, K, h, w) float32 probabilities."""
+
+    def __init__(self, graph: bytes | Path, parity: Parity | None = None):
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # leave the cores to the other stages
+        options.log_severity_level = 3
+        source = graph if isinstance(graph, bytes) else str(graph)
+        self.session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        self.version = onnxruntime.__version__
+        self.metadata = json.loads(self.session.get_modelmeta().custom_metadata_map.get(_KEY, "{}"))
+        self.parity = parity or (Parity(**self.metadata["parity"]) if "parity" in self.metadata else None)
+
+    def __call__(self, frames: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(self.session.run(None, {"frames": frames.contiguous().numpy()})[0])
+
+    def describe(self) -> dict:
+        """The backend, as `run.json` holds it."""
+        return {"name": "onnxruntime", "version": self.version, "device": "cpu", "precision": "float32"}
+
+
+class _Graph(nn.Module):
+    """What is exported: normalisation, the model, softmax."""
+
+    def __init__(self, checkpoint: Checkpoint):
+        super().__init__()
+        self.model, self.mean, self.std = checkpoint.model, checkpoint.mean, checkpoint.std
+
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        return self.model(normalise(frames, self.mean, self.std)).softmax(1)
+
+
+def missing_packages() -> list[str]:
+    """What has to be installed before anything can be exported and run."""
+    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    major, minor = (int(part) for part in torch.__version__.split(".")[:2])
+    return missing + ["torch>=2.5"] * ((major, minor) < (2, 5))
+
+
+def choose_network(
+    checkpoint: Checkpoint,
+    weights: Path,
+    device: torch.device,
+    *,
+    backend: str = "auto",
+    precision: str = "auto",
+    frames: Callable[[], Sequence[np.ndarray]],
+):
+    """The network of a `Predictor`: ONNX Runtime on a CPU where it is installed, otherwise PyTorch.
+
+    `backend` is auto, torch or onnx; `frames()` gives real frames for the check, if an export is needed. Where `auto`
+    cannot use an export it says why and takes PyTorch; where `onnx` cannot, it raises `UserError`.
+    """
+    if backend == "onnx" and device.type != "cpu":
+        raise UserError(
+            f"--backend onnx computes on the CPU, not on {device.type}; add --device cpu, or --backend torch"
+        )
+    if backend == "onnx" and precision == "bf16":
+        raise UserError("--precision bf16 needs --backend torch; ONNX Runtime computes in float32 here")
+    possible = device.type == "cpu" and precision != "bf16" and not missing_packages()
+    if backend == "onnx" or (backend == "auto" and possible):
+        try:
+            return kept_network(checkpoint, onnx_path(weights), frames)
+        except UserError as error:
+            if backend == "onnx":
+                raise
+            print(f"Note: ONNX Runtime is not used: {error}")
+    return TorchNetwork(checkpoint, device, precision)
+
+
+def onnx_path(weights: Path) -> Path:
+    """Where the export of a weights file is kept."""
+    return weights.with_suffix(".onnx")
+
+
+def kept_network(checkpoint: Checkpoint, path: Path, frames: Callable[[], Sequence[np.ndarray]]) -> OnnxNetwork:
+    """The export kept at `path`, made (again) where it is absent or of other weights.
+
+    Raises `UserError` where packages are missing, `path` is no file of ours, or the export disagrees with PyTorch. A
+    folder that cannot be written into is no obstacle, and is said.
+    """
+    check_packages()
+    network = check_place(path)
+    if network is not None and network.metadata == {**_identity(checkpoint), "parity": network.metadata["parity"]}:
+        return network
+    print(f"Exporting the model for ONNX Runtime -> {path}", flush=True)
+    graph = export(checkpoint, frames())
+    try:
+        write_bytes(path, graph)
+    except UserError as error:
+        print(f"Note: the export is made again next time ({error})")
+    return OnnxNetwork(graph)
+
+
+def check_packages() -> None:
+    missing = missing_packages()
+    if missing:
+        raise UserError(f"ONNX Runtime needs {', '.join(missing)}: pip install {' '.join(missing)}")
+
+
+def check_place(path: Path) -> OnnxNetwork | None:
+    """The export that stands at `path`, of whatever weights; None where there is no file. Raises `UserError` for a
+    file that this project did not write: it is never replaced."""
+    if not path.exists():
+        return None
+    try:
+        network = OnnxNetwork(path)
+    except Exception as error:  # ONNX Runtime raises its own kinds
+        raise UserError(f"{path} is no ONNX file that can be loaded; move it away ({type(error).__name__})") from error
+    if "parity" not in network.metadata:
+        raise UserError(f"{path} was not written by this project; move it away")
+    return network
+
+
+def _identity(checkpoint: Checkpoint) -> dict:
+    return {"contract": _CONTRACT, "weights_sha256": checkpoint.sha256}
+
+
+def export(checkpoint: Checkpoint, frames: Sequence[np.ndarray]) -> bytes:
+    """An ONNX file's bytes, checked on `frames` ((H, W, 3) uint8 RGB each); `UserError` where it disagrees."""
+    program = _trace(checkpoint)
+    parity = check(checkpoint, OnnxNetwork(program.model_proto.SerializeToString()), frames)
+    if not parity.agrees:
+        raise UserError(f"the ONNX export disagrees with PyTorch ({parity}); nothing is kept, use --backend torch")
+    for node in program.model.graph.all_nodes():
+        node.metadata_props.clear()  # stack traces, with the paths of this machine
+    program.model.metadata_props[_KEY] = json.dumps({**_identity(checkpoint), "parity": asdict(parity)})
+    return program.model_proto.SerializeToString()
+
+
+def _trace(checkpoint: Checkpoint):
+    graph = _Graph(checkpoint).eval()
+    example = torch.zeros((2, 3, *checkpoint.image_size), dtype=torch.uint8)
+    batch = torch.export.Dim("batch", min=1, max=4096)
+    logging.getLogger("onnxscript").setLevel(logging.ERROR)
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        try:
+            return torch.onnx.export(
+                graph,
+                (example,),
+                dynamo=True,
+                verbose=False,
+                input_names=["frames"],
+                output_names=["probability"],
+                dynamic_shapes=({0: batch},),
+            )
+        except Exception as error:  # the exporter raises many kinds
+            raise UserError(f"this model cannot be exported to ONNX ({type(error).__name__}: {error})") from error
+
+
+@torch.inference_mode()
+def check(checkpoint: Checkpoint, network: OnnxNetwork, frames: Sequence[np.ndarray]) -> Parity:
+    """Both backends on the same frames, at the model's size (probabilities) and at the frames' own (masks)."""
+    reference = TorchNetwork(checkpoint, torch.device("cpu"), "float32")
+    predictors = [Predictor(checkpoint, reference.device, network=one) for one in (reference, network)]
+    differences, alike = [], []
+    for frame in frames:
+        whole = torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1)[None]
+        resized = resize_frames(whole, checkpoint.image_size)
+        differences.append(float((reference(resized) - network(resized)).abs().max()))
+        masks = [predictor.predict(frame[None]).ids for predictor in predictors]
+        alike.append(float((masks[0] == masks[1]).mean()))
+    return Parity(len(frames), max(differences), float(np.mean(alike)))

@@ -1,0 +1,241 @@
+"""The numbers of a comparison of architectures (`comparison.json`): rows, paired differences, what is still missing.
+
+A run is one training of one model with one seed on one fold, and is paired with the other model's run of the same seed
+and fold, which trained and was tested on the same frames. Scores are those of the metrics JSON: IoU and Dice of the
+instrument classes over all pixels; per video, of their union. Undefined scores are None and left out of means.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from surgseg.files import UserError, list_some, natural_key, read_json
+from surgseg.study.intervals import mean_interval, signed_rank
+
+SCHEMA = "surgseg.comparison/1"
+LABELS = {  # in the order of tables and figures
+    "unet": "U-Net",
+    "deeplabv3": "DeepLabV3-ResNet50",
+    "deeplabv3_scratch": "DeepLabV3-ResNet50 from scratch",
+}
+SCORES = ("iou", "dice", "accuracy")
+COSTS = ("training_seconds", "images_per_s", "peak_memory_mb", "ms_per_frame")
+MEASURED_ON = ("device", "peak_memory_of")
+IOU_GAIN, VAL_LOSS_GAIN, LOSS_GAIN = 0.005, 0.05, 0.02  # still improving above: a difference; shares of the loss
+ROW_KEYS = ("label", "pretraining", "pretrained", "parameters", "runs", "sd", *SCORES, *COSTS)
+RUN_KEYS = ("seed", "fold", "epochs", "per_video", "folder", *SCORES, *COSTS)
+HISTORY_KEYS = ("epoch", "train_loss", "seconds")
+
+
+def assemble(header: dict[str, Any], rows: dict[str, dict], missing: list[dict], run: dict[str, Any]) -> dict[str, Any]:
+    """`comparison.json` of the models' rows; `missing` names the runs ({model, seed, fold}) that are still to come."""
+    rows = {name: rows[name] for name in LABELS if name in rows}
+    return {
+        "schema": SCHEMA,
+        "complete": not missing,
+        "missing": missing,
+        **header,
+        "models": rows,
+        "differences": differences(rows),
+        "run": run,
+    }
+
+
+def model_row(facts: dict[str, Any], runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """One model's row: its `facts`, the mean of scores and costs over its runs, SD (n - 1), and the runs themselves."""
+    means = {key: _mean(run[key] for run in runs) for key in (*SCORES, *COSTS)}
+    sd = {key: mean_interval(run[key] for run in runs)["sd"] for key in SCORES}
+    runs = sorted(runs, key=run_key)
+    same = {key: list(dict.fromkeys(str(run[key]) for run in runs if run.get(key))) for key in MEASURED_ON}
+    measured = {key: ", ".join(names) or None for key, names in same.items()}
+    return {**facts, **means, **measured, "sd": sd, "runs": runs}
+
+
+def run_key(run: dict[str, Any]) -> tuple[int, int]:
+    """(seed, fold), by which runs are paired and ordered."""
+    return run["seed"], run["fold"] or 0
+
+
+def differences(rows: dict[str, dict]) -> list[dict[str, Any]]:
+    """The paired difference of each two models, in the order of the rows."""
+    return [paired_difference(first, second, rows) for first, second in itertools.combinations(rows, 2)]
+
+
+def paired_difference(first: str, second: str, rows: dict[str, dict]) -> dict[str, Any]:
+    """First minus second over the runs that both have: mean scores, and IoU by video (its mean over seeds).
+
+    `mean`, `sd`, `interval`, ... are of the values in `by_video`, as `intervals.mean_interval` gives them; the p value
+    is Wilcoxon's signed-rank test of them. `iou_runs` of the `runs` have an IoU on both sides.
+    """
+    others = {run_key(run): run for run in rows[second]["runs"]}
+    pairs = [(run, others[run_key(run)]) for run in rows[first]["runs"] if run_key(run) in others]
+    by_video = defaultdict(list)
+    for one, other in pairs:
+        for video, scores in one["per_video"].items():
+            difference = _minus(scores["iou"], other["per_video"].get(video, {}).get("iou"))
+            if difference is not None:
+                by_video[video].append(difference)
+    means = {video: _mean(by_video[video]) for video in sorted(by_video, key=natural_key)}
+    interval, test = mean_interval(means.values()), signed_rank(means.values())
+    return {
+        "first": first,
+        "second": second,
+        "runs": len(pairs),
+        "iou_runs": sum(_minus(one["iou"], other["iou"]) is not None for one, other in pairs),
+        **{key: _mean(_minus(one[key], other[key]) for one, other in pairs) for key in SCORES},
+        "by_video": means,
+        "videos": interval["n"],
+        **{key: interval[key] for key in ("mean", "sd", "interval", "level")},
+        "interval_method": interval["method"],
+        "interval_reason": interval["reason"],
+        "wilcoxon_p": test["p"],
+        "wilcoxon_smallest_p": test["smallest"],
+        "wilcoxon_pairs": test["n"],
+    }
+
+
+def improvement(history: list[dict[str, Any]]) -> dict[str, Any]:
+    """Whether a model was still improving when its training ended, from its epochs.
+
+    The mean of the last fifth of the epochs is set against that of the fifth before: it was improving where the
+    validation IoU rose by more than 0.005 or the validation loss fell by more than 5 %; without a validation part,
+    where the training loss fell by more than 2 %. Returns improving (None where there is one epoch only, or nothing to
+    compare), the measure that tells, its change (IoU: difference; loss: share), epochs, and how many a fifth is (over).
+    """
+    epochs = len(history)
+    over = max(1, epochs // 5)
+    found = {"improving": None, "measure": None, "change": None, "epochs": epochs, "over": over}
+    if epochs < 2:
+        return found
+    parts = history[-over:], history[-2 * over : -over]
+    iou, loss, train = (_changes(parts, key) for key in ("val_iou", "val_loss", "train_loss"))
+    measures = [("validation IoU", iou[0], IOU_GAIN), ("validation loss", loss[1], -VAL_LOSS_GAIN)]
+    if loss[1] is None:
+        measures.append(("training loss", train[1], -LOSS_GAIN))
+    for measure, change, least in measures:
+        if change is None:
+            continue
+        improving = change > least if least > 0 else change < least
+        if improving or found["measure"] is None:
+            found = {**found, "improving": improving, "measure": measure, "change": change}
+        if improving:
+            break
+    return found
+
+
+def _changes(parts: tuple[list[dict], list[dict]], key: str) -> tuple[float | None, float | None]:
+    """Last mean minus the one before, and the same as a share of it."""
+    last, before = (_mean(row.get(key) for row in rows) for rows in parts)
+    difference = _minus(last, before)
+    return difference, None if difference is None or not before else difference / before
+
+
+def read_comparison(folder: Path) -> dict[str, Any]:
+    """`comparison.json` of a folder, its differences computed anew from its rows.
+
+    Raises `UserError` for a missing, broken or foreign file, and for one without a finished run.
+    """
+    path = Path(folder) / "comparison.json"
+    if not path.is_file():
+        raise UserError(f"no {path}: train_comparative.py --output-dir {folder} writes it")
+    try:
+        value = read_json(path)
+    except UserError as error:
+        raise UserError(
+            f"{error}: remove it and run train_comparative.py again (what is finished is not trained again)"
+        ) from error
+    if not isinstance(value, dict) or value.get("schema") != SCHEMA:
+        raise UserError(f"{path} is no comparison of this version ({SCHEMA}): train_comparative.py writes one")
+    kinds = {"complete": bool, "missing": list, "models": dict, "split": dict, "settings": dict}
+    lacking = [key for key, kind in kinds.items() if not isinstance(value.get(key), kind)]
+    lacking += ["missing"] * any(_lacking(run, ("model", "seed", "fold")) for run in value.get("missing") or ())
+    if lacking:
+        raise UserError(f"{path} is not whole (no {list_some(lacking)}): run train_comparative.py again")
+    if not value["models"]:
+        raise UserError(f"{path} is of an unfinished comparison without a finished run: run train_comparative.py again")
+    for name, row in value["models"].items():
+        check_row(path, name, row)
+    return {**value, "differences": differences(value["models"])}
+
+
+def check_row(path: Path, name: str, row: Any) -> None:
+    """Raise `UserError` where a model's row lacks what tables and figures show, or holds no numbers there."""
+    if name not in LABELS:
+        raise UserError(f"{path}: no model is named {list_some([name])}; there are {', '.join(LABELS)}")
+    lacking = _lacking(row, ROW_KEYS)
+    for run in [] if "runs" in lacking else row["runs"]:
+        lacking += _lacking(run, RUN_KEYS)
+    if lacking:
+        raise UserError(
+            f"{path}: the row {name} lacks {list_some(dict.fromkeys(lacking), 4)}; move the file away and run "
+            "train_comparative.py again (what is finished is not trained again)"
+        )
+
+
+def _lacking(row: Any, keys: tuple[str, ...]) -> list[str]:
+    """Keys that are not there, or whose value is of another kind than tables and figures need."""
+    if not isinstance(row, dict):
+        return list(keys)
+    return [key for key in keys if key not in row or not _KINDS.get(key, lambda value: True)(row[key])]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_score(value: Any) -> bool:
+    return value is None or _is_number(value)
+
+
+_KINDS = {
+    **dict.fromkeys((*SCORES, *COSTS, "fold"), _is_score),
+    **dict.fromkeys(("parameters", "seed", "epochs", *HISTORY_KEYS), _is_number),
+    **dict.fromkeys(("label", "folder"), lambda value: isinstance(value, str)),
+    "runs": lambda value: isinstance(value, list) and bool(value),
+    "sd": lambda value: not _lacking(value, SCORES),
+    "per_video": lambda value: isinstance(value, dict) and not any(_lacking(row, ("iou",)) for row in value.values()),
+}
+
+
+def read_histories(folder: Path, comparison: dict[str, Any]) -> tuple[dict[str, list[dict]], list[str]]:
+    """The history JSON of every run, by model, and in words what is missing or belongs to another run.
+
+    Raises `UserError` for a file that is no history at all.
+    """
+    found, problems = defaultdict(list), []
+    for name, row in comparison["models"].items():
+        for run in row["runs"]:
+            path = Path(folder) / run["folder"] / f"{name}_history.json"
+            if not path.is_file():
+                problems.append(f"{path} is missing")
+                continue
+            history = read_json(path)
+            if not isinstance(history, dict) or not _epochs_whole(history.get("epochs")):
+                raise UserError(f"{path} is no history of a training (no epochs in it)")
+            same = [history.get(key) for key in ("model", "seed", "fold")] == [name, run["seed"], run["fold"]]
+            seconds = sum(row["seconds"] for row in history["epochs"])  # no two trainings take the same time
+            if same and math.isclose(seconds, run["training_seconds"] or 0.0, rel_tol=1e-6):
+                found[name].append(history)
+            else:
+                problems.append(f"{path} is of another run than comparison.json")
+    return dict(found), problems
+
+
+def _epochs_whole(epochs: Any) -> bool:
+    rows = epochs if isinstance(epochs, list) else []
+    return bool(rows) and not any(
+        _lacking(row, HISTORY_KEYS) or not all(_is_score(row.get(key)) for key in ("val_loss", "val_iou"))
+        for row in rows
+    )
+
+
+def _mean(values) -> float | None:
+    return mean_interval(values)["mean"]
+
+
+def _minus(first: float | None, second: float | None) -> float | None:
+    return None if first is None or second is None or first != first or second != second else first - second

@@ -1,0 +1,222 @@
+"""A comparison of architectures in words: the closing table, and sentences that follow from its numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from surgseg.scores.report import heading, number
+from surgseg.study.comparison import LABELS
+
+COLUMNS = ("Model", "Parameters", "Start", "IoU", "Dice", "Accuracy", "Train s", "Images/s", "Peak MB", "ms/frame")
+SAME = 0.00005  # differences below it vanish in four digits
+
+
+def comparison_block(comparison: dict[str, Any]) -> str:
+    """The closing table, what its columns are, and the sentences, as the console shows them."""
+    rows = [COLUMNS, *table_rows(comparison)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
+    lines = [
+        "  ".join(cell.ljust(width) if column in (0, 2) else cell.rjust(width)
+                  for column, (cell, width) in enumerate(zip(row, widths)))
+        for row in rows
+    ]  # fmt: skip
+    columns = ["", described(comparison)] if comparison["models"] else []
+    return "\n".join([heading("COMPARISON"), *lines, *columns, "", *sentences(comparison)])
+
+
+def comparison_markdown(comparison: dict[str, Any], note: str = "", problems: list[str] | None = None) -> str:
+    """The same as a Markdown document; `problems` say what is missing from the figures beside it."""
+    rows = [COLUMNS, ("---", *["---:" if column != "Start" else "---" for column in COLUMNS[1:]])]
+    table = ["| " + " | ".join(row) + " |" for row in [*rows, *table_rows(comparison)]]
+    first = [f"**{comparison['data'].upper()} data.**"] if comparison.get("data") == "synthetic" else []
+    missing = unfinished(comparison)
+    first += [f"**{missing[0].upper()}{missing[1:]}**"] if missing else []
+    last = [f"- {text}" for text in sentences(comparison)]
+    last += [f"- Not in the figures: {text}." for text in problems or []]
+    parts = ["# Comparison of architectures", *first, note, "\n".join(table), described(comparison), "\n".join(last)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def table_rows(comparison: dict[str, Any]) -> list[tuple[str, ...]]:
+    """A row per model as text; with several runs the mean, the SD, and each run."""
+    rows = []
+    for row in comparison["models"].values():
+        several = len(row["runs"]) > 1
+        start = "pretrained" if row["pretrained"] else "random"
+        name = f"{row['label']}, mean of {len(row['runs'])}" if several else row["label"]
+        rows.append((name, f"{row['parameters']:,}", start, *_scores(row), *_costs(row)))
+        if several:
+            rows.append(("  SD", "", "", *_scores(row["sd"]), "", "", "", ""))
+            rows += [(f"  {run_name(run)}", "", "", *_scores(run), *_costs(run)) for run in row["runs"]]
+    return rows
+
+
+def _scores(row: dict[str, Any]) -> list[str]:
+    return [number(row[key], ".4f") for key in ("iou", "dice", "accuracy")]
+
+
+def _costs(row: dict[str, Any]) -> list[str]:
+    forms = {"training_seconds": ",.1f", "images_per_s": ".2f", "peak_memory_mb": ",.0f", "ms_per_frame": ".1f"}
+    return ["n/a" if row[key] is None else format(row[key], form) for key, form in forms.items()]
+
+
+def run_name(run: dict[str, Any]) -> str:
+    return f"seed {run['seed']}" + ("" if run["fold"] is None else f", fold {run['fold']}")
+
+
+def described(comparison: dict[str, Any]) -> str:
+    """What the table's columns are, and what it was measured on."""
+    rows = comparison["models"].values()
+    devices = ", ".join(dict.fromkeys(str(row.get("device")) for row in rows))
+    peaks = ", ".join(dict.fromkeys(row["peak_memory_of"] for row in rows if row.get("peak_memory_of")))
+    split, settings = comparison.get("split", {}), comparison.get("settings", {})
+    return (
+        f"Split {split.get('name')} (hash {split.get('hash')}), {settings.get('epochs')} epochs, device {devices}. "
+        "IoU, Dice and accuracy: all pixels of the scored frames at their own size. Train s: training passes without "
+        f"validation. Peak MB: {peaks or 'not measured'}. ms/frame: median of single predictions of one frame. "
+        "Several runs: mean and SD (n - 1) over them. Differences are taken before rounding."
+    )
+
+
+def sentences(comparison: dict[str, Any]) -> list[str]:
+    """What the numbers say, whichever model is ahead; each sentence stands for itself."""
+    rows, found = comparison["models"], []
+    if comparison.get("data") == "synthetic":
+        found.append("Synthetic data: these scores say nothing about real surgery.")
+    missing = unfinished(comparison)
+    found += [f"{missing[0].upper()}{missing[1:]}"] if missing else []
+    for name in dict.fromkeys(run.get("part") for row in rows.values() for run in row["runs"]):
+        if name == "val":
+            found.append("There is no test part: the validation part, which chose the epochs, was scored, so the "
+                         "scores are optimistic.")  # fmt: skip
+    for pair in comparison["differences"]:
+        if pair["runs"]:
+            found += difference_sentences(pair, rows)
+    more = single_run_sentence(comparison), pretraining_sentence(rows), learning_rate_sentence(rows)
+    found += [text for text in more if text]
+    return found + [text for row in rows.values() if (text := improvement_sentence(row))]
+
+
+def difference_sentences(pair: dict[str, Any], rows: dict[str, dict]) -> list[str]:
+    """Who is ahead, by how much, and what the videos say of it."""
+    first, second = rows[pair["first"]], rows[pair["second"]]
+    runs = pair["iou_runs"]
+    what = "IoU" if runs == 1 else f"mean IoU over {runs} runs"
+    whole = runs == len(first["runs"]) == len(second["runs"])
+    if pair["iou"] is None:
+        return [f"IoU of {first['label']} against {second['label']}: n/a, since it is undefined for one of them."]
+    ahead, behind = (first, second) if pair["iou"] > 0 else (second, first)
+    values = f" ({ahead['iou']:.4f} against {behind['iou']:.4f})" if whole else " (runs in which both have one)"
+    if abs(pair["iou"]) < SAME:
+        text = f"{first['label']} and {second['label']} achieve the same {what} to four digits{values}."
+    else:
+        text = f"{ahead['label']} achieves {abs(pair['iou']):.4f} higher {what} than {behind['label']}{values}."
+    return [text, *_video_sentences(pair, first["label"], second["label"])]
+
+
+def _video_sentences(pair: dict[str, Any], first: str, second: str) -> list[str]:
+    count = pair["videos"]
+    if not count:
+        return []
+    start = f"By video, {first} minus {second}: "
+    values = ", ".join(f"{video} {value:+.4f}" for video, value in pair["by_video"].items())
+    if count == 1:
+        return [f"{start}{values}; one video, so there is nothing to test."]
+    text = f"{start}mean {pair['mean']:+.4f}, SD {pair['sd']:.4f}, {count} videos"
+    if pair["interval"] is None:
+        text += f"; {pair['interval_reason']}; the values: {values}."
+    else:
+        low, high = pair["interval"]
+        sides = "contains" if low <= 0 <= high else "does not contain"
+        level = f"{100 * pair['level']:.0f} % interval"
+        text += f", {level} {low:+.4f} to {high:+.4f} ({pair['interval_method']}), which {sides} 0."
+    return [text, _test_sentence(pair)]
+
+
+def _test_sentence(pair: dict[str, Any]) -> str:
+    if pair["wilcoxon_p"] is None:
+        return "Wilcoxon's signed-rank test: not defined, since no video differs."
+    pairs, smallest = pair["wilcoxon_pairs"], pair["wilcoxon_smallest_p"]
+    return (
+        f"Wilcoxon's signed-rank test over the videos, two-sided: p = {pair['wilcoxon_p']:.4g}; {pairs} "
+        f"pair{'s' * (pairs != 1)} that differ{'s' * (pairs == 1)} cannot give less than {smallest:.4g}."
+    )
+
+
+def single_run_sentence(comparison: dict[str, Any]) -> str:
+    """With one seed on one split nothing is known of how much a score changes from training to training."""
+    rows = comparison["models"].values()
+    if len(rows) < 2 or max(len(row["runs"]) for row in rows) > 1:
+        return ""
+    text = (
+        "One split and one seed: no significance can be claimed, since another seed or split may change scores by as "
+        "much (--seeds and --folds measure that)"
+    )
+    tested = any(pair["videos"] > 1 for pair in comparison["differences"])
+    return text + ("; intervals and p values speak of these trained models, not of the architectures." * tested or ".")
+
+
+def pretraining_sentence(rows: dict[str, dict[str, Any]]) -> str:
+    """That a difference may be the pretraining's, and how to get the row without it; "" where all start alike."""
+    trained = [row for row in rows.values() if row["pretrained"]]
+    random = [row for row in rows.values() if not row["pretrained"]]
+    if not trained or not random:
+        return ""
+    first, second = (" and ".join(row["label"] for row in group) for group in (trained, random))
+    starts = "starts" if len(random) == 1 else "start"
+    text = f"{first} starts from pretrained weights, {trained[0]['pretraining']}; {second} {starts} from random ones: "
+    if len({row["arch"] for row in rows.values()}) == 1:
+        return f"{text}one architecture, so their difference is that of the start."
+    text += "part of the difference may be the pretraining."
+    if "deeplabv3_scratch" in rows:
+        return f"{text} {LABELS['deeplabv3_scratch']} is the row that differs from the U-Net in architecture alone."
+    return (
+        f"{text} For both from scratch add deeplabv3_scratch to --models (what is finished is not trained again), or "
+        "give --weights none."
+    )
+
+
+def learning_rate_sentence(rows: dict[str, dict[str, Any]]) -> str:
+    """That the peak learning rates differ, as they do by default where the starts do; "" where they are the same."""
+    rates = {row["label"]: row["runs"][0].get("learning_rate") for row in rows.values()}
+    if None in rates.values() or len(set(rates.values())) < 2:
+        return ""
+    listed = ", ".join(f"{label} {rate:g}" for label, rate in rates.items())
+    return f"The peak learning rates differ too: {listed}; --lr gives all the same."
+
+
+def improvement_sentence(row: dict[str, Any]) -> str:
+    """Where training was too short, from the runs' histories; "" where it was not seen to be."""
+    found = [run["improvement"] for run in row["runs"] if run.get("improvement")]
+    improving = [one for one in found if one["improving"]]
+    if not improving:
+        if found and all(one["improving"] is None for one in found):
+            return f"{row['label']}: {found[0]['epochs']} epoch tells nothing of whether it was still improving."
+        return ""
+    one = improving[0]
+    change = f"{one['change']:+.4f}" if one["measure"] == "validation IoU" else f"{100 * one['change']:+.1f} %"
+    runs = f" in {len(improving)} of {len(found)} runs" if len(found) > 1 else ""
+    ends = "its last epoch against the one before" if one["over"] == 1 else (
+        f"its last {one['over']} epochs against the {one['over']} before")  # fmt: skip
+    return (
+        f"{row['label']} was still improving at the last epoch{runs}: undertrained at {one['epochs']} epochs "
+        f"({one['measure']} {change}, {ends})."
+    )
+
+
+def unfinished(comparison: dict[str, Any]) -> str:
+    """Which runs are still to come; "" where none is."""
+    if comparison["complete"]:
+        return ""
+    missing = comparison.get("missing", [])
+    several = len({(run["seed"], run["fold"]) for run in missing}) > 1 or any(
+        len(row["runs"]) > 1 for row in comparison["models"].values()
+    )
+    counts = {}
+    for run in missing:
+        label = LABELS.get(run["model"], run["model"])
+        counts.setdefault(label, []).append(run_name(run))
+    texts = [
+        f"{label} ({len(runs)} run{'s' * (len(runs) > 1)})" if several else label for label, runs in counts.items()
+    ]
+    return f"unfinished: {', '.join(texts) or 'runs'} still to be trained; the same train_comparative.py goes on."

@@ -1,0 +1,118 @@
+"""One finished run of a comparison: its scores on held-out frames, and what it cost."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+from surgseg.data.dataset import Prepared, Sample
+from surgseg.evaluation import evaluate_samples
+from surgseg.files import UserError, read_json
+from surgseg.frames import read_frame
+from surgseg.predict import Predictor
+from surgseg.scores.report import number
+from surgseg.study.comparison import improvement
+from surgseg.study.results import Job
+from surgseg.training.fit import Fitted, Machine
+from surgseg.training.history import images_per_s, training_seconds
+
+WARM_UP, TIMED = 5, 15  # predictions of one frame; the first ones are slow
+
+
+def score(args: argparse.Namespace, prepared: Prepared, machine: Machine, job: Job, fitted: Fitted, record) -> dict:
+    """The run's entry in `comparison.json`, scored on the test part, or where there is none on the validation part.
+
+    The metrics JSON beside the weights is taken as it is where it is of these weights, frames and void policy.
+    """
+    part = job.split.scored_part
+    samples = [prepared.samples[index] for index in job.split.parts[part]]
+    path = fitted.weights_path.with_name(f"{job.model}_metrics.json")
+    wanted = {"frames": len(samples), "void_policy": args.void, "part": part, "data": prepared.data}
+    metrics = earlier_metrics(path, wanted, fitted.checkpoint.sha256)
+    if metrics is None:
+        metrics = evaluate_samples(
+            fitted.checkpoint,
+            samples,
+            machine.device,
+            batch_size=max(1, args.batch_size // machine.processes.count),
+            metrics_path=path,
+            void=args.void,
+            run=record,
+            data=prepared.data,
+            part=part,
+            **job.facts,
+            efficiency=efficiency(fitted, samples[0], machine, record),
+        )
+    mean = metrics["mean_instrument"]
+    print(f"Scored on the {part} part: IoU {number(mean['iou'], '.4f')}, Dice {number(mean['dice'], '.4f')}")
+    return run_entry(job, fitted, metrics)
+
+
+def earlier_metrics(path: Path, wanted: dict[str, Any], sha256: str) -> dict[str, Any] | None:
+    """The metrics JSON that was written for these weights and holds what is `wanted`; None where there is none."""
+    try:
+        metrics = read_json(path)
+        same = metrics["weights"]["sha256"] == sha256 and all(metrics.get(key) == wanted[key] for key in wanted)
+        whole = "efficiency" in metrics and path.with_name(f"{path.stem}_frames.csv").is_file()
+    except (UserError, KeyError, TypeError, AttributeError):  # none, or no metrics of a comparison
+        return None
+    return metrics if same and whole else None
+
+
+def efficiency(fitted: Fitted, sample: Sample, machine: Machine, record: dict[str, Any]) -> dict[str, Any]:
+    """What training cost, and milliseconds per frame predicted alone (median), on the device named."""
+    peak = fitted.checkpoint.training.get("peak_memory") or {"mb": None, "of": None}
+    return {
+        "training_seconds": training_seconds(fitted.history),
+        "images_per_s": images_per_s(fitted.history),
+        "peak_memory_mb": peak["mb"],
+        "peak_memory_of": peak["of"],
+        "ms_per_frame": ms_per_frame(fitted, sample, machine),
+        "device": record.get("device"),
+        "processes": machine.processes.count,
+    }
+
+
+def ms_per_frame(fitted: Fitted, sample: Sample, machine: Machine) -> float:
+    """Median milliseconds from a decoded frame to its mask at its own size, one frame at a time, after warm-ups."""
+    predictor = Predictor(fitted.checkpoint, machine.device, batch_size=1)
+    frame = read_frame(sample.frame)[None]
+    seconds = []
+    for _ in range(WARM_UP + TIMED):
+        started = time.perf_counter()
+        predictor.predict(frame)
+        seconds.append(time.perf_counter() - started)
+    return 1000 * statistics.median(seconds[WARM_UP:])
+
+
+def run_entry(job: Job, fitted: Fitted, metrics: dict[str, Any]) -> dict[str, Any]:
+    """What `comparison.json` keeps of one run."""
+    videos = metrics["per_video"]
+    return {
+        "seed": job.seed,
+        "fold": job.fold,
+        "folder": job.folder,
+        "part": metrics["part"],
+        "iou": _defined(metrics["mean_instrument"]["iou"]),
+        "dice": _defined(metrics["mean_instrument"]["dice"]),
+        "accuracy": _defined(metrics["accuracy"]),
+        "frames": metrics["frames"],
+        **metrics["efficiency"],
+        "epochs": len(fitted.history),
+        "chosen_epoch": fitted.chosen_epoch,
+        "learning_rate": fitted.checkpoint.training["settings"]["learning_rate"],
+        "improvement": improvement(fitted.history),
+        "per_video": {
+            video: {"iou": _defined(row["iou"]), "dice": _defined(row["dice"]), "frames": row["frames"]}
+            for video, row in videos.items()
+        },
+        "test_videos": list(videos),
+        "sha256": fitted.checkpoint.sha256,
+    }
+
+
+def _defined(value: float | None) -> float | None:
+    return None if value is None or value != value else value

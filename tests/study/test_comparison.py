@@ -1,0 +1,168 @@
+"""Rows, paired differences and what tells that a training was too short, on numbers that can be checked by hand."""
+
+import math
+
+import pytest
+
+from surgseg.files import UserError, write_json, write_text
+from surgseg.study.comparison import differences, improvement, paired_difference, read_comparison, read_histories
+from tests.comparisons import comparison_of, history_of, run_of, write_comparison
+
+TWO_FOLDS = {
+    "unet": [
+        run_of(0.9, {"v1": 0.9, "v2": 0.8}, fold=1, folder="fold_1"),
+        run_of(0.7, {"v3": 0.7}, fold=2, folder="fold_2"),
+    ],
+    "deeplabv3": [
+        run_of(0.6, {"v3": 0.6}, fold=2, folder="fold_2"),
+        run_of(0.5, {"v1": 0.5, "v2": None}, fold=1, folder="fold_1"),
+    ],
+}
+
+
+def test_a_row_is_the_mean_of_its_runs_with_their_spread():
+    row = comparison_of(TWO_FOLDS)["models"]["unet"]
+    assert row["iou"] == pytest.approx(0.8) and row["dice"] == pytest.approx(0.85)
+    assert row["sd"]["iou"] == pytest.approx(math.sqrt(0.02)) and row["training_seconds"] == 12
+    assert row["device"] == "cpu" and row["peak_memory_of"] == "process resident"
+
+
+def test_one_run_has_no_spread():
+    row = comparison_of({"unet": [run_of(0.9, {"v1": 0.9})]})["models"]["unet"]
+    assert row["sd"] == {"iou": None, "dice": None, "accuracy": None} and row["iou"] == 0.9
+
+
+def test_an_undefined_score_is_left_out_of_the_mean():
+    row = comparison_of({"unet": [run_of(0.9, {"v1": 0.9}), run_of(None, {"v1": None}, seed=1)]})["models"]["unet"]
+    assert row["iou"] == pytest.approx(0.9) and row["sd"]["iou"] is None
+
+
+def test_runs_are_paired_by_seed_and_fold_whatever_their_order():
+    (pair,) = comparison_of(TWO_FOLDS)["differences"]
+    assert (pair["first"], pair["second"], pair["runs"]) == ("unet", "deeplabv3", 2)
+    assert pair["iou"] == pytest.approx((0.4 + 0.1) / 2)
+    assert pair["by_video"] == {"v1": pytest.approx(0.4), "v3": pytest.approx(0.1)}  # v2 is undefined for one
+    assert pair["mean"] == pytest.approx(0.25) and pair["interval"] is None and pair["videos"] == 2
+    assert pair["wilcoxon_p"] == pytest.approx(0.5) == pair["wilcoxon_smallest_p"]
+
+
+def test_a_videos_difference_is_its_mean_over_seeds():
+    runs = {
+        "unet": [run_of(0.9, {"v1": 0.9}), run_of(0.7, {"v1": 0.7}, seed=1)],
+        "deeplabv3": [run_of(0.6, {"v1": 0.6}), run_of(0.6, {"v1": 0.6}, seed=1)],
+    }
+    (pair,) = comparison_of(runs)["differences"]
+    assert pair["by_video"] == {"v1": pytest.approx(0.2)} and pair["videos"] == 1
+
+
+def test_a_run_that_the_other_model_lacks_counts_in_no_difference():
+    rows = comparison_of({"unet": TWO_FOLDS["unet"], "deeplabv3": TWO_FOLDS["deeplabv3"][:1]})["models"]
+    pair = paired_difference("unet", "deeplabv3", rows)
+    assert pair["runs"] == 1 and list(pair["by_video"]) == ["v3"] and pair["iou"] == pytest.approx(0.1)
+
+
+def test_three_models_make_three_differences():
+    runs = {name: [run_of(0.5, {"v1": 0.5})] for name in ("deeplabv3_scratch", "deeplabv3", "unet")}
+    rows = comparison_of(runs)["models"]
+    assert list(rows) == ["unet", "deeplabv3", "deeplabv3_scratch"] and len(differences(rows)) == 3
+
+
+def epochs(**columns):
+    return [{"train_loss": 1.0, **dict(zip(columns, values))} for values in zip(*columns.values())]
+
+
+@pytest.mark.parametrize(
+    ("history", "improving", "measure"),
+    [
+        (epochs(val_iou=[0.1] * 8 + [0.2, 0.2]), True, "validation IoU"),  # last 2 against the 2 before
+        (epochs(val_iou=[0.2] * 8 + [0.204, 0.204]), False, "validation IoU"),
+        (epochs(val_iou=[0.3, 0.2], val_loss=[1.0, 0.9]), True, "validation loss"),
+        (epochs(val_iou=[0.3, 0.2], val_loss=[1.0, 0.96]), False, "validation IoU"),
+        (epochs(train_loss=[1.0, 0.97]), True, "training loss"),
+        (epochs(train_loss=[1.0, 0.99]), False, "training loss"),
+        (epochs(val_iou=[None, None], train_loss=[1.0, 0.9]), True, "training loss"),
+        (epochs(val_iou=[0.5]), None, None),
+        ([], None, None),
+    ],
+)
+def test_still_improving_follows_a_plain_rule(history, improving, measure):
+    found = improvement(history)
+    assert (found["improving"], found["measure"], found["epochs"]) == (improving, measure, len(history))
+
+
+def test_the_change_is_that_of_the_means_of_two_fifths():
+    found = improvement(epochs(val_iou=[0, 0, 0, 0, 0, 0, 0.1, 0.2, 0.3, 0.5]))
+    assert found["over"] == 2 and found["change"] == pytest.approx(0.4 - 0.15)
+
+
+def test_what_was_written_is_read_with_its_histories(tmp_path):
+    folder = write_comparison(tmp_path, comparison_of(TWO_FOLDS))
+    comparison = read_comparison(folder)
+    histories, problems = read_histories(folder, comparison)
+    assert problems == [] and {name: len(runs) for name, runs in histories.items()} == {"unet": 2, "deeplabv3": 2}
+    assert histories["unet"][0]["epochs"][0]["train_loss"] == 1.0
+
+
+def test_differences_are_those_of_the_rows_whatever_the_file_says(tmp_path):
+    comparison = comparison_of(TWO_FOLDS)
+    write_comparison(tmp_path, {**comparison, "differences": [{"first": "unet", "iou": 7}]})
+    assert read_comparison(tmp_path)["differences"] == comparison["differences"]
+
+
+def test_a_history_that_is_missing_or_of_another_run_is_named(tmp_path):
+    folder = write_comparison(tmp_path, comparison_of(TWO_FOLDS))
+    (folder / "fold_1" / "unet_history.json").unlink()
+    facts = {"model": "deeplabv3", "seed": 0, "fold": 2}
+    write_json(folder / "fold_2" / "deeplabv3_history.json", {**facts, "epochs": history_of(5)})
+    histories, problems = read_histories(folder, read_comparison(folder))
+    assert len(problems) == 2 and "fold_1/unet_history.json is missing" in problems[0].replace("\\", "/")
+    assert "another run" in problems[1] and [len(runs) for runs in histories.values()] == [1, 1]
+
+
+def test_a_file_that_is_no_history_is_an_error(tmp_path):
+    folder = write_comparison(tmp_path, comparison_of(TWO_FOLDS))
+    wrong = [[], [{"epoch": 1}], *([{**history_of()[0], key: "x"}] for key in ("seconds", "val_iou"))]
+    for broken in ({}, *({"epochs": epochs} for epochs in wrong)):
+        write_json(folder / "fold_1" / "unet_history.json", broken)
+        with pytest.raises(UserError, match="no history of a training"):
+            read_histories(folder, read_comparison(folder))
+
+
+def changed(**changes):
+    return {**comparison_of({"unet": [run_of(0.9, {"v1": 0.9})]}), **changes}
+
+
+def with_row(**changes):
+    comparison = changed()
+    comparison["models"]["unet"].update(changes)
+    return comparison
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "no .*comparison.json: train_comparative.py"),
+        ("{", "not valid JSON"),
+        ([], "no comparison of this version"),
+        ({"schema": "surgseg.comparison/99"}, "no comparison of this version"),
+        (changed(models=None), "not whole .no models"),
+        (changed(complete=False, models={}), "without a finished run"),
+        (changed(models={"resnet": {}}), "no model is named resnet"),
+        (with_row(runs=[]), "lacks runs"),
+        (with_row(iou="high"), "lacks iou"),
+        (with_row(parameters="many"), "lacks parameters"),
+        (with_row(sd={}), "lacks sd"),
+        (with_row(runs=[{"seed": 0}]), "lacks fold, epochs"),
+        (with_row(runs=[3]), "lacks seed, fold"),
+        (with_row(runs=[run_of(0.9, {}, folder=None)]), "lacks folder"),
+        (with_row(runs=[{**run_of(0.9, {}), "per_video": []}]), "lacks per_video"),
+        (with_row(runs=[{**run_of(0.9, {}), "per_video": {"v1": {}}}]), "lacks per_video"),
+        (changed(missing=[{"model": "unet"}], complete=False), "not whole .no missing"),
+    ],
+)
+def test_no_comparison_or_a_foreign_or_broken_one_is_an_error(tmp_path, content, words):
+    if content is not None:
+        path = tmp_path / "comparison.json"
+        write_text(path, content) if isinstance(content, str) else write_json(path, content)
+    with pytest.raises(UserError, match=words):
+        read_comparison(tmp_path)

@@ -1,0 +1,138 @@
+"""One run from data to weights file: how it starts, what it stores, what it refuses."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import surgseg.training.fit as module
+from surgseg.checkpoint import load_checkpoint
+from surgseg.data.dataset import load_prepared
+from surgseg.data.splits import make_split
+from surgseg.files import UserError, read_csv
+from surgseg.training.feed import Feed
+from surgseg.training.fit import Machine, Plan, check_plan, fit, follow_start, start_model
+from surgseg.training.loop import HISTORY_FIELDS, Settings
+
+UNET = Plan(arch="unet", base_channels=2, image_size=(32, 48), weights="none")
+HERE = Machine(torch.device("cpu"), Path("cache"))
+QUICK = Settings(epochs=1, batch_size=4)
+
+
+def run(data, folder, plan=UNET, settings=QUICK, options=(), **split):
+    prepared = load_prepared(data)
+    return fit(
+        prepared,
+        make_split(prepared.samples, **split),
+        plan,
+        settings,
+        Machine(torch.device("cpu"), folder / "cache"),
+        weights_path=folder / "w.pth",
+        history_path=folder / "history.csv",
+        record={"script": "test", "seed": settings.seed},
+        **dict(options),
+    )
+
+
+def test_what_is_saved_is_what_is_returned(tiny_prepared, tmp_path, capsys):
+    fitted = run(tiny_prepared, tmp_path, settings=replace(QUICK, epochs=2))
+    loaded = load_checkpoint(tmp_path / "w.pth")
+    state = fitted.checkpoint.model.state_dict()
+    assert all(torch.equal(value, state[key]) for key, value in loaded.model.state_dict().items())
+    assert loaded.sha256 == fitted.checkpoint.sha256 and fitted.stopped is None
+    training = loaded.training
+    assert training["script"] == "test" and training["data"] == "real" and training["start"].startswith("none")
+    assert training["epochs"] == 2 and training["chosen_epoch"] == fitted.chosen_epoch
+    assert training["split"]["assignment"]["video04"] == "test"
+    assert training["settings"]["learning_rate"] == 1e-3 and training["settings"]["batch_size"] == 4
+    row = fitted.history[fitted.chosen_epoch - 1]
+    assert loaded.metrics == {key: row[key] for key in ("val_loss", "val_iou", "val_dice", "val_accuracy")}
+    assert len(read_csv(tmp_path / "history.csv", HISTORY_FIELDS)) == 2
+
+
+def test_the_test_part_is_never_looked_at(tiny_prepared, tmp_path, monkeypatch, capsys):
+    seen = set()
+    read = Feed._read
+
+    def watched(self, rows):
+        seen.update(rows.tolist())
+        return read(self, rows)
+
+    monkeypatch.setattr(Feed, "_read", watched)
+    run(tiny_prepared, tmp_path)
+    assert seen == set(range(18)), "12 training and 6 validation frames, none of the 6 test frames"
+
+
+def test_class_weights_are_measured_on_the_training_part_and_stored(tiny_prepared, tmp_path, capsys):
+    fitted = run(tiny_prepared, tmp_path, replace(UNET, class_weights="inverse"))
+    prepared = load_prepared(tiny_prepared)
+    weights = fitted.checkpoint.training["settings"]["class_weights"]
+    fraction = np.mean([s.instrument_fraction for s in prepared.samples if s.part == "train"])
+    assert weights[1] / weights[0] == pytest.approx((1 - fraction) / fraction, rel=0.15)
+
+
+def test_without_a_validation_part_the_schedule_is_fixed(tiny_prepared, tmp_path, capsys):
+    fitted = run(tiny_prepared, tmp_path, settings=replace(QUICK, epochs=2), test_videos=["video01"])
+    assert fitted.chosen_epoch == 2 and fitted.checkpoint.metrics == {}
+    assert "No validation part" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("rate", "expected"), [(None, 3e-4), (0.02, 0.02)])
+def test_a_pretrained_start_takes_the_smaller_rate(tiny_prepared, tmp_path, tiny_run, rate, expected, capsys):
+    plan = replace(UNET, base_channels=4, init_from=tiny_run.weights, learning_rate=rate)
+    fitted = run(tiny_prepared, tmp_path, plan)
+    assert fitted.checkpoint.training["settings"]["learning_rate"] == expected
+    assert tiny_run.weights.name in fitted.checkpoint.training["start"]
+
+
+@pytest.mark.parametrize(
+    ("arch", "data", "weights"),
+    [("deeplabv3", "real", "imagenet"), ("deeplabv3", "synthetic", "none"), ("unet", "real", "none")],
+)
+def test_only_a_deeplab_on_real_data_starts_from_imagenet(tiny_prepared, monkeypatch, arch, data, weights):
+    monkeypatch.setattr(module, "build_model", lambda *args, **options: torch.nn.Identity())
+    monkeypatch.setattr(module, "load_pretraining", lambda model, arch, weights: weights)
+    prepared = replace(load_prepared(tiny_prepared), data=data)
+    assert start_model(replace(UNET, arch=arch, weights=None), prepared)[1] == weights
+    assert start_model(replace(UNET, arch=arch, weights="coco"), prepared)[1] == "coco"
+
+
+@pytest.mark.parametrize(
+    ("plan", "settings", "words"),
+    [
+        ({}, {"epochs": 0}, "--epochs"),
+        ({}, {"batch_size": 0}, "--batch-size"),
+        ({}, {"accumulate": 0}, "--accumulate"),
+        ({"arch": "deeplabv3"}, {"batch_size": 1}, "--freeze-norm"),
+        ({"image_size": (15, 64)}, {}, "--image-size 15 64"),
+        ({"base_channels": 0}, {}, "--base-channels"),
+        ({"learning_rate": 0.0}, {}, "--lr"),
+        ({"learning_rate": float("nan")}, {}, "--lr"),
+        ({}, {"seed": -1}, "--seed"),
+    ],
+)
+def test_plans_that_would_fail_later_are_refused_first(plan, settings, words):
+    with pytest.raises(UserError) as caught:
+        check_plan(replace(UNET, **plan), replace(QUICK, **settings), HERE)
+    assert words in str(caught.value)
+
+
+def test_a_refused_start_builds_no_cache(tiny_prepared, tmp_path, capsys):
+    with pytest.raises(UserError, match=r"nowhere\.pth"):
+        run(tiny_prepared, tmp_path, replace(UNET, init_from=tmp_path / "nowhere.pth"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_starts_are_refused():
+    plan = Plan(arch="deeplabv3", weights="imagenet", init_from=Path("mine.pth"))
+    with pytest.raises(UserError, match="--init-from and --weights"):
+        check_plan(plan, Settings(), HERE)
+
+
+def test_the_start_brings_its_own_architecture(tiny_run):
+    followed = follow_start(Plan(arch="deeplabv3", init_from=tiny_run.weights))
+    assert (followed.arch, followed.base_channels, followed.image_size) == ("unet", 4, (32, 48))
+    assert follow_start(Plan(init_from=tiny_run.weights, image_size=(64, 64))).image_size == (64, 64)
+    assert follow_start(Plan()).image_size == (256, 256)

@@ -106,7 +106,7 @@ def listing(args: argparse.Namespace, generated, shown: list, seed: int | None, 
         "video_data": generated.run.get("video_data"),
         "weights_data": generated.run.get("weights_data"),
         "samples": [{key: getattr(row, key) for key in keys} for row in shown],
-        "run": run_metadata(args),
+        "run": run_metadata(vars(args)),
     }
 
 

@@ -52,8 +52,8 @@ def work(args: argparse.Namespace) -> int:
     if args.mask_video and not args.mask_dir:
         raise UserError("--mask-video names a video of a --mask-dir, and there is none")
     from surgseg.analysis.cholec80 import read_phases, read_tools
-    from surgseg.analysis.frame_table import FRAME_FIELDS, frame_rows
-    from surgseg.analysis.ground_truth import match_truth
+    from surgseg.analysis.frame_table import frame_rows
+    from surgseg.analysis.ground_truth import match_ground_truth
     from surgseg.analysis.measure import analyse
     from surgseg.analysis.report import statistics_block
     from surgseg.figures.mask_statistics import draw_mask_statistics
@@ -68,7 +68,7 @@ def work(args: argparse.Namespace) -> int:
         args,
         phases=read_phases(args.phase_file, args.annotation_rate) if args.phase_file else None,
         tools=read_tools(args.tool_file, args.tools, args.annotation_rate) if args.tool_file else None,
-        truth=match_truth(generated, args.mask_dir, args.mask_video) if args.mask_dir else None,
+        truth=match_ground_truth(generated, args.mask_dir, args.mask_video) if args.mask_dir else None,
     )
     analysis = analyse(generated, request)
     result = {
@@ -78,10 +78,11 @@ def work(args: argparse.Namespace) -> int:
         "weights_data": generated.run.get("weights_data"),
         "threshold": generated.run.get("threshold"),
         **analysis.statistics,
-        "run": run_metadata(args),
+        "run": run_metadata(vars(args)),
     }
     write_json(output / "mask_statistics.json", result)
-    write_csv(output / "mask_statistics_frames.csv", FRAME_FIELDS, frame_rows(analysis))
+    rows = frame_rows(analysis)
+    write_csv(output / "mask_statistics_frames.csv", rows[0], rows)
     draw_mask_statistics(figure, generated, analysis, args.include_suspect)
     print(statistics_block(result, generated.synthetic, generated.run.get("stopped") or ""))
     print(f"Written: {output / 'mask_statistics.json'}, {output / 'mask_statistics_frames.csv'}, {figure}")

@@ -13,10 +13,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from models import ARCHITECTURES
 from surgseg import console
 from surgseg.files import UserError, check_folder
-
-DEFAULT_WEIGHTS = Path("outputs/instrument_segmentation_model.pth")
+from surgseg.places import DEFAULT_WEIGHTS, find_data, find_weights
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -41,7 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--model-path", type=Path, default=DEFAULT_WEIGHTS, help=f"weights file (default: {DEFAULT_WEIGHTS})"
     )
     model.add_argument(
-        "--arch", choices=["deeplabv3", "unet"], help="architecture of a bare state_dict (default: from the file)"
+        "--arch", choices=ARCHITECTURES, help="architecture of a bare state_dict (default: from the file)"
     )
     model.add_argument("--data-root", type=Path, help="prepared folder (default: data/full_dataset, or data)")
     model.add_argument(
@@ -99,9 +99,9 @@ def score_dataset(args: argparse.Namespace, metrics_path: Path) -> tuple:
     from surgseg.evaluation import metrics_of, score_folders, write_metrics
 
     scheme = find_scheme(args)
-    scored, masks = score_folders(args.mask_dir, args.pred_dir, scheme.num_classes, require_all=args.require_all)
+    scored, masks = score_folders(args.mask_dir, args.pred_dir, scheme, args.void, require_all=args.require_all)
     metrics = metrics_of(
-        scored, scheme, args.void, masks=masks, data=data_kind_near(args.mask_dir), run=console.run_metadata(args)
+        scored, scheme, masks=masks, data=data_kind_near(args.mask_dir), run=console.run_metadata(vars(args))
     )
     write_metrics(metrics_path, scored, scheme, metrics)
     return metrics, scheme, args.mask_dir
@@ -130,9 +130,8 @@ def score_model(args: argparse.Namespace, metrics_path: Path) -> tuple:
     from surgseg.data.dataset import load_prepared
     from surgseg.data.splits import stored_part
     from surgseg.evaluation import evaluate_samples
-    from surgseg.training.options import find_data
 
-    checkpoint = load_checkpoint(args.model_path, args.arch)
+    checkpoint = load_checkpoint(find_weights(args.model_path), args.arch)
     device = console.resolve_device(args.device)
     root = args.data_root or find_data()
     if root is None:
@@ -157,7 +156,7 @@ def score_model(args: argparse.Namespace, metrics_path: Path) -> tuple:
         data=prepared.data,
         weights_data=trained_on,
         part=args.split_part,
-        run=console.run_metadata(args, device),
+        run=console.run_metadata(vars(args), device),
     )
     return metrics, checkpoint.scheme, prepared.root / "masks"
 

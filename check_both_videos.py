@@ -16,6 +16,7 @@ from pathlib import Path
 from surgseg import console
 from surgseg.files import UserError, check_folder, write_json
 from surgseg.generate.options import add_image_rate, add_model_options, check_image_rate
+from surgseg.places import find_weights
 
 CAUTION = "A few frames of a video prove nothing."
 
@@ -60,20 +61,22 @@ def work(args: argparse.Namespace) -> int:
         raise UserError(f"--output {args.output}: a .png file is needed")
     check_folder(args.output.parent)
     from surgseg.checkpoint import load_checkpoint
-    from surgseg.generate.check import look_at
+    from surgseg.generate.check import check_video
     from surgseg.predict import Predictor
     from surgseg.video.inputs import find_sources
 
     sources = find_sources(args.video_paths)
     names = name_videos(args.names, len(sources))
     device = console.resolve_device(args.device)
-    checkpoint = load_checkpoint(args.model_path, args.arch)
+    checkpoint = load_checkpoint(find_weights(args.model_path), args.arch)
     predictor = Predictor(checkpoint, device, args.threshold)
-    checks = [look_at(source, name, predictor, args.frames, args.image_rate) for source, name in zip(sources, names)]
+    checks = [
+        check_video(source, name, predictor, args.frames, args.image_rate) for source, name in zip(sources, names)
+    ]
     weights_data = checkpoint.training.get("data", "unknown")
     draw(args.output, checks, checkpoint.scheme, weights_data)
     private = ("video_paths", "output", "model_path")
-    public = argparse.Namespace(**{key: value for key, value in vars(args).items() if key not in private})
+    public = {key: value for key, value in vars(args).items() if key not in private}
     record = {
         "schema": "surgseg.video_check/1",
         "note": CAUTION,

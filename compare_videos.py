@@ -60,7 +60,7 @@ def work(args: argparse.Namespace) -> int:
     mark = marks[0] if marks else ""
     written = [args.output_dir / f"video_comparison{end}" for end in (".json", ".md")]
     written.append(args.figure or args.output_dir / "figures" / "video_comparison.png")
-    write_json(written[0], {**result, "run": run_metadata(args)})
+    write_json(written[0], {**result, "run": run_metadata(vars(args))})
     write_text(written[1], comparison_markdown(result, mark))
     draw_video_comparison(written[2], videos, result)
     print(comparison_block(result, mark))
@@ -97,7 +97,7 @@ def read_video(args: argparse.Namespace, index: int, name: str):
     """One folder, read and analysed."""
     from surgseg.analysis.cholec80 import read_tools
     from surgseg.analysis.compare_videos import Video, look_at
-    from surgseg.analysis.ground_truth import match_truth
+    from surgseg.analysis.ground_truth import match_ground_truth
     from surgseg.analysis.measure import analyse
     from surgseg.generate.folder import read_generated
 
@@ -107,7 +107,7 @@ def read_video(args: argparse.Namespace, index: int, name: str):
     request = request_of(
         args,
         tools=tools,
-        truth=match_truth(generated, args.mask_dirs[index], mask_video) if args.mask_dirs else None,
+        truth=match_ground_truth(generated, args.mask_dirs[index], mask_video) if args.mask_dirs else None,
     )
     analysis = analyse(generated, request)
     return Video(name, generated, analysis, look_at(generated, analysis.rows))

@@ -19,8 +19,9 @@ from pathlib import Path
 from surgseg.console import make_parser, report_errors
 from surgseg.files import UserError, check_folder, write_bytes
 from surgseg.generate.options import add_model_options
+from surgseg.places import DATA, FRAMES, find_weights
 
-PREPARED = (Path("data/full_dataset/frames"), Path("data/sample_frames"))
+PREPARED = tuple(root / frames for root, frames in zip(DATA, FRAMES))
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -46,6 +47,7 @@ def work(args: argparse.Namespace) -> int:
     from surgseg.onnx import OnnxNetwork, check_packages, check_place, export, onnx_path
 
     check_packages()
+    args.model_path = find_weights(args.model_path)
     checkpoint = load_checkpoint(args.model_path, args.arch)
     output = args.output or onnx_path(args.model_path)
     if output.suffix != ".onnx" or output.is_dir():

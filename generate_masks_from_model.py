@@ -13,7 +13,6 @@ passed over, counted and marked. Exit status: 0 done, 2 nothing could be done, 3
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 import sys
 
@@ -27,6 +26,8 @@ from surgseg.console import (
 )
 from surgseg.files import check_folder
 from surgseg.generate import options
+from surgseg.launch import launched, share_of
+from surgseg.places import find_weights
 from surgseg.video.sampling import choose_sampling
 
 
@@ -44,22 +45,23 @@ def work(args: argparse.Namespace) -> int:
     sampling = choose_sampling(args.sample, args.frame_step, args.max_frames, args.burst, args.start, args.end)
     options.check_options(args)
     let_waiting_threads_sleep()
-    from surgseg.generate.writer import check_target
-    from surgseg.video.inputs import find_sources, process_of, share_out
+    from surgseg.generate.earlier import check_target
+    from surgseg.generate.shares import share_out
+    from surgseg.video.inputs import find_sources
 
     jobs = options.targets(args, find_sources(args.video_path))
     for _, folder, _ in jobs:
         check_folder(folder)
     if len(jobs) == 1:  # what is wrong with it is said before the model is loaded
         check_target(args.output_dir)
-        with jobs[0][0].open(args.image_rate):
+        with jobs[0][0].open(image_rate=args.image_rate):
             pass
-        process = int(os.environ.get("RANK", "0")) if args.share == "auto" else process_of(args.share)[0]
+        process = launched().rank if args.share == "auto" else share_of(args.share)[0]
         if process > 0:
             print("One video is the work of the first process; this one has nothing to do")
             return 0
     else:
-        process, count = process_of(args.share)
+        process, count = share_of(args.share)
         owners = share_out([source.size for source, _, _ in jobs], count)
         mine = [job for job, owner in zip(jobs, owners) if owner == process]
         if count > 1:
@@ -82,6 +84,7 @@ def prepare(args: argparse.Namespace, sampling, sources: list) -> tuple:
     from surgseg.video.inputs import first_frames
 
     device = resolve_device(args.device)
+    args.model_path = find_weights(args.model_path)
     checkpoint = load_checkpoint(args.model_path, args.arch)
     args.batch_size = args.batch_size or (32 if device.type == "cuda" else 4)
     network = choose_network(
@@ -101,7 +104,7 @@ def prepare(args: argparse.Namespace, sampling, sources: list) -> tuple:
         keep_probability="probabilities" in args.save,
     )
     private = () if args.keep_source_name else ("video_path", "output_dir")
-    public = argparse.Namespace(**{key: value for key, value in vars(args).items() if key not in private})
+    public = {key: value for key, value in vars(args).items() if key not in private}
     facts = {
         "weights_data": checkpoint.training.get("data", "unknown"),
         "weights_sha256": checkpoint.sha256,

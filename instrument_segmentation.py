@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from surgseg import console
@@ -53,14 +54,27 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
+    return console.report_errors(run, argv)
+
+
+@dataclass(frozen=True)
+class Output:
+    """Folders that a training writes into: results, figures, predictions."""
+
+    results: Path
+    figures: Path
+    predictions: Path
+
+    def of_fold(self, fold: int) -> Output:
+        name = f"fold_{fold}"
+        beside = self.predictions.with_name(f"{self.predictions.name}_{name}")
+        return Output(self.results / name, self.figures / name, beside)
+
+
+def run(argv: list[str] | None) -> int:
     parser = build_parser()
     args = parser.parse_args(argv)
-    return console.report_errors(lambda given: run(given, parser, argv), args)
-
-
-def run(args: argparse.Namespace, parser: argparse.ArgumentParser, argv: list[str] | None) -> int:
     from surgseg.scores.report import heading
-    from surgseg.study.folds import run_folds
     from surgseg.training.distributed import joined
 
     device = console.resolve_device(args.device)
@@ -77,71 +91,92 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser, argv: list[st
             for _ in processes.in_turn():
                 make_demo_data(args.data_root)
             prepared = options.load_data(args)
-        machine = options.machine_of(args, device, processes)
-        if args.folds and args.fold is None:
-            return run_folds(args, prepared, machine, train_and_evaluate)
-        return train_and_evaluate(args, prepared, machine)
+        return train_folds(args, prepared, options.machine_of(args, device, processes))
 
 
-def train_and_evaluate(args: argparse.Namespace, prepared, machine) -> int:
+def train_folds(args: argparse.Namespace, prepared, machine) -> int:
+    """Train and evaluate; with --folds every fold, each in folders of its own, and their scores together."""
+    from surgseg.files import read_json, write_json
+    from surgseg.scores.report import heading
+    from surgseg.study.folds import folds_block, summarise_folds
+    from surgseg.training.split import SplitConfig, choose_folds
+
+    output = Output(args.output_dir, args.figure_dir or args.output_dir / "figures", args.save_preds)
+    splits = choose_folds(options.config_of(SplitConfig, args), prepared.samples)
+    if len(splits) == 1:
+        return train_and_evaluate(args, prepared, machine, *splits.values(), output, "must")
+    metrics = []
+    for fold, split in splits.items():
+        print(heading(f"FOLD {fold} OF {len(splits)}"))
+        own = output.of_fold(fold)
+        status = train_and_evaluate(args, prepared, machine, split, own, "may")
+        if machine.processes.from_first(lambda status=status: status):
+            return status
+        if machine.processes.first:
+            metrics.append(read_json(own.results / "metrics.json"))
+    if machine.processes.first:
+        summary = summarise_folds(list(splits.values()), metrics)
+        write_json(args.output_dir / "folds.json", {**summary, "run": console.run_metadata(vars(args))})
+        print(folds_block(summary), f"\nWritten:\n  {args.output_dir / 'folds.json'}")
+    return 0
+
+
+def train_and_evaluate(args: argparse.Namespace, prepared, machine, split, output: Output, resume: str) -> int:
+    """One training on a split, scored and drawn; `resume` says what --resume means here. Returns the exit status."""
     from surgseg.evaluation import earlier_predictions
     from surgseg.files import check_folder
+    from surgseg.training.config import ModelConfig, TrainConfig
     from surgseg.training.fit import finish, fit
+    from surgseg.training.split import describe_split
 
     console.seed_everything(args.seed)
-    split = options.make_split(args, prepared.samples)
     print(f"Data: {prepared.root} ({prepared.data}), {len(prepared.samples)} frames, {len(prepared.videos)} videos")
-    print(options.describe_split(split, prepared.samples))
-    earlier_predictions(args.save_preds)  # a folder that cannot be written is refused before the training
-    for folder in (args.output_dir, figure_dir(args)):
+    print(describe_split(split, prepared.samples))
+    earlier_predictions(output.predictions)  # a folder that cannot be written is refused before the training
+    for folder in (output.results, output.figures):
         check_folder(folder)
-    plan, settings = options.plan_and_settings(args)
     started = time.perf_counter()
-    fitted = fit(
+    trained = fit(
         prepared,
         split,
-        plan,
-        settings,
+        options.config_of(ModelConfig, args),
+        options.config_of(TrainConfig, args),
         machine,
-        weights_path=args.output_dir / "instrument_segmentation_model.pth",
-        history_path=args.output_dir / "history.csv",
-        record=console.run_metadata(args, machine.device),
-        resume="no" if not args.resume else "may" if args.folds and args.fold is None else "must",
-        tensorboard=args.output_dir / "tensorboard" if args.tensorboard else None,
+        weights_path=output.results / "instrument_segmentation_model.pth",
+        history_path=output.results / "history.csv",
+        record=console.run_metadata(vars(args), machine.device),
+        resume=resume if args.resume else "no",
+        tensorboard=output.results / "tensorboard" if args.tensorboard else None,
     )
     if not machine.processes.first:
         return 0
-    if not fitted.history:
-        print(f"Stopped ({fitted.stopped}) before the first epoch ended: nothing was written.")
+    if not trained.history:
+        print(f"Stopped ({trained.stopped}) before the first epoch ended: nothing was written.")
         return console.PARTIAL
-    print(f"Training took {time.perf_counter() - started:.0f} s; weights of epoch {fitted.chosen_epoch} kept.")
-    weights = fitted.weights_path
-    written = [weights, weights.with_suffix(".json"), *draw_history(args, fitted, prepared.data)]
-    written += [args.output_dir / "tensorboard"] if args.tensorboard else []
-    if fitted.stopped:
-        print(f"Stopped early ({fitted.stopped}): what was trained is saved, nothing was scored.{fitted.advice}")
+    print(f"Training took {time.perf_counter() - started:.0f} s; weights of epoch {trained.chosen_epoch} kept.")
+    weights = trained.weights_path
+    written = [weights, weights.with_suffix(".json"), *draw_history(trained, prepared.data, output)]
+    written += [output.results / "tensorboard"] if args.tensorboard else []
+    if trained.stopped:
+        print(f"Stopped early ({trained.stopped}): what was trained is saved, nothing was scored.{trained.advice}")
     else:
-        written += evaluate(args, prepared, split, fitted, machine)
-        finish(fitted)
+        written += evaluate(args, prepared, split, trained, machine, output)
+        finish(trained)
     print("\nWritten:", *(f"  {path}" for path in written), sep="\n")
-    return console.PARTIAL if fitted.stopped else 0
+    return console.PARTIAL if trained.stopped else 0
 
 
-def figure_dir(args: argparse.Namespace) -> Path:
-    return args.figure_dir or args.output_dir / "figures"
-
-
-def draw_history(args: argparse.Namespace, fitted, data: str) -> list[Path]:
+def draw_history(trained, data: str, output: Output) -> list[Path]:
     """History and loss curve."""
     from surgseg.figures.training import draw_training_loss
 
-    path = figure_dir(args) / "training_loss.png"
-    chosen = fitted.chosen_epoch
-    figure = draw_training_loss(fitted.history, path, chosen_epoch=chosen, synthetic=data == "synthetic")
-    return [fitted.history_path, figure]
+    path = output.figures / "training_loss.png"
+    chosen = trained.chosen_epoch
+    figure = draw_training_loss(trained.history, path, chosen_epoch=chosen, synthetic=data == "synthetic")
+    return [trained.history_path, figure]
 
 
-def evaluate(args: argparse.Namespace, prepared, split, fitted, machine) -> list[Path]:
+def evaluate(args: argparse.Namespace, prepared, split, trained, machine, output: Output) -> list[Path]:
     """Score the test part (or, without one, the validation part) at native size; returns the files written."""
     from surgseg.evaluation import evaluate_samples
     from surgseg.figures.examples import ImageFiles, write_examples
@@ -154,18 +189,18 @@ def evaluate(args: argparse.Namespace, prepared, split, fitted, machine) -> list
         print("Neither a test nor a validation part: nothing was scored.")
         return []
     samples = [prepared.samples[index] for index in split.parts[part]]
-    metrics_path = args.output_dir / "metrics.json"
+    metrics_path = output.results / "metrics.json"
     metrics = evaluate_samples(
-        fitted.checkpoint,
+        trained.checkpoint,
         samples,
         machine.device,
         batch_size=max(1, args.batch_size // machine.processes.count),
-        pred_dir=args.save_preds,
+        pred_dir=output.predictions,
         metrics_path=metrics_path,
         void=args.void,
         data=prepared.data,
         part=part,
-        run=console.run_metadata(args, machine.device),
+        run=console.run_metadata(vars(args), machine.device),
     )
     print(metrics_block("EVALUATION METRICS", metrics))
     print(f"Scored on the {part} part at native size, {prepared.data} data.")
@@ -175,13 +210,13 @@ def evaluate(args: argparse.Namespace, prepared, split, fitted, machine) -> list
     figures = write_examples(
         "spread",
         read_csv(table),
-        ImageFiles.of_samples(samples, args.save_preds),
+        ImageFiles.of_samples(samples, output.predictions),
         prepared.scheme,
-        figure_dir(args),
+        output.figures,
         data=prepared.data,
         mark=synthetic_mark(prepared.data),
     )
-    return [metrics_path, table, *figures, args.save_preds]
+    return [metrics_path, table, *figures, output.predictions]
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from pathlib import Path
 from surgseg import console
 from surgseg.files import UserError, check_folder, write_json
 from surgseg.generate.options import add_model_options
+from surgseg.places import find_weights
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -60,7 +61,7 @@ def work(args: argparse.Namespace) -> int:
 
     frame = read_frame(args.frame)
     device = console.resolve_device(args.device)
-    checkpoint = load_checkpoint(args.model_path, args.arch)
+    checkpoint = load_checkpoint(find_weights(args.model_path), args.arch)
     truth = None
     if args.mask:
         truth = read_mask(args.mask, checkpoint.scheme.num_classes)
@@ -71,7 +72,7 @@ def work(args: argparse.Namespace) -> int:
     record, written = apply_thresholds(args, frame, probabilities, checkpoint.scheme, truth, synthetic_mark(**kinds))
     path = args.output_dir / "test_single_frame.json"
     weights = {"sha256": checkpoint.sha256, "arch": checkpoint.arch, "image_size": checkpoint.image_size}
-    write_json(path, {**record, **kinds, "weights": weights, "run": console.run_metadata(args, device)})
+    write_json(path, {**record, **kinds, "weights": weights, "run": console.run_metadata(vars(args), device)})
     print(table(record))
     print(f"\nCoverage: % of the frame. Components: connected, from {MIN_COMPONENT_AREA:.2%} of the frame on.")
     usual = "the most probable class, no" if checkpoint.threshold is None else f"{checkpoint.threshold:g} as"
@@ -84,21 +85,20 @@ def apply_thresholds(args, frame, probabilities, scheme, truth, mark: str) -> tu
     """Masks and figures of the frame at each threshold: (what the JSON holds, the files written)."""
     import numpy as np
 
-    from surgseg.analysis.statistics import count_components
     from surgseg.analysis.thresholds import threshold_curves, threshold_grid, threshold_label
     from surgseg.figures.panels import Look, draw_single_frame, draw_threshold
     from surgseg.generate.folder import MIN_COMPONENT_AREA
-    from surgseg.masks import write_mask
-    from surgseg.predict import decide
+    from surgseg.masks import count_components, write_mask
+    from surgseg.predict import to_mask
 
     asked = sorted(set(args.thresholds))
     grid = threshold_grid(asked)
-    union = decide(probabilities, scheme, 0.5)[1][0].numpy()
+    union = to_mask(probabilities, scheme, 0.5)[1][0].numpy()
     curves = {"thresholds": np.round(grid.astype(np.float64), 6), **threshold_curves(union, grid, truth)}
     marked = [int(np.searchsorted(grid, np.float32(value))) for value in asked]
     rows, written = [], []
     for threshold, place in zip(asked, marked):
-        ids = decide(probabilities, scheme, threshold)[0][0].numpy()
+        ids = to_mask(probabilities, scheme, threshold)[0][0].numpy()
         instrument = np.isin(ids, scheme.instrument_ids).astype(np.uint8)
         scores = {name: float(curves[name][place]) for name in ("coverage", "iou", "dice") if name in curves}
         rows.append({"threshold": threshold, "components": count_components(instrument, MIN_COMPONENT_AREA), **scores})

@@ -17,21 +17,21 @@ import argparse
 from pathlib import Path
 
 from surgseg import console
+from surgseg.study.comparison import compared_models
 from surgseg.training import options
-
-MODELS = ("unet", "deeplabv3", "deeplabv3_scratch")
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = console.make_parser(__doc__)
     options.add_data_options(parser)
+    models = compared_models()
     compared = parser.add_argument_group("what differs")
     compared.add_argument(
         "--models",
         nargs="+",
-        choices=MODELS,
+        choices=models,
         metavar="NAME",
-        help=f"of {', '.join(MODELS)} (the last: from random weights) (default: unet deeplabv3)",
+        help=f"of {', '.join(models)}; scratch: from random weights (default: unet deeplabv3)",
     )
     compared.add_argument(
         "--seeds", nargs="+", type=int, metavar="S", help="repeat everything with each seed (default: that of --seed)"
@@ -62,8 +62,6 @@ def main(argv: list[str] | None = None) -> int:
 def run(args: argparse.Namespace) -> int:
     from surgseg.files import UserError
     from surgseg.scores.report import heading
-    from surgseg.study.compare_models import run_comparison
-    from surgseg.study.leak_meter import run_leak_meter
     from surgseg.training.distributed import joined
 
     check_options(args)
@@ -74,24 +72,39 @@ def run(args: argparse.Namespace) -> int:
         if prepared is None:
             raise UserError("no data in data/full_dataset or data/sample_frames: give --data-root")
         machine = options.machine_of(args, device, processes)
-        work = run_leak_meter if args.splits else run_comparison
-        return work(args, prepared, machine, console.run_metadata(args, device))
+        return compare(args, prepared, machine, console.run_metadata(vars(args), device))
+
+
+def compare(args: argparse.Namespace, prepared, machine, record: dict) -> int:
+    """The comparison that the options ask for; returns the exit status."""
+    from surgseg.study.compare_models import ComparisonConfig, run_comparison
+    from surgseg.study.leak_meter import run_leak_meter
+    from surgseg.training.config import ModelConfig, TrainConfig
+    from surgseg.training.split import SplitConfig
+
+    model, train, split = (options.config_of(kind, args) for kind in (ModelConfig, TrainConfig, SplitConfig))
+    shared = {"void": args.void, "output_dir": args.output_dir}
+    if args.splits:
+        return run_leak_meter(args.splits, model, train, prepared, machine, record, **shared)
+    models, seeds = (list(dict.fromkeys(names)) for names in (args.models, args.seeds or [args.seed]))
+    config = ComparisonConfig(models, seeds, split, model, train, **shared)
+    return run_comparison(config, prepared, machine, record)
 
 
 def check_options(args: argparse.Namespace) -> None:
     """Fill in what is compared; refuse options of the other comparison, which would change nothing."""
     from surgseg.files import UserError
 
+    arch, args.arch = args.arch, args.arch or "deeplabv3"
     if args.splits is None:
-        if args.arch is not None:
-            raise UserError(f"--arch {args.arch} is what --splits trains; --models names the architectures to compare")
+        if arch is not None:
+            raise UserError(f"--arch {arch} is what --splits trains; --models names the architectures to compare")
         args.models = args.models or ["unet", "deeplabv3"]
         return
     others = ("models", "seeds", "split", "val_videos", "test_videos", "folds", "fold", "allow_shared_videos")
     given = [f"--{name.replace('_', '-')}" for name in others if getattr(args, name)]
     if given:
         raise UserError(f"{given[0]} is for the comparison of models: leave it or --splits out")
-    args.arch = args.arch or "deeplabv3"
 
 
 if __name__ == "__main__":

@@ -244,7 +244,7 @@ def _run(args: argparse.Namespace) -> int:
         rows.append({"video": video, **_hold_out(videos, video, instrument_ids, args.seed)})
         print(_line(rows[-1]), flush=True)
     if args.json:
-        write_json(args.json, {"data": kind, "rows": rows, "run": run_metadata(args)})
+        write_json(args.json, {"data": kind, "rows": rows, "run": run_metadata(vars(args))})
     return 0
 
 

@@ -1,24 +1,67 @@
-"""Architectures: tensor in, logits out."""
+"""Architectures: a record of each, which loads without torch, and the functions that build and inspect a model.
+
+To add one, write its file in this folder and add its record to `ARCHITECTURES`; docs/extending.md shows how.
+"""
 
 from __future__ import annotations
 
-from torch import nn
+import importlib
+from dataclasses import dataclass, field
 
-from models.deeplabv3 import DeepLabV3
-from models.unet import UNet
-
-ARCHITECTURES = {"deeplabv3": DeepLabV3, "unet": UNet}
-
-
-def build_model(arch: str, num_classes: int, **model_args) -> nn.Module:
-    """A randomly initialised model of `ARCHITECTURES`; keyword arguments go to its constructor."""
-    return ARCHITECTURES[arch](num_classes, **model_args)
+IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of RGB in 0..1, as torchvision's backbones were trained with
+IMAGENET_STD = (0.229, 0.224, 0.225)
+_HOST = "https://download.pytorch.org/models"
 
 
-def backbone_of(model: nn.Module) -> list[nn.Module]:
-    """The part that turns frames into features: the ResNet of a DeepLabV3, the contracting path of a U-Net."""
-    return [model.stem, model.down] if isinstance(model, UNet) else [model.backbone]
+@dataclass(frozen=True)
+class Architecture:
+    """What options, tables and figures need to know of an architecture.
+
+    `module` is "package.module:Class". `options` names the fields of `ModelConfig` that the constructor takes.
+    `pretraining` maps each name that --weights takes to the URL of its file; the first is the default on real data.
+    `least_batch` is the number of frames that batch normalisation needs in training. `mean` and `std` are those of the
+    frames that the model expects, RGB in 0..1.
+    """
+
+    module: str
+    label: str
+    colour: str
+    options: tuple[str, ...] = ()
+    pretraining: dict[str, str] = field(default_factory=dict)
+    least_batch: int = 1
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+
+    def load(self) -> type:
+        """The model's class; imports torch."""
+        module, name = self.module.split(":")
+        return getattr(importlib.import_module(module), name)
 
 
-def parameter_count(model: nn.Module) -> int:
+ARCHITECTURES = {  # in the order of tables and figures
+    "unet": Architecture("models.unet:UNet", "U-Net", "#0072B2", options=("base_channels",)),
+    "deeplabv3": Architecture(
+        "models.deeplabv3:DeepLabV3",
+        "DeepLabV3-ResNet50",
+        "#D55E00",
+        pretraining={
+            "imagenet": f"{_HOST}/resnet50-0676ba61.pth",
+            "coco": f"{_HOST}/deeplabv3_resnet50_coco-cd0a2569.pth",
+        },
+        least_batch=2,  # its pooled branch has one value per channel and frame
+    ),
+}
+
+
+def build_model(arch: str, num_classes: int, **model_args):
+    """A randomly initialised `nn.Module` of `ARCHITECTURES`; keyword arguments go to its constructor."""
+    return ARCHITECTURES[arch].load()(num_classes, **model_args)
+
+
+def backbone_of(model) -> list:
+    """The modules that turn frames into features, as the model's `backbone_parts` gives them; none without it."""
+    return model.backbone_parts() if hasattr(model, "backbone_parts") else []
+
+
+def parameter_count(model) -> int:
     return sum(parameter.numel() for parameter in model.parameters())

@@ -10,6 +10,8 @@ import torch
 from torch import nn
 from torchvision.models.segmentation import deeplabv3_resnet50
 
+_LAST_LAYERS = ("classifier.4.", "aux_classifier.4.")
+
 
 class DeepLabV3(nn.Module):
     """(N, 3, H, W) normalised float -> (N, num_classes, H, W) logits."""
@@ -19,6 +21,9 @@ class DeepLabV3(nn.Module):
         net = deeplabv3_resnet50(weights=None, weights_backbone=None, num_classes=num_classes, aux_loss=aux)
         self.backbone, self.classifier, self.aux_classifier = net.backbone, net.classifier, net.aux_classifier
 
+    def backbone_parts(self) -> list[nn.Module]:
+        return [self.backbone]
+
     def forward(self, frames: torch.Tensor):
         size = frames.shape[-2:]
         features = self.backbone(frames)
@@ -26,6 +31,34 @@ class DeepLabV3(nn.Module):
         if self.training and self.aux_classifier is not None:
             return {"out": out, "aux": _resize(self.aux_classifier(features["aux"]), size)}
         return out
+
+    def pretrained_state(self, state: dict[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], str]:
+        """(a state_dict for this model, what was taken) from that of a ResNet-50, or of another DeepLabV3.
+
+        Of a DeepLabV3 everything is taken but the last layer of each head, which is made for other classes. Keys that
+        do not fit stay in, so that loading reports them.
+        """
+        own = self.state_dict()
+        if any(key.startswith("backbone.") for key in state):
+            heads = _LAST_LAYERS if self.aux_classifier is not None else (_LAST_LAYERS[0], "aux_classifier.")
+            taken = {key: value for key, value in state.items() if not key.startswith(heads)}
+            last = {key: value for key, value in own.items() if key.startswith(_LAST_LAYERS)}
+            return {**taken, **last}, "backbone and heads, last layers new"
+        backbone = {f"backbone.{key}": value for key, value in state.items() if not key.startswith("fc.")}
+        heads = {key: value for key, value in own.items() if not key.startswith("backbone.")}
+        return {**backbone, **heads}, "ResNet-50 backbone"
+
+    @staticmethod
+    def inspect_state(state: dict[str, torch.Tensor]) -> tuple[int, dict, dict[str, torch.Tensor]]:
+        """(classes, constructor arguments, keys to load) of a bare state_dict. Raises KeyError for a foreign one.
+
+        An auxiliary head for another number of classes is left out.
+        """
+        num_classes = len(state["classifier.4.weight"])
+        auxiliary = state.get("aux_classifier.4.weight")
+        aux = auxiliary is not None and len(auxiliary) == num_classes
+        kept = {key: value for key, value in state.items() if aux or not key.startswith("aux_classifier.")}
+        return num_classes, {"aux": aux}, kept
 
 
 def _resize(logits: torch.Tensor, size) -> torch.Tensor:

@@ -28,6 +28,9 @@ class UNet(nn.Module):
         )
         self.head = nn.Conv2d(w, num_classes, 1)
 
+    def backbone_parts(self) -> list[nn.Module]:
+        return [self.stem, self.down]
+
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
         if min(frames.shape[-2:]) < 16:
             raise ValueError(f"U-Net halves its input four times: {tuple(frames.shape[-2:])} is below 16 pixels")
@@ -42,6 +45,11 @@ class UNet(nn.Module):
             x = F.pad(x, (missing_w // 2, missing_w - missing_w // 2, missing_h // 2, missing_h - missing_h // 2))
             x = block(torch.cat([skip, x], dim=1))
         return self.head(x)
+
+    @staticmethod
+    def inspect_state(state: dict[str, torch.Tensor]) -> tuple[int, dict, dict[str, torch.Tensor]]:
+        """(classes, constructor arguments, keys to load) of a bare state_dict. Raises KeyError for a foreign one."""
+        return len(state["head.weight"]), {"base_channels": len(state["stem.0.weight"])}, state
 
 
 def double_conv(inside: int, outside: int, *, middle: int | None = None) -> nn.Sequential:

@@ -16,18 +16,18 @@ from torch import nn
 from models import ARCHITECTURES, build_model
 from surgseg.files import UserError, atomic_path, file_sha256, list_some, write_json
 from surgseg.labels import SCHEMES, Scheme
-from surgseg.preprocess import MEAN, STD
+from surgseg.places import DEFAULT_WEIGHTS
 
 FORMAT_VERSION = 1
-DEFAULT_WEIGHTS = Path("outputs/instrument_segmentation_model.pth")
 
 
 @dataclass
 class Checkpoint:
     """A loaded weights file: the model in evaluation mode, and how to feed and read it.
 
-    `image_size` is (height, width); `threshold` the instrument probability above which a pixel is instrument,
-    or None where the most probable class is taken; `training["data"]` is "real" or "synthetic".
+    `image_size` is (height, width). `mean` and `std` are those of the frames (default: the architecture's).
+    `threshold` is the instrument probability from which a pixel is instrument; None takes the most probable class.
+    `training["data"]` is "real" or "synthetic".
     """
 
     model: nn.Module
@@ -35,12 +35,16 @@ class Checkpoint:
     model_args: dict[str, Any]
     scheme: Scheme
     image_size: tuple[int, int]
-    mean: tuple[float, ...] = MEAN
-    std: tuple[float, ...] = STD
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
     threshold: float | None = 0.5
     metrics: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     sha256: str = ""
+
+    def __post_init__(self):
+        self.mean = self.mean or ARCHITECTURES[self.arch].mean
+        self.std = self.std or ARCHITECTURES[self.arch].std
 
 
 def save_checkpoint(path: Path | str, checkpoint: Checkpoint, *, keep_previous: bool = True) -> None:
@@ -157,22 +161,19 @@ def _from_own(path: Path, value: dict) -> Checkpoint:
 
 
 def _from_bare(path: Path, value: dict, arch: str) -> Checkpoint:
-    """A state_dict alone: classes and width follow from its shapes, size and scheme are the defaults."""
+    """A state_dict alone: its shapes tell classes and width; scheme and size are the defaults."""
     state = strip_prefixes(value.get("state_dict", value))
-    head = {"unet": "head.weight", "deeplabv3": "classifier.4.weight"}[arch]
-    if head not in state or (arch == "unet" and "stem.0.weight" not in state):
-        raise UserError(f"{path}: no {arch} state_dict (it has no {head})")
-    num_classes = len(state[head])
+    try:
+        num_classes, model_args, state = ARCHITECTURES[arch].load().inspect_state(state)
+    except KeyError as error:
+        raise UserError(f"{path}: no {arch} state_dict (it has no {error.args[0]})") from error
+    except AttributeError as error:
+        raise UserError(
+            f"{path}: a bare state_dict of a {arch} cannot be loaded, only a file of this project"
+        ) from error
     scheme = next((item for item in SCHEMES.values() if item.num_classes == num_classes), None)
     if scheme is None:
         raise UserError(f"{path}: {num_classes} output classes fit no class scheme of {', '.join(SCHEMES)}")
-    if arch == "unet":
-        model_args: dict[str, Any] = {"base_channels": len(state["stem.0.weight"])}
-    else:
-        aux = state.get("aux_classifier.4.weight")
-        model_args = {"aux": aux is not None and len(aux) == num_classes}
-        if not model_args["aux"]:
-            state = {key: item for key, item in state.items() if not key.startswith("aux_classifier.")}
     model = build_model(arch, num_classes, **model_args)
     load_strictly(model, state, str(path))
     print(f"{path.name}: a bare state_dict; taken to be {scheme.name}, trained at 256x256")

@@ -9,9 +9,10 @@ import random
 import subprocess
 import sys
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
 
-from surgseg.files import UserError
+from surgseg.files import UserError, plain
+from surgseg.launch import launched
 
 PARTIAL = 3  # exit status: something was written, but not everything that was asked for
 
@@ -28,13 +29,13 @@ def make_parser(doc: str) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(description=doc.strip(), formatter_class=HelpFormatter, allow_abbrev=False)
 
 
-def report_errors(work: Callable[[argparse.Namespace], int | None], args: argparse.Namespace) -> int:
-    """Run a script's work; a `UserError` becomes one line on stderr and exit status 2, Ctrl-C 130."""
+def report_errors(work: Callable[..., int | None], *given: Any) -> int:
+    """Run `work(*given)`, a script's work; a `UserError` becomes one line on stderr and exit status 2, Ctrl-C 130."""
     for stream in (sys.stdout, sys.stderr):  # a Windows console's code page must not end a run
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     try:
-        return work(args) or 0
+        return work(*given) or 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -78,13 +79,13 @@ def resolve_device(name: str):
         name = next(key for key in ("cuda", "mps", "cpu") if available[key])
     if not available[name]:
         raise UserError(f"--device {name}: no such device on this machine; use --device auto or cpu")
-    local_rank = os.environ.get("LOCAL_RANK")  # torchrun gives each process a GPU of its own
-    if name != "cuda" or not local_rank:
+    process = launched()  # torchrun gives each process a GPU of its own
+    if name != "cuda" or not process.by_torchrun:
         return torch.device(name)
-    if int(local_rank) >= torch.cuda.device_count():
+    if process.local_rank >= torch.cuda.device_count():
         raise UserError("torchrun: a process without a device of its own; --nproc-per-node takes the number of GPUs")
-    torch.cuda.set_device(int(local_rank))  # streams, events and pinned memory belong to the current device
-    return torch.device(name, int(local_rank))
+    torch.cuda.set_device(process.local_rank)  # streams, events and pinned memory belong to the current device
+    return torch.device(name, process.local_rank)
 
 
 def seed_everything(seed: int) -> None:
@@ -120,30 +121,22 @@ def git_state() -> dict:
     return {"commit": run[0].stdout.strip(), "dirty": bool(run[1].stdout.strip())}
 
 
-def run_metadata(args: argparse.Namespace, device=None) -> dict:
+def run_metadata(arguments: dict[str, Any], device=None) -> dict[str, Any]:
     """What makes a result repeatable: script, arguments, seed, git commit, versions, device."""
     import numpy
     import torch
 
-    arguments = {
-        key: [str(item) if isinstance(item, Path) else item for item in value]
-        if isinstance(value, (list, tuple))
-        else str(value)
-        if isinstance(value, Path)
-        else value
-        for key, value in sorted(vars(args).items())
-    }
     versions = {"python": platform.python_version(), "torch": torch.__version__, "numpy": numpy.__version__}
     device_name = None
     if device is not None:
         device_name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return {
         "script": Path(sys.argv[0]).name,
-        "arguments": arguments,
-        "seed": getattr(args, "seed", None),
+        "arguments": {key: plain(arguments[key]) for key in sorted(arguments)},
+        "seed": arguments.get("seed"),
         "git": git_state(),
         "versions": {key: str(value) for key, value in versions.items()},
         "device": device_name,
         "cpu_count": os.cpu_count(),
-        "processes": int(os.environ.get("WORLD_SIZE", "1")),
+        "processes": launched().count,
     }

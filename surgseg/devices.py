@@ -6,6 +6,8 @@ import contextlib
 
 import torch
 
+from surgseg.files import find_named
+
 
 def best_precision(device: torch.device) -> str:
     """bf16 where a GPU computes in it (NVIDIA from Ampere on, AMD); float32 everywhere else."""
@@ -16,8 +18,9 @@ def best_precision(device: torch.device) -> str:
 
 
 def autocast(device: torch.device, precision: str):
-    """A context in which convolutions compute in `precision`, "float32" or "bf16"."""
-    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else contextlib.nullcontext()
+    """A context in which convolutions compute in `precision`, "float32" or "bf16". Raises `UserError` for another."""
+    dtype = find_named("precision", precision, {"float32": None, "bf16": torch.bfloat16})
+    return torch.autocast(device.type, dtype) if dtype else contextlib.nullcontext()
 
 
 def out_of_memory(error: Exception) -> bool:

@@ -21,24 +21,44 @@ from surgseg.frames import list_images, read_frame
 from surgseg.labels import Scheme
 from surgseg.masks import read_mask, write_mask
 from surgseg.predict import Predictor
-from surgseg.scores.metrics import confusion, frame_scores, summarise
+from surgseg.scores.metrics import FRAME_METRICS, confusion, frame_coverage, frame_metrics, summarise
 from surgseg.threads import ahead
 
-FRAME_FIELDS = ("name", "video", "iou", "dice", "coverage", "predicted_coverage")
 LISTING = "predictions.json"
 
 
 @dataclass(frozen=True)
 class Scored:
-    """Per-frame counts (N, K + 1, K) with the names and videos they belong to."""
+    """Frames and their scores, by one treatment of void.
+
+    `names` and `videos` of the N frames, `counts` (N, K + 1, K), `frames`: each of `FRAME_METRICS` (N,) float.
+    """
 
     names: list[str]
     videos: list[str]
     counts: np.ndarray
+    frames: dict[str, np.ndarray]
+    void: str
+
+    @classmethod
+    def of(cls, names: list[str], videos: list[str], scores: list[tuple[np.ndarray, dict]], void: str) -> Scored:
+        """From `score_frame` of each frame."""
+        counts, frames = zip(*scores)
+        table = {name: np.array([one[name] for one in frames]) for name in FRAME_METRICS}
+        return cls(names, videos, np.stack(counts), table, void)
 
 
-def predict_and_score(predictor: Predictor, samples: list[Sample], pred_dir: Path | None, sha256: str = "") -> Scored:
-    """Predict each sample at its own size, write the masks to `pred_dir` (where given), and count.
+def score_frame(predicted: np.ndarray, truth: np.ndarray, scheme: Scheme, void: str) -> tuple[np.ndarray, dict]:
+    """((K + 1, K) counts, `frame_metrics`) of two masks (H, W) uint8 class ids, 255 void in `truth` alone."""
+    # copies: decoders hand out read-only arrays, which torch warns about
+    counts = confusion(torch.tensor(predicted)[None], torch.tensor(truth)[None], scheme.num_classes)
+    return counts[0].numpy(), frame_metrics(predicted, truth, scheme, void)
+
+
+def predict_and_score(
+    predictor: Predictor, samples: list[Sample], pred_dir: Path | None, void: str, sha256: str = ""
+) -> Scored:
+    """Predict each sample at its own size, write the masks to `pred_dir` (where given), and score.
 
     Frames are decoded ahead of the network by a thread pool; batches hold neighbouring frames of one size.
     """
@@ -52,20 +72,19 @@ def predict_and_score(predictor: Predictor, samples: list[Sample], pred_dir: Pat
             raise UserError(f"{sample.frame}: frame is {frame.shape[1::-1]}, its mask {mask.shape[::-1]} pixels")
         return sample, frame, mask
 
-    counts = []
+    scores = []
     bar = tqdm(total=len(samples), desc="Predicting", unit="frame", disable=not sys.stderr.isatty())
     with ThreadPoolExecutor(max(2, os.cpu_count() or 1)) as pool, bar:
         loaded = ahead(pool, load, samples, 2 * predictor.batch_size)
         for _, group in itertools.groupby(loaded, key=lambda item: item[1].shape):
             while batch := list(itertools.islice(group, predictor.batch_size)):
                 ids = predictor.predict(np.stack([frame for _, frame, _ in batch])).ids
-                truth = np.stack([mask for _, _, mask in batch])
-                counts.append(_count(ids, truth, scheme.num_classes))
-                if pred_dir is not None:
-                    for (sample, _, _), found in zip(batch, ids):
+                for (sample, _, mask), found in zip(batch, ids):
+                    scores.append(score_frame(found, mask, scheme, void))
+                    if pred_dir is not None:
                         write_mask(pred_dir / f"{sample.name}.png", found, scheme)
                 bar.update(len(batch))
-    return Scored([s.name for s in samples], [s.video for s in samples], np.concatenate(counts))
+    return Scored.of([s.name for s in samples], [s.video for s in samples], scores, void)
 
 
 def evaluate_samples(
@@ -94,12 +113,11 @@ def evaluate_samples(
     if batch_size < 1:
         raise UserError(f"--batch-size {batch_size}: at least 1 is needed")
     predictor = Predictor(checkpoint, device, threshold, batch_size)
-    scored = predict_and_score(predictor, samples, pred_dir, checkpoint.sha256)
+    scored = predict_and_score(predictor, samples, pred_dir, void, checkpoint.sha256)
     split = checkpoint.training.get("split") or {}
     metrics = metrics_of(
         scored,
         checkpoint.scheme,
-        void,
         masks=len(samples),
         threshold=predictor.threshold,
         weights={"sha256": checkpoint.sha256, "arch": checkpoint.arch, "image_size": checkpoint.image_size},
@@ -108,11 +126,6 @@ def evaluate_samples(
     )
     write_metrics(metrics_path, scored, checkpoint.scheme, metrics)
     return metrics
-
-
-def _count(predicted: np.ndarray, truth: np.ndarray, num_classes: int) -> np.ndarray:
-    # copies: decoders hand out read-only arrays, which torch warns about
-    return confusion(torch.tensor(predicted), torch.tensor(truth), num_classes).numpy()
 
 
 def earlier_predictions(folder: Path) -> list[Path]:
@@ -144,11 +157,14 @@ def claim_prediction_folder(folder: Path, names: list[str], sha256: str) -> None
     write_json(folder / LISTING, {"weights_sha256": sha256, "names": names})
 
 
-def score_folders(mask_dir: Path, pred_dir: Path, num_classes: int, *, require_all: bool = False):
-    """Score the predictions that exist against the masks of the same name; returns (`Scored`, masks in all).
+def score_folders(
+    mask_dir: Path, pred_dir: Path, scheme: Scheme, void: str, *, require_all: bool = False
+) -> tuple[Scored, int]:
+    """Score the predictions that exist against the masks of the same name; returns (scores, masks in all).
 
-    Raises `UserError` listing the files where names do not meet, sizes differ or ids lie beyond `num_classes`.
+    Raises `UserError` listing the files where names do not meet, sizes differ or ids lie beyond the scheme's classes.
     """
+    num_classes = scheme.num_classes
     masks = {path.stem: path for path in list_images(mask_dir)}
     predictions = {path.stem: path for path in list_images(pred_dir)}
     common = sorted(masks.keys() & predictions.keys(), key=natural_key)
@@ -174,7 +190,7 @@ def score_folders(mask_dir: Path, pred_dir: Path, num_classes: int, *, require_a
                 raise UserError(f"{predictions[name]} is {sizes}: score at native size")
         except UserError as error:
             return str(error)
-        return _count(found[None], truth[None], num_classes)
+        return score_frame(found, truth, scheme, void)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         jobs = ahead(pool, load, common, 64)
@@ -183,24 +199,23 @@ def score_folders(mask_dir: Path, pred_dir: Path, num_classes: int, *, require_a
     if bad:
         shown = "; ".join(bad[:5]) + (f"; and {len(bad) - 5} more" if len(bad) > 5 else "")
         raise UserError(f"{len(bad)} of {len(common)} predictions cannot be scored: {shown}")
-    scored = Scored(common, [video_of(name) for name in common], np.concatenate(results))
-    return scored, len(masks)
+    return Scored.of(common, [video_of(name) for name in common], results, void), len(masks)
 
 
-def metrics_of(scored: Scored, scheme: Scheme, void: str, **extra: Any) -> dict[str, Any]:
+def metrics_of(scored: Scored, scheme: Scheme, **extra: Any) -> dict[str, Any]:
     """The metrics JSON of a scored set; `extra` (split, data, run, ...) is added to it."""
-    return {**summarise(scored.videos, scored.counts, scheme, void), **extra}
+    return {**summarise(scored.videos, scored.counts, scored.frames, scheme, scored.void), **extra}
 
 
 def write_metrics(path: Path, scored: Scored, scheme: Scheme, metrics: dict[str, Any]) -> Path:
     """Write `metrics` to `path` and the per-frame table beside it (`<stem>_frames.csv`); returns the table's path."""
-    scores = frame_scores(scored.counts, scheme, metrics["void_policy"])
     table = path.with_name(f"{path.stem}_frames.csv")
+    scores = {**scored.frames, **frame_coverage(scored.counts, scheme, scored.void)}
     columns = {key: ["" if np.isnan(x) else f"{x:.6f}" for x in values] for key, values in scores.items()}
     rows = [
         {"name": name, "video": video, **{key: columns[key][index] for key in columns}}
         for index, (name, video) in enumerate(zip(scored.names, scored.videos))
     ]
-    write_csv(table, FRAME_FIELDS, rows)
+    write_csv(table, ["name", "video", *columns], rows)
     write_json(path, metrics)
     return table

@@ -11,9 +11,11 @@ import math
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import TypeVar
 
+T = TypeVar("T")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
 
@@ -26,6 +28,13 @@ def list_some(items: Iterable, limit: int = 8) -> str:
     names = [str(item) for item in items]
     shown = ", ".join(names[:limit])
     return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
+
+
+def find_named(what: str, name: str, table: Mapping[str, T]) -> T:
+    """`table[name]`. An unknown name is a `UserError` that lists the known ones."""
+    if name not in table:
+        raise UserError(f"unknown {what} {name!r}: use {', '.join(map(str, table))}")
+    return table[name]
 
 
 def natural_key(text: str) -> list:
@@ -146,14 +155,14 @@ def write_text(path: Path | str, text: str) -> None:
     write_bytes(path, text.encode("utf-8"))
 
 
-def _plain(value):
+def plain(value):
     """JSON has no NaN, no numpy and no Path: undefined scores become null."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if hasattr(value, "tolist"):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value if value is None or isinstance(value, (bool, int, str)) else str(value)
@@ -161,7 +170,7 @@ def _plain(value):
 
 def write_json(path: Path | str, value) -> None:
     """Write strict JSON (NaN as null), atomically."""
-    write_text(path, json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_json(path: Path | str):

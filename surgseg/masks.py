@@ -96,3 +96,9 @@ def read_mask(path: Path, num_classes: int) -> np.ndarray:
             f"{path}: class id {found} beyond the {num_classes} classes; prepare the masks, or say that there are more"
         )
     return ids
+
+
+def count_components(instrument: np.ndarray, min_area: float) -> int:
+    """8-connected components of a (H, W) uint8 mask (not 0: instrument) larger than `min_area` of the frame, 0-1."""
+    _, _, boxes, _ = cv2.connectedComponentsWithStats(instrument, connectivity=8)
+    return int((boxes[1:, cv2.CC_STAT_AREA] > min_area * instrument.size).sum())

@@ -20,12 +20,28 @@ _PIXELS = 1 << 25  # read at once on a GPU; on a CPU a frame at a time, which st
 _TINY = torch.finfo(torch.float32).tiny  # p log p -> 0 as p -> 0
 
 
+class Measures(NamedTuple):
+    """What a predicted mask says of its frame, each 0-1: a float, or (N,) float64 for several frames.
+
+    `coverage` is instrument / all pixels, `mean_confidence` the mean of max(p, 1 - p), `uncertainty` the mean binary
+    entropy / ln 2, with p the probability of the union of the instrument classes.
+    """
+
+    coverage: float
+    mean_confidence: float
+    uncertainty: float
+
+    def of_frame(self, index: int) -> Measures:
+        """The floats of one frame."""
+        return Measures(*(float(values[index]) for values in self))
+
+
 class Prediction(NamedTuple):
-    """`ids` (N, H, W) uint8 class ids; `measures` (N, 3) float64 as `measure` gives them; `probability` (N, H, W)
-    uint8, of the union of instrument classes in 255ths, where it was asked for."""
+    """`ids` (N, H, W) uint8 class ids; `measures` of the N frames; `probability` (N, H, W) uint8, of the union of
+    instrument classes in 255ths, where it was asked for."""
 
     ids: np.ndarray
-    measures: np.ndarray
+    measures: Measures
     probability: np.ndarray | None
 
 
@@ -88,7 +104,7 @@ class Predictor:
         ids, measures, probability = zip(*parts)
         return Prediction(
             np.concatenate(ids),
-            np.concatenate(measures),
+            Measures(*(np.concatenate(values) for values in zip(*measures))),
             np.concatenate(probability) if self.keep_probability else None,
         )
 
@@ -103,7 +119,7 @@ class Predictor:
     @torch.inference_mode()
     def probabilities(self, frames: np.ndarray) -> torch.Tensor:
         """(N, H, W, 3) uint8 RGB of one size -> (N, K, H, W) float32 class probabilities at that size, on the CPU:
-        `decide` turns them into class ids and the instrument's probability at any threshold."""
+        `to_mask` turns them into class ids and the instrument's probability at any threshold."""
         batch = torch.tensor(frames).to(self.device).permute(0, 3, 1, 2)
         return upsample(self.network(resize_frames(batch, self.image_size)), batch.shape[-2:]).float().cpu()
 
@@ -116,14 +132,15 @@ class Predictor:
 
     def _read(self, probability: torch.Tensor, size) -> list[torch.Tensor | None]:
         """Probabilities at the model's size -> the fields of `Prediction` at the frames' size, on the device."""
-        tools = self.scheme.instrument_ids
-        if self.scheme.num_classes == 2 and self.threshold is not None:  # one channel says it all
-            union = upsample(probability[:, tools[0] : tools[0] + 1], size)[:, 0]
+        instrument_ids = self.scheme.instrument_ids
+        if self.scheme.num_classes == 2 and self.threshold is not None:  # one channel is enough
+            only = instrument_ids[0]
+            union = upsample(probability[:, only : only + 1], size)[:, 0]
             ids = (union >= self.threshold).to(torch.uint8)
-            ids = ids if tools[0] == 1 else 1 - ids
+            ids = ids if only == 1 else 1 - ids
         else:
-            ids, union = decide(upsample(probability, size), self.scheme, self.threshold)
-        measures = measure(ids, union, tools)
+            ids, union = to_mask(upsample(probability, size), self.scheme, self.threshold)
+        measures = measure(ids, union, instrument_ids)
         return [ids, measures, union.mul(255).round_().to(torch.uint8) if self.keep_probability else None]
 
 
@@ -140,44 +157,47 @@ class Pending:
     def result(self) -> Prediction:
         if self._event is not None:
             self._event.synchronize()
-        return Prediction(*(None if field is None else field.cpu().numpy() for field in self._fields))
+        ids, measures, probability = (None if field is None else field.cpu().numpy() for field in self._fields)
+        return Prediction(ids, Measures(*measures.T), probability)
 
 
 def _copy_back(values: torch.Tensor) -> torch.Tensor:
     return torch.empty(values.shape, dtype=values.dtype, pin_memory=True).copy_(values, non_blocking=True)
 
 
-def measure(ids: torch.Tensor, probability: torch.Tensor, tools: Sequence[int]) -> torch.Tensor:
-    """What a predicted mask says of its frame: (N, 3) coverage, mean_confidence and uncertainty, each 0-1.
+def measure(ids: torch.Tensor, probability: torch.Tensor, instrument_ids: Sequence[int]) -> torch.Tensor:
+    """(N, 3) `Measures` of each frame, on the device; float64, float32 where the device has no other.
 
-    `ids` (N, H, W) uint8 class ids, `probability` (N, H, W) float32 of the union of the instrument classes `tools`.
-    Coverage is instrument / all pixels; mean_confidence the mean of max(p, 1 - p); uncertainty the mean binary
-    entropy / ln 2. float64, float32 where the device has no other.
+    `ids` (N, H, W) uint8 class ids, `probability` (N, H, W) float32 of the union of the instrument classes.
     """
     exact = torch.float32 if probability.device.type == "mps" else torch.float64
-    instrument = ids == tools[0] if len(tools) == 1 else torch.isin(ids, _index(tuple(tools), ids.device))
+    if len(instrument_ids) == 1:
+        instrument = ids == instrument_ids[0]
+    else:
+        instrument = torch.isin(ids, _index(tuple(instrument_ids), ids.device))
     p = probability.flatten(1).clamp(0, 1)
     q = 1 - p
     confidence = (p - 0.5).abs_().mean(1, dtype=exact).add_(0.5)
     entropy = p.clamp_min(_TINY).log_().mul_(p).add_(q.clamp_min(_TINY).log_().mul_(q))
     uncertainty = entropy.mean(1, dtype=exact).div_(-math.log(2))
-    return torch.stack([instrument.flatten(1).mean(1, dtype=exact), confidence, uncertainty], 1)
+    coverage = instrument.flatten(1).mean(1, dtype=exact)
+    return torch.stack(Measures(coverage, confidence, uncertainty), 1)
 
 
-def decide(probability: torch.Tensor, scheme: Scheme, threshold: float | None) -> tuple[torch.Tensor, torch.Tensor]:
+def to_mask(probability: torch.Tensor, scheme: Scheme, threshold: float | None) -> tuple[torch.Tensor, torch.Tensor]:
     """(N, K, H, W) probabilities -> ((N, H, W) uint8 class ids, (N, H, W) instrument probability).
 
     With a threshold, a pixel whose instrument probability reaches it takes the most probable instrument class,
     any other the most probable of the rest; without one, the most probable class of all.
     """
     rest = [index for index in range(scheme.num_classes) if index not in scheme.instrument_ids]
-    tools, others = (_index(tuple(ids), probability.device) for ids in (scheme.instrument_ids, rest))
-    union = probability[:, tools].sum(1)
+    instruments, others = (_index(tuple(ids), probability.device) for ids in (scheme.instrument_ids, rest))
+    union = probability[:, instruments].sum(1)
     if threshold is None:
         return probability.argmax(1).to(torch.uint8), union
-    tool = tools[probability[:, tools].argmax(1)]
-    other = others[probability[:, others].argmax(1)] if rest else tool
-    return torch.where(union >= threshold, tool, other).to(torch.uint8), union
+    instrument = instruments[probability[:, instruments].argmax(1)]
+    other = others[probability[:, others].argmax(1)] if rest else instrument
+    return torch.where(union >= threshold, instrument, other).to(torch.uint8), union
 
 
 @functools.lru_cache(maxsize=64)

@@ -5,13 +5,6 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-MEAN = (
-    0.485,
-    0.456,
-    0.406,
-)  # ImageNet statistics of RGB in 0..1, as torchvision's backbones were trained with
-STD = (0.229, 0.224, 0.225)
-
 
 def resize_frames(frames: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     """(N, 3, H, W) uint8 -> (N, 3, *size) uint8, bilinear with antialiasing.
@@ -34,7 +27,7 @@ def resize_masks(masks: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     return F.interpolate(masks[:, None], size=tuple(size), mode="nearest-exact")[:, 0]
 
 
-def normalise(frames: torch.Tensor, mean=MEAN, std=STD) -> torch.Tensor:
+def normalise(frames: torch.Tensor, mean, std) -> torch.Tensor:
     """(N, 3, H, W) uint8 or float in 0..1 -> float32 with the given channel mean and deviation removed."""
     frames = frames.float().div_(255) if frames.dtype == torch.uint8 else frames
     return (frames - channels(mean, frames.device)) / channels(std, frames.device)

@@ -25,7 +25,7 @@ from surgseg.evaluation import (
 from surgseg.files import UserError, file_sha256, read_csv
 from surgseg.labels import SCHEMES
 from surgseg.masks import read_mask, write_mask
-from surgseg.predict import Predictor, decide
+from surgseg.predict import Predictor, to_mask
 from tests.helpers import noise_frame, save_image
 
 CPU = torch.device("cpu")
@@ -119,7 +119,7 @@ def test_a_threshold_that_is_no_probability_is_refused(threshold):
     ],
 )
 def test_a_threshold_speaks_of_the_union_of_instruments(probability, threshold, scheme, expected):
-    ids, union = decide(torch.tensor(probability).view(1, -1, 1, 1), scheme, threshold)
+    ids, union = to_mask(torch.tensor(probability).view(1, -1, 1, 1), scheme, threshold)
     assert ids.item() == expected and ids.dtype == torch.uint8
     assert union.item() == pytest.approx(sum(probability[index] for index in scheme.instrument_ids))
 

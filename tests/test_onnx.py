@@ -8,12 +8,12 @@ import torch
 
 import export_model
 from models import build_model
+from surgseg import onnx as module
 from surgseg.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from surgseg.files import UserError
 from surgseg.labels import SCHEMES
 from surgseg.onnx import OnnxNetwork, choose_network, onnx_path
 from surgseg.predict import Predictor, TorchNetwork
-from surgseg import onnx as module
 from tests.helpers import noise_frame
 
 pytestmark = pytest.mark.skipif(bool(module.missing_packages()), reason="the packages for ONNX are not installed")

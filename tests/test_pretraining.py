@@ -5,9 +5,11 @@ from urllib.error import URLError
 import pytest
 import torch
 
-from models import build_model
+from models import ARCHITECTURES, build_model
 from surgseg.files import UserError
-from surgseg.pretraining import SOURCES, load_pretraining
+from surgseg.pretraining import load_pretraining
+
+PUBLISHED = ARCHITECTURES["deeplabv3"].pretraining
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +31,7 @@ def unreachable(url, dst, **options):
 
 def cached(hub, name):
     hub.mkdir(exist_ok=True)
-    return hub / SOURCES[name].rsplit("/", 1)[1]
+    return hub / PUBLISHED[name].rsplit("/", 1)[1]
 
 
 def flat(shape, value):
@@ -90,7 +92,7 @@ def test_a_file_of_the_users_own_is_read_from_its_path(model, tmp_path):
 def test_a_failed_download_names_file_cache_and_the_way_out(model, hub, name):
     with pytest.raises(UserError) as caught:
         load_pretraining(model, "deeplabv3", name)
-    path = hub / SOURCES[name].rsplit("/", 1)[1]
+    path = hub / PUBLISHED[name].rsplit("/", 1)[1]
     for part in (path.name, str(path), "--weights none", "no route to host"):
         assert part in str(caught.value)
     assert not path.exists()
@@ -105,8 +107,8 @@ def test_a_download_lands_in_torchs_cache_and_is_checked_by_its_hash(model, hub,
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", download)
     load_pretraining(model, "deeplabv3", "imagenet")
-    assert asked == {"url": SOURCES["imagenet"], "hash_prefix": SOURCES["imagenet"].rsplit("-", 1)[1][:8]}
-    assert (hub / SOURCES["imagenet"].rsplit("/", 1)[1]).is_file()
+    assert asked == {"url": PUBLISHED["imagenet"], "hash_prefix": PUBLISHED["imagenet"].rsplit("-", 1)[1][:8]}
+    assert (hub / PUBLISHED["imagenet"].rsplit("/", 1)[1]).is_file()
 
 
 @pytest.mark.parametrize("weights", ["imagenet", "coco", "some.pth"])
@@ -124,4 +126,14 @@ def test_a_missing_or_unfitting_file_is_an_error(model, tmp_path):
     torch.save({**state, "novel.weight": torch.zeros(1)}, path)
     with pytest.raises(UserError) as caught:
         load_pretraining(model, "deeplabv3", str(path))
-    assert "1 missing: layer1.0.conv1.weight" in str(caught.value) and "1 unexpected: novel.weight" in str(caught.value)
+    assert "1 missing: backbone.layer1.0.conv1.weight" in str(
+        caught.value
+    ) and "1 unexpected: backbone.novel.weight" in str(caught.value)
+
+
+def test_the_published_files_are_those_of_torchvision():
+    from torchvision.models import ResNet50_Weights
+    from torchvision.models.segmentation import DeepLabV3_ResNet50_Weights
+
+    assert PUBLISHED["imagenet"] == ResNet50_Weights.IMAGENET1K_V1.url
+    assert PUBLISHED["coco"] == DeepLabV3_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1.url

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from surgseg.analysis.measure import Analysis
 from surgseg.analysis.stability import is_present
-
-FRAME_FIELDS = (
-    "name", "frame", "time_s", "coverage", "detected", "present", "components", "suspect", "phase", "tool_in_view",
-    "iou_next", "flow_iou_next", "untrusted_next", "true_coverage", "dice",
-)  # fmt: skip
+from surgseg.scores.metrics import FRAME_METRICS
 
 
 def frame_rows(analysis: Analysis) -> list[dict]:
-    """A row of strings and numbers for each frame that counts; what is not known stays empty."""
+    """A row of strings and numbers for each frame that counts, with the same keys; what is not known stays empty."""
     pairs = {pair.first: pair for pair in analysis.pairs}
     present = is_present([row.coverage for row in analysis.rows], analysis.statistics["min_area"])
     rows = []
     for index, row in enumerate(analysis.rows):
         pair, truth = pairs.get(index), (analysis.scores or {}).get(row.name, {})
         known = analysis.in_view is not None and analysis.annotated[index]
-        measures = {"true_coverage": truth.get("true_coverage"), "dice": truth.get("dice")}
-        if pair is not None:
-            measures.update(iou_next=pair.iou, flow_iou_next=pair.flow_iou, untrusted_next=pair.untrusted)
+        measures = {
+            **{f"{key}_next": getattr(pair, key, None) for key in ("iou", "flow_iou", "untrusted")},
+            **{key: truth.get(key) for key in ("true_coverage", *FRAME_METRICS)},
+        }
         rows.append(
             {
                 "name": row.name,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from surgseg.data.dataset import video_of
 from surgseg.files import UserError, list_some, natural_key
@@ -16,11 +16,11 @@ from surgseg.frames import list_images
 from surgseg.generate.folder import FrameRow, Generated
 from surgseg.labels import VOID
 from surgseg.masks import read_mask
-from surgseg.scores.metrics import confusion, frame_scores
+from surgseg.scores.metrics import frame_metrics
 from surgseg.threads import ahead
 
 
-def match_truth(generated: Generated, mask_dir: Path, video: str | None = None) -> dict[str, Path]:
+def match_ground_truth(generated: Generated, mask_dir: Path, video: str | None = None) -> dict[str, Path]:
     """Masks of `mask_dir` that belong to rows of `generated`: row name -> mask file.
 
     A mask belongs to the row of its own name or, failing that, to the row whose frame number (counted in the video from
@@ -82,19 +82,17 @@ def read_pair(generated: Generated, row: FrameRow, truth: Path) -> tuple[np.ndar
     return np.where(void, 0, predicted).astype(np.uint8), np.where(void, VOID, true).astype(np.uint8)
 
 
-def frame_overlaps(generated: Generated, matched: dict[str, Path]) -> dict[str, dict[str, float]]:
-    """IoU, Dice and true coverage of each matched row, by row name; IoU and Dice are NaN where both masks are empty."""
+def score_rows(generated: Generated, matched: dict[str, Path]) -> dict[str, dict[str, float]]:
+    """Every score of `FRAME_METRICS` and the true coverage (`true_coverage`, 0-1) of each matched row, by row name."""
     if generated.run["parts"].get("masks") is None:
         raise UserError(f"{generated.folder} keeps no masks, so there is nothing to compare with ground truth")
-    rows = [row for row in generated.rows if row.name in matched]
-
-    scheme = generated.scheme
+    rows, scheme = [row for row in generated.rows if row.name in matched], generated.scheme
 
     def score(row: FrameRow) -> dict[str, float]:
-        predicted, true = (torch.from_numpy(ids)[None] for ids in read_pair(generated, row, matched[row.name]))
-        scores = frame_scores(confusion(predicted, true, scheme.num_classes).numpy(), scheme)
-        names = {"iou": "iou", "dice": "dice", "true_coverage": "coverage"}
-        return {name: float(scores[key][0]) for name, key in names.items()}
+        predicted, true = read_pair(generated, row, matched[row.name])
+        instrument, valid = np.isin(true, scheme.instrument_ids), true != VOID
+        coverage = instrument.sum() / valid.sum() if valid.any() else math.nan
+        return {**frame_metrics(predicted, true, scheme), "true_coverage": float(coverage)}
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         return {row.name: scores for row, scores in zip(rows, ahead(pool, score, rows, 64))}

@@ -14,15 +14,16 @@ from PIL import Image
 
 from surgseg.analysis.cholec80 import NO_PHASE, Track, check_length, phases_at, tools_at
 from surgseg.analysis.flow import FLOW_PAIRS
-from surgseg.analysis.ground_truth import frame_overlaps
+from surgseg.analysis.ground_truth import score_rows
 from surgseg.analysis.neighbours import measure_pairs
 from surgseg.analysis.presence import MIN_AREA, agreement, presence_segments, segment_summary, typical_spacing
 from surgseg.analysis.stability import Pair, is_present, stability
-from surgseg.analysis.statistics import count_components, detection_statistics, spread
+from surgseg.analysis.statistics import describe, detection_statistics
 from surgseg.files import UserError, list_some
 from surgseg.generate.folder import MIN_COMPONENT_AREA, FrameRow, Generated
 from surgseg.labels import VOID
-from surgseg.masks import read_mask
+from surgseg.masks import count_components, read_mask
+from surgseg.scores.metrics import FRAME_METRICS
 from surgseg.threads import ahead
 
 CHECKED = 500  # masks whose coverage is compared with the table's
@@ -47,7 +48,7 @@ class Analysis:
     """The frames that count, what was measured of each, and the `statistics` over them (plain numbers).
 
     `phases` (name of each row) and `in_view` (N,) bool with `annotated` (N,) bool are None without their files;
-    `scores` are those of `frame_overlaps`, by row name, None without ground truth.
+    `scores` are those of `score_rows`, by row name, None without ground truth.
     """
 
     rows: list[FrameRow]
@@ -87,7 +88,7 @@ def analyse(generated: Generated, request: Request) -> Analysis:
     scores = None
     if request.truth is not None:
         names = {row.name for row in rows}
-        scores = frame_overlaps(generated, {name: path for name, path in request.truth.items() if name in names})
+        scores = score_rows(generated, {name: path for name, path in request.truth.items() if name in names})
         statistics["ground_truth"] = _beside_truth(generated, request, rows, pairs, about, scores)
     return Analysis(rows, pairs, phases, in_view, annotated, scores, statistics)
 
@@ -184,10 +185,9 @@ def _beside_truth(generated: Generated, request: Request, rows, pairs, about: _D
     return {
         "frames": len(some),
         "first_mask": request.truth[some[0].name].name,
-        "dice": spread(one["dice"] for one in kept if not np.isnan(one["dice"])),
-        "iou": spread(one["iou"] for one in kept if not np.isnan(one["iou"])),
+        **{name: describe(one[name] for one in kept if not np.isnan(one[name])) for name in FRAME_METRICS},
         "both_empty": sum(np.isnan(one["dice"]) for one in kept),
-        "true_coverage": spread(one["true_coverage"] for one in kept if not np.isnan(one["true_coverage"])),
+        "true_coverage": describe(one["true_coverage"] for one in kept if not np.isnan(one["true_coverage"])),
         "true_detection_rate": float(np.mean([one["true_coverage"] > 0 for one in kept])),
         "stability": about.stability(true_rows, truth_pairs),
         "predicted_stability_same_frames": about.stability(some, own_pairs),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from surgseg.scores.metrics import FRAME_METRICS
+
 SHOWN = 12  # segments and frames listed on the screen; the JSON has all
 
 
@@ -136,8 +138,10 @@ def _truth(result: dict) -> list[str]:
     lines = [
         f"Beside ground truth ({found['frames']} frames have a mask, the first {found['first_mask']}; "
         f"{found['both_empty']} where both are empty)",
-        _row("  Dice, mean (median)", f"{decimal(found['dice']['mean'])} ({decimal(found['dice']['median'])})"),
-        _row("  IoU, mean (median)", f"{decimal(found['iou']['mean'])} ({decimal(found['iou']['median'])})"),
+        *(
+            _row(f"  {metric.label}, mean (median)", f"{decimal(found[key]['mean'])} ({decimal(found[key]['median'])})")
+            for key, metric in FRAME_METRICS.items()
+        ),
         _row("  True coverage, mean", percent(found["true_coverage"]["mean"], 2)),
         _row("  True detection rate", percent(found["true_detection_rate"])),
         "  Stability of the ground truth",

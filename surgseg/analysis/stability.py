@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from surgseg.analysis.flow import Warp
-from surgseg.analysis.statistics import spread
+from surgseg.analysis.statistics import describe
 
 MAX_STEP_S = 0.2
 NOT_CHOSEN = "none of these pairs is among those that got optical flow (--flow-pairs takes more)"
@@ -129,15 +129,15 @@ def stability(
         "detection_rate": float((coverage[used] > 0).mean()),
         "median_step_s": float(np.median(steps)),
         "pairs_both_empty": sum(math.isnan(value) for value in iou),
-        "iou": spread(value for value in iou if not math.isnan(value)),
+        "iou": describe(value for value in iou if not math.isnan(value)),
         "flow": {
             "computed": bool(with_flow),
             "reason": None if with_flow else no_flow or NOT_CHOSEN,
             "pairs": len(with_flow),
-            "iou": spread(pair.flow_iou for pair in with_flow if not math.isnan(pair.flow_iou)),
-            "iou_without_flow": spread(pair.iou for pair in with_flow if not math.isnan(pair.iou)),
-            "untrusted": spread(pair.untrusted for pair in with_flow)["mean"],
-            "untrusted_instrument": spread(
+            "iou": describe(pair.flow_iou for pair in with_flow if not math.isnan(pair.flow_iou)),
+            "iou_without_flow": describe(pair.iou for pair in with_flow if not math.isnan(pair.iou)),
+            "untrusted": describe(pair.untrusted for pair in with_flow)["mean"],
+            "untrusted_instrument": describe(
                 pair.untrusted_instrument for pair in with_flow if not math.isnan(pair.untrusted_instrument)
             )["mean"],
         },

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-import cv2
 import numpy as np
 
 PERCENTILES = (5, 25, 75, 95)
 
 
-def count_components(instrument: np.ndarray, min_area: float) -> int:
-    """8-connected components of a (H, W) uint8 mask (not 0: instrument) larger than `min_area` of the frame, 0-1."""
-    _, _, boxes, _ = cv2.connectedComponentsWithStats(instrument, connectivity=8)
-    return int((boxes[1:, cv2.CC_STAT_AREA] > min_area * instrument.size).sum())
-
-
-def spread(values: Iterable[float]) -> dict:
+def describe(values: Iterable[float]) -> dict:
     """n, mean, median, SD (n - 1; NaN for one value), percentiles, minimum and maximum; NaN where empty."""
     values = np.asarray(list(values), np.float64)
     if not len(values):
@@ -52,7 +45,7 @@ def detection_statistics(rows: Sequence, min_area: float) -> dict:
         "detection_rate_min_area": float(((coverage > 0) & (coverage >= min_area)).mean()),
         "frames_without_detection": len(absent),
         "without_detection": [{"name": row.name, "frame": row.frame, "time_s": row.time_s} for row in absent],
-        "coverage": spread(coverage),
+        "coverage": describe(coverage),
         "mean_confidence": float(np.mean([row.mean_confidence for row in rows])),
         "mean_uncertainty": float(np.mean([row.uncertainty for row in rows])),
         "mean_components": float(np.mean([row.components for row in rows])),

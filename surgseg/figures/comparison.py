@@ -8,18 +8,29 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.colors import to_rgb
 from matplotlib.ticker import FormatStrFormatter, MaxNLocator
 
-from surgseg.figures.style import BLUE, GRAY, GREEN, RED, mark_synthetic, new_figure, save_figure
+from models import ARCHITECTURES
+from surgseg.figures.style import GRAY, mark_synthetic, new_figure, save_figure
 from surgseg.files import natural_key
-from surgseg.study.comparison import LABELS
+from surgseg.study.comparison import compared_models
 from surgseg.study.report import difference_sentences, improvement_sentence, single_run_sentence, unfinished
 
-COLOURS = dict(zip(LABELS, (BLUE, RED, GREEN)))
-MARKERS = dict(zip(LABELS, "osD"))
 UNITS = ((7200.0, 3600.0, "h"), (300.0, 60.0, "min"), (0.0, 1.0, "s"))  # from so many seconds on: seconds in one, name
 LOG_FROM = 15  # ratio of training times from which the shorter one would vanish on a linear axis
 WIDTH = 7.0  # inches
+
+
+def colour_of(model: str) -> tuple[float, float, float]:
+    """The colour of a model's architecture; lighter where it starts from random weights though it has others."""
+    compared = compared_models()[model]
+    colour = np.array(to_rgb(ARCHITECTURES[compared.arch].colour))
+    return tuple(0.45 * colour + 0.55 if compared.scratch else colour)
+
+
+def marker_of(model: str) -> str:
+    return "osD^v<>PX"[list(compared_models()).index(model) % 9]
 
 
 def draw_training(
@@ -60,7 +71,7 @@ def draw_training(
         axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         if max(len(run["epochs"]) for runs in histories.values() for run in runs) == 1:
             axis.set_xlim(0.5, 1.5)
-    _legend(figure, [model for model in LABELS if model in histories], comparison, dashed=validated)
+    _legend(figure, [model for model in compared_models() if model in histories], comparison, dashed=validated)
     texts = [improvement_sentence(comparison["models"][model]) for model in histories]
     missing = [f"Not shown: {'; '.join(problems)}."] if problems else []
     _finish(figure, comparison, [*missing, *texts, _thin(comparison), note])
@@ -93,23 +104,23 @@ def _curves(axis, model: str, runs: list[dict], x_of, key: str, line: str) -> No
         y = np.array([np.nan if row.get(key) is None else row[key] for row in run["epochs"]], float)
         columns.append((x_of(run), y))
         style = {"lw": 0.6, "alpha": 0.45} if several else _single_style(model, len(y), line)
-        axis.plot(*columns[-1], line, color=COLOURS[model], **style)
+        axis.plot(*columns[-1], line, color=colour_of(model), **style)
     if several and len({len(y) for _, y in columns}) == 1:
         x, y = (np.mean(values, axis=0) for values in zip(*columns))
-        axis.plot(x, y, line, color=COLOURS[model], **_single_style(model, len(y), line))
+        axis.plot(x, y, line, color=colour_of(model), **_single_style(model, len(y), line))
 
 
 def _single_style(model: str, count: int, line: str) -> dict[str, Any]:
     """Markers tell the models apart and, hollow, validation from training: after one epoch there is no line."""
     hollow = {"mfc": "white"} if line == "--" else {}
-    return {"marker": MARKERS[model], "ms": 3, "markevery": max(1, count // 15), **hollow}
+    return {"marker": marker_of(model), "ms": 3, "markevery": max(1, count // 15), **hollow}
 
 
 def _legend(figure, models: list[str], comparison: dict[str, Any], *, dashed: bool) -> None:
     from matplotlib.lines import Line2D
 
     labels = {model: comparison["models"][model]["label"] for model in models}
-    handles = [Line2D([], [], color=COLOURS[m], marker=MARKERS[m], ms=4, label=labels[m]) for m in models]
+    handles = [Line2D([], [], color=colour_of(m), marker=marker_of(m), ms=4, label=labels[m]) for m in models]
     if dashed:
         handles += [
             Line2D([], [], color=GRAY, ls=line, marker="o", ms=4, mfc=fill, label=name)
@@ -157,7 +168,7 @@ def _bar_legend(figure, rows: dict[str, dict]) -> None:
     handles = []
     for model, row in rows.items():
         start = "pretrained" if row["pretrained"] else "random start"
-        handles.append(Patch(color=COLOURS[model], label=f"{row['label']} ({start})"))
+        handles.append(Patch(color=colour_of(model), label=f"{row['label']} ({start})"))
     figure.legend(handles=handles, loc="outside upper left", ncols=2, handlelength=1.2, fontsize=8.5)
 
 
@@ -168,7 +179,7 @@ def _score_bars(axis, rows: dict[str, dict]) -> None:
         centres = np.arange(len(keys)) + (index - (len(rows) - 1) / 2) * width
         for centre, key in zip(centres, keys):
             value, runs = row[key], [run[key] for run in row["runs"] if run[key] is not None]
-            axis.bar(centre, value or 0, 0.92 * width, color=COLOURS[model])
+            axis.bar(centre, value or 0, 0.92 * width, color=colour_of(model))
             top = max([value or 0, *(runs if len(row["runs"]) > 1 else [])])
             text = "n/a" if value is None else f"{value:.4f}"
             axis.text(centre, top + 0.03, text, ha="center", va="bottom", fontsize=8)
@@ -192,7 +203,7 @@ def _cost_panels(axes, rows: dict[str, dict]) -> None:
     )
     for axis, (title, values) in zip(axes, panels):
         known = [value or 0 for value in values]
-        axis.barh(range(len(values)), known, height=0.7, color=[COLOURS[model] for model in rows])
+        axis.barh(range(len(values)), known, height=0.7, color=[colour_of(model) for model in rows])
         top = max(known) or 1
         for index, value in enumerate(values):
             text = "n/a" if value is None else f"{value:,.{2 if value < 100 else 0}f}"
@@ -217,7 +228,7 @@ def _by_video(axis, by_video: dict[str, dict[str, float]], videos: list[str]) ->
     for model, scores in by_video.items():
         x = [index + shifts[model] for index, video in enumerate(videos) if video in scores]
         y = [scores[video] for video in videos if video in scores]
-        axis.plot(x, y, MARKERS[model], ms=6 if len(videos) < 20 else 4, color=COLOURS[model])
+        axis.plot(x, y, marker_of(model), ms=6 if len(videos) < 20 else 4, color=colour_of(model))
     everything = [value for scores in by_video.values() for value in scores.values()]
     middle, half = (max(everything) + min(everything)) / 2, max(max(everything) - min(everything), 0.1) * 0.6
     room = sum(len(video) for video in videos) + 2 * len(videos)

@@ -11,13 +11,13 @@ from surgseg.files import UserError
 from surgseg.predict import Predictor
 from surgseg.video.inputs import Source
 from surgseg.video.reader import Frame
-from surgseg.video.sampling import Sampler, Sampling
+from surgseg.video.sampling import Sampling
 
 STEP = 25  # frames, where a video's length is unknown
 
 
 @dataclass(frozen=True)
-class Check:
+class VideoCheck:
     """Frames of a video with their class ids (N, H, W), their coverage (N,), and the rule that chose them in words.
 
     `data` is "synthetic" where the video says so; `suspect` counts frames left out since they follow damage.
@@ -50,17 +50,17 @@ class Check:
         }
 
 
-def look_at(source: Source, name: str, predictor: Predictor, count: int, image_rate: float = 25.0) -> Check:
+def check_video(source: Source, name: str, predictor: Predictor, count: int, image_rate: float = 25.0) -> VideoCheck:
     """Decode `count` frames spread over a video and predict them once.
 
-    Where the video's length is unknown, every 25th frame from its beginning. Frames that follow damage are left out.
+    If the length of the video is unknown, every 25th frame from its beginning. Frames that follow damage are left out.
     Raises `UserError` naming the video where none can be decoded.
     """
-    with source.open(image_rate) as reader:
+    with source.open(image_rate=image_rate) as reader:
         length = reader.length_s
-        sampling = Sampling("spread", None, count) if length else Sampling(step=STEP, max_frames=count)
-        rule = "spread over the video" if length else f"every {STEP}th from the beginning (length unknown)"
-        reader.choose = Sampler(sampling, length, rate=reader.rate)
+    sampling = Sampling("spread", None, count) if length else Sampling(step=STEP, max_frames=count)
+    rule = "spread over the video" if length else f"every {STEP}th from the beginning (length unknown)"
+    with source.open(sampling, image_rate) as reader:
         taken = list(reader)
         marked = reader.data == "synthetic" or (source.images and data_kind_near(source.path) == "synthetic")
     frames = [frame for frame in taken if not frame.suspect]
@@ -69,4 +69,4 @@ def look_at(source: Source, name: str, predictor: Predictor, count: int, image_r
         raise UserError(f"{source.path}: no frame of this video can be decoded whole{why}")
     found = predictor.predict(np.stack([frame.image for frame in frames]))
     data = "synthetic" if marked else "unmarked"
-    return Check(name, frames, found.ids, found.measures[:, 0], rule, data, len(taken) - len(frames))
+    return VideoCheck(name, frames, found.ids, found.measures.coverage, rule, data, len(taken) - len(frames))

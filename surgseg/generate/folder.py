@@ -1,9 +1,9 @@
-"""The generated folder: the one owner of its format - what is in it, how it is read and validated.
+"""The generated folder: what is in it, how it is read and validated. The one owner of its format.
 
     frames/<name>_<frame:06d>.jpg   masks/<same>.png   overlays/<same>.jpg   probabilities/<same>.png
     overlay.mp4   classes.json   frames.csv   run.json
 
-`video/generated_writer.py` writes it. `run.json` comes first and says `"complete": false` until the run ends; a row
+`generate/writer.py` writes it. `run.json` comes first and says `"complete": false` until the run ends; a row
 enters `frames.csv` when its files are on the disk. So a folder is readable whenever its run stops.
 """
 
@@ -14,11 +14,12 @@ import io
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import Field, dataclass, fields
 from pathlib import Path
 
 from surgseg.files import UserError, is_hidden, list_some, read_csv, read_json
 from surgseg.labels import Scheme, read_scheme
+from surgseg.predict import Measures
 
 SCHEMA = "surgseg.generated/2"
 PARTS = ("frames", "masks", "overlays", "probabilities")  # folders that hold one image a frame
@@ -33,8 +34,12 @@ OWN = ("classes.json", "frames.csv", "run.json")
 
 @dataclass(frozen=True)
 class FrameRow:
-    """One line of `frames.csv`: coverage, mean_confidence and uncertainty (`video.predictor.measure`), components
-    (connected regions of instrument above MIN_COMPONENT_AREA)."""
+    """One line of `frames.csv`; its columns are these fields.
+
+    `frame` is the source index from 0, `time_s` its time. `coverage`, `mean_confidence` and `uncertainty` are those of
+    `predict.Measures`. `components` counts connected regions of instrument above MIN_COMPONENT_AREA. `suspect`: decoded
+    after damage, before the next keyframe.
+    """
 
     name: str
     frame: int
@@ -47,33 +52,27 @@ class FrameRow:
 
     def line(self) -> str:
         """The row as it stands in the file."""
-        values = asdict(self)
-        values["time_s"] = f"{self.time_s:.6f}"
-        for measure in ("coverage", "mean_confidence", "uncertainty"):
-            values[measure] = f"{values[measure]:.8g}"
-        values["suspect"] = int(self.suspect)
-        return csv_line([values[column] for column in COLUMNS])
+        return csv_line([_write(field, getattr(self, field.name)) for field in fields(self)])
 
     @classmethod
     def parse(cls, row: dict[str, str]) -> FrameRow:
         """A row as `csv.DictReader` gives it; ValueError (or KeyError, TypeError) where it is none."""
-        measures = {key: float(row[key]) for key in ("coverage", "mean_confidence", "uncertainty")}
-        if not all(0 <= value <= 1 for value in measures.values()):
+        found = cls(**{field.name: _READ[field.type](row[field.name]) for field in fields(cls)})
+        if not all(0 <= getattr(found, key) <= 1 for key in Measures._fields):
             raise ValueError("coverage, confidence or uncertainty outside 0..1")
-        frame, time_s, components = int(row["frame"]), float(row["time_s"]), int(row["components"])
-        if not math.isfinite(time_s) or min(frame, components) < 0:
+        if not math.isfinite(found.time_s) or min(found.frame, found.components) < 0:
             raise ValueError("time_s is no number of seconds, or frame or components are negative")
-        return cls(
-            name=row["name"],
-            frame=frame,
-            time_s=time_s,
-            components=components,
-            suspect={"0": False, "1": True}[row["suspect"]],
-            **measures,
-        )
+        return found
 
 
+_READ = {"str": str, "int": int, "float": float, "bool": lambda text: {"0": False, "1": True}[text]}  # by type
 COLUMNS = tuple(field.name for field in fields(FrameRow))
+
+
+def _write(field: Field, value) -> str:
+    if field.name == "time_s":
+        return f"{value:.6f}"
+    return f"{value:.8g}" if field.type == "float" else str(int(value) if field.type == "bool" else value)
 
 
 def check_name(name: str) -> str:

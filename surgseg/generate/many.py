@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import os
 import sys
 import traceback
 from pathlib import Path
@@ -14,6 +13,7 @@ from surgseg.console import PARTIAL
 from surgseg.files import UserError
 from surgseg.generate.folder import read_run
 from surgseg.generate.run import Request, Result, clock, detection_rate, generate, report
+from surgseg.launch import launched
 from surgseg.predict import Predictor
 from surgseg.video.inputs import Source
 
@@ -32,7 +32,7 @@ def generate_all(jobs: list[Job], mine: list[Job], request: Request, predictor: 
         if results[name].state == "stopped":
             break
     everyone, names = _gather(results, [name for _, _, name in mine])
-    if int(os.environ.get("RANK", "0")) == 0:
+    if launched().rank == 0:
         print_summary(jobs, everyone)
     states = [everyone[name].state if name in everyone else "not begun" for name in names]
     if states and all(state == "failed" for state in states):
@@ -57,7 +57,7 @@ def _generate_one(source: Source, folder: Path, name: str, request: Request, pre
 
 def _join() -> None:
     """Meet the other processes that torchrun started, within minutes; later each waits for the others' videos."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if launched().count == 1:
         return
     try:
         store, rank, world = next(dist.rendezvous("env://", timeout=_MEETING))
@@ -72,7 +72,7 @@ def _gather(results: dict[str, Result], names: list[str]) -> tuple[dict[str, Res
 
     torchrun ends all processes when one ends with an error: none may leave while another still works.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if launched().count == 1:
         return results, names
     gathered: list = [None] * dist.get_world_size()
     dist.all_gather_object(gathered, (results, names))

@@ -6,8 +6,10 @@ import argparse
 import re
 from pathlib import Path
 
+from models import ARCHITECTURES
 from surgseg.console import add_device_option
 from surgseg.files import UserError
+from surgseg.places import DEFAULT_WEIGHTS
 from surgseg.video.sampling import SAMPLES, SPREAD_FRAMES, STEP, seconds
 
 SAVED = {"masks": "png", "overlays": "jpg", "probabilities": "png"}  # folders of --save; its `video` is one file
@@ -19,12 +21,12 @@ def add_model_options(parser: argparse.ArgumentParser):
     group.add_argument(
         "--model-path",
         type=Path,
-        default=Path("outputs/instrument_segmentation_model.pth"),
+        default=DEFAULT_WEIGHTS,
         metavar="FILE",
         help="weights file (default: %(default)s)",
     )
     group.add_argument(
-        "--arch", choices=["deeplabv3", "unet"], help="architecture of a bare state_dict (default: from the file)"
+        "--arch", choices=ARCHITECTURES, help="architecture of a bare state_dict (default: from the file)"
     )
     return group
 
@@ -157,7 +159,7 @@ def parts_of(args: argparse.Namespace) -> dict[str, str]:
 def targets(args: argparse.Namespace, sources: list) -> list[tuple]:
     """(source, folder, name) of every video; a single one goes into --output-dir itself."""
     from surgseg.generate.folder import check_name
-    from surgseg.video.inputs import number_videos
+    from surgseg.generate.shares import number_videos
 
     if len(sources) == 1:
         kept = re.sub(r"[^A-Za-z0-9._-]+", "_", sources[0].path.stem).strip("._-") if args.keep_source_name else ""

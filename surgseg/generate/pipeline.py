@@ -44,19 +44,22 @@ def run_pipeline(
     *,
     batch_size: int = 4,
     written: int = 0,
+    stop_reading: Callable[[], None] = lambda: None,
     progress: Callable[[GeneratedWriter], None] = lambda writer: None,
 ) -> Outcome:
     """Predict and write every frame of `frames`, which all have one size.
 
     `submit` is `Predictor.submit`. Every `batch_size` consecutive frames are a batch; of the first batch, `written`
     frames were written by an earlier run and are predicted only. `run()` is what `run.json` says of the video, asked
-    for when the first frame has come. Ctrl-C ends the run with `stopped="Ctrl-C"`; an error in a stage ends all
-    stages and is raised here. Frames written before stay.
+    for when the first frame has come. `stop_reading` ends `frames` early, from another thread.
+
+    Ctrl-C ends the run with `stopped="Ctrl-C"`; an error in a stage ends all stages and is raised here. Frames written
+    before stay.
     """
     outcome = Outcome()
     started = time.perf_counter()
     pool = ThreadPoolExecutor(_WRITERS, thread_name_prefix="write")
-    decoder = _Decoder(frames, 2 * batch_size, outcome.seconds)
+    decoder = _Decoder(frames, 2 * batch_size, outcome.seconds, stop_reading)
     predicting: deque[tuple[list[Frame], Pending]] = deque()
     waiting: deque[Future] = deque()
     lock = threading.Lock()
@@ -81,7 +84,7 @@ def run_pipeline(
                     written -= 1
                     continue
                 kept = None if probability is None else probability[index]
-                waiting.append(pool.submit(store, frame, ids[index], measures[index], kept))
+                waiting.append(pool.submit(store, frame, ids[index], measures.of_frame(index), kept))
             settle(batch_size + _WRITERS)
 
     def settle(limit: int) -> None:
@@ -131,13 +134,13 @@ def _finish_writing(waiting: deque[Future], writer: GeneratedWriter | None) -> N
 class _Decoder:
     """A thread that fills a bounded queue with frames; it ends on `stop`, whatever it is waiting for."""
 
-    def __init__(self, frames: Iterable[Frame], depth: int, seconds: dict[str, float]):
+    def __init__(self, frames: Iterable[Frame], depth: int, seconds: dict[str, float], stop_reading: Callable):
         self._depth = depth
         self._queue: queue.Queue = queue.Queue(depth)
         self.error: BaseException | None = None
         self._stopping = threading.Event()
         self._seconds = seconds
-        self._choose = getattr(frames, "choose", None)
+        self._stop_reading = stop_reading
         self._thread = threading.Thread(target=self._work, args=(frames,), name="decode", daemon=True)
         self._thread.start()
 
@@ -185,6 +188,5 @@ class _Decoder:
     def stop(self) -> None:
         self._stopping.set()
         while self._thread.is_alive():
-            if self._choose is not None:
-                self._choose.done = True  # far from the next frame that is taken, it must not read on to there
+            self._stop_reading()  # far from the next frame of the sample, it must not read on to there
             self._thread.join(_WAIT)

@@ -1,10 +1,9 @@
-"""One video into its generated folder: look back, decode, predict, write, report."""
+"""One video into its generated folder: find what an earlier run left, decode, predict, write, report."""
 
 from __future__ import annotations
 
 import contextlib
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +13,14 @@ from tqdm import tqdm
 from surgseg.console import quiet
 from surgseg.devices import out_of_memory
 from surgseg.files import UserError, sole_writer
-from surgseg.generate.overlay import remove_segments
+from surgseg.generate.earlier import find_earlier
 from surgseg.generate.pipeline import run_pipeline
-from surgseg.generate.writer import GeneratedWriter, look_back
+from surgseg.generate.writer import GeneratedWriter
+from surgseg.launch import launched
 from surgseg.predict import Predictor
 from surgseg.video.inputs import Source
-from surgseg.video.sampling import Sampler, Sampling
+from surgseg.video.reader import Frame
+from surgseg.video.sampling import Sampling
 
 
 @dataclass(frozen=True)
@@ -54,24 +55,31 @@ class Result:
 
 
 def generate(source: Source, folder: Path, name: str, request: Request, predictor: Predictor) -> Result:
-    """Write the generated folder of one video, or go on with an unfinished one.
+    """Write the generated folder of one video, or continue an unfinished one.
 
     Raises `UserError` where nothing can be done; what was written before an error stays, and a repeated run goes on.
     """
-    with source.open(request.rate) as reader, sole_writer(folder):
+    with source.open(request.sampling, request.rate) as reader, sole_writer(folder):
         described = _describer(source, reader, request, predictor)
         asked = {**described(), "name": name, "parts": request.parts, "overlay_video": request.overlay_video}
-        earlier = look_back(folder, asked, request.overwrite)
+        earlier = find_earlier(folder, asked, request.overwrite)
         if earlier.finished:
-            remove_segments(folder)  # of a run that was killed after its last act but this
             return Result(name, folder, "finished before", earlier.finished)
         if request.facts["weights_data"] == "synthetic" and reader.data != "synthetic":
             print("Warning: these weights were trained on synthetic frames, and this video is not marked synthetic")
-        skip = earlier.rows - earlier.rows % request.batch_size  # batches lie on a fixed grid: begin with a whole one
-        length = reader.length_s if request.sampling.mode == "spread" else None
-        reader.choose = Sampler(request.sampling, length, skip, reader.rate)
+
+        def earlier_frames() -> Iterator[Frame]:
+            with source.open(request.sampling, request.rate) as again:
+                yield from again
+
         writer = GeneratedWriter(
-            folder, predictor.scheme, name, request.parts, overlay_video=request.overlay_video, earlier=earlier
+            folder,
+            predictor.scheme,
+            name,
+            request.parts,
+            overlay_video=request.overlay_video,
+            earlier=earlier,
+            earlier_frames=earlier_frames,
         )
         return _apply(reader, predictor, writer, request, described)
 
@@ -96,8 +104,10 @@ def _describer(source: Source, reader, request: Request, predictor: Predictor) -
 def _apply(reader, predictor: Predictor, writer: GeneratedWriter, request: Request, described) -> Result:
     sampling, earlier = request.sampling, writer.earlier
     total = sampling.expected(reader.expected, reader.rate)
-    lane = int(os.environ.get("LOCAL_RANK", "0"))  # a line of the terminal for each process
-    options = {"batch_size": request.batch_size, "written": earlier.rows % request.batch_size}
+    lane = launched().local_rank  # a line of the terminal for each process
+    again = earlier.rows % request.batch_size  # batches lie on a fixed grid: begin with a whole one
+    frames = reader.frames(skip=earlier.rows - again)
+    options = {"batch_size": request.batch_size, "written": again, "stop_reading": reader.stop}
     with tqdm(total=total, initial=earlier.rows, unit="frame", desc=writer.name, position=lane, disable=quiet()) as bar:
 
         def progress(writer) -> None:
@@ -106,7 +116,7 @@ def _apply(reader, predictor: Predictor, writer: GeneratedWriter, request: Reque
             bar.set_postfix(detected=f"{writer.detected / trusted:.1%}", refresh=False)
 
         try:
-            outcome = run_pipeline(reader, predictor.submit, writer, described, progress=progress, **options)
+            outcome = run_pipeline(frames, predictor.submit, writer, described, progress=progress, **options)
             if not writer.begun:
                 _begin_without_frames(writer, reader, described, outcome.stopped)
         except BaseException as error:

@@ -1,18 +1,18 @@
-"""Write a generated folder, or go on with one that an earlier run left unfinished; see `video/generated.py`."""
+"""Write a generated folder, or continue one that an earlier run left unfinished; `folder.py` owns the format."""
 
 from __future__ import annotations
 
-import csv
-from dataclasses import dataclass
+import itertools
+from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Callable, NamedTuple
 
 import cv2
 import numpy as np
 
-from surgseg.analysis.statistics import count_components
-from surgseg.files import UserError, is_hidden, list_some, make_folder, remove_leftovers, write_bytes, write_json
+from surgseg.files import UserError, make_folder, remove_leftovers, write_bytes, write_json
 from surgseg.frames import encode_frame
+from surgseg.generate.earlier import Earlier
 from surgseg.generate.folder import (
     COLUMNS,
     DERIVED,
@@ -24,39 +24,15 @@ from surgseg.generate.folder import (
     csv_line,
     images_of,
     own_image,
-    read_generated,
     read_run,
 )
-from surgseg.generate.overlay import SEGMENT, OverlayVideo, keep_segments, remove_segments, whole_segments
+from surgseg.generate.overlay import OverlayVideo
 from surgseg.labels import Scheme, write_scheme
-from surgseg.masks import encode_mask
+from surgseg.masks import count_components, encode_mask, read_mask
 from surgseg.overlay import Painter
-
-_FINISHED = {  # keys of run.json that say what was asked for, in a user's words
-    "fingerprint": "another video",
-    "weights_sha256": "other weights",
-    "threshold": "threshold",
-    "sampling": "sampling",
-    "image_rate": "--image-rate",
-    "name": "--name",
-    "parts": "--frame-format or --save",
-    "overlay_video": "--save video",
-}
-_UNFINISHED = {**_FINISHED, "batch_size": "--batch-size", "backend": "backend", "decoder": "decoder version"}
-
-
-@dataclass(frozen=True)
-class Earlier:
-    """What an earlier run has left: the rows that stay (`size`: bytes of frames.csv that hold them)."""
-
-    rows: int = 0
-    size: int = 0
-    detected: int = 0
-    suspects: int = 0
-    last_frame: int = -1
-    last_time_s: float = 0.0
-    sessions: int = 0
-    finished: dict | None = None  # its run.json, where it needs nothing more
+from surgseg.predict import Measures
+from surgseg.video.reader import Frame
+from surgseg.video.writer import partial_path
 
 
 class Stored(NamedTuple):
@@ -66,94 +42,12 @@ class Stored(NamedTuple):
     picture: np.ndarray | None
 
 
-def check_target(folder: Path) -> None:
-    """Refuse a folder that holds images or tables which no generated run wrote."""
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder} is a file; --output-dir needs a folder")
-    run = read_run(folder)
-    if run is not None:
-        own = own_image(str(run.get("name")))
-        foreign = [path for path in images_of(folder) if not own.fullmatch(path.name)]
-    else:
-        foreign = [folder / name for name in OWN if (folder / name).exists()] + list(images_of(folder))
-    foreign = [path for path in foreign if not is_hidden(path.name)]
-    if foreign:
-        names = list_some((path.relative_to(folder).as_posix() for path in foreign), 3)
-        raise UserError(f"{folder} holds files that no generated run wrote ({names}); choose another --output-dir")
-
-
-def look_back(folder: Path, asked: dict, overwrite: bool) -> Earlier:
-    """What of `folder` a run that asks for `asked` (the keys of `_UNFINISHED`) can keep.
-
-    Raises `UserError` for a foreign folder, and for one of another video or other settings unless `overwrite`.
-    """
-    check_target(folder)
-    run = read_run(folder)
-    if run is None or overwrite:
-        return Earlier()
-    complete = bool(run.get("complete")) and (folder / "frames.csv").is_file()
-    keys = _FINISHED if complete else _UNFINISHED
-    different = [key for key in keys if run.get(key) != asked[key]]
-    if "fingerprint" in different:
-        raise UserError(f"{folder} holds a run of another video; choose another --output-dir, or --overwrite")
-    if different:
-        shown = list_some(f"{keys[key]}: {_short(run.get(key))} there, {_short(asked[key])} now" for key in different)
-        state = "a finished" if complete else "an unfinished"
-        raise UserError(f"{folder} holds {state} run with other settings ({shown}); repeat those, or use --overwrite")
-    sessions = run.get("timing", {}).get("sessions", 1)
-    if complete:
-        try:
-            read_generated(folder)
-        except UserError as error:
-            raise UserError(f"{error}; --overwrite makes it again") from error
-        return Earlier(rows=run["frames_written"], sessions=sessions, finished=run)
-    return _rows_to_keep(folder, run, sessions)
-
-
-def _short(value) -> str:
-    if isinstance(value, dict):
-        return " ".join(f"{key} {item}" for key, item in value.items() if item is not None) or "none"
-    return str(value)[:12] if isinstance(value, str) and len(value) > 40 else str(value)
-
-
-def _rows_to_keep(folder: Path, run: dict, sessions: int) -> Earlier:
-    """Whole lines from the first on whose files are all there; with an overlay video, those of whole segments."""
-    table = folder / "frames.csv"
-    found = Earlier(sessions=sessions)
-    limit = SEGMENT * whole_segments(folder) if run["overlay_video"] else None
-    rows, size, detected, suspects = 0, 0, 0, 0
-    for line in table.open("rb") if table.is_file() else ():
-        size += len(line)
-        if size == len(line):  # the first line is the header
-            if line != csv_line(list(COLUMNS)).encode():
-                break
-            continue
-        row = _parse(line)
-        files = [] if row is None else [folder / part / f"{row.name}.{end}" for part, end in run["parts"].items()]
-        if row is None or rows == limit or not all(path.is_file() and path.stat().st_size for path in files):
-            break
-        rows, detected, suspects = rows + 1, detected + (row.coverage > 0 and not row.suspect), suspects + row.suspect
-        if limit is None or rows % SEGMENT == 0:
-            found = Earlier(rows, size, detected, suspects, row.frame, row.time_s, sessions)
-    return found
-
-
-def _parse(line: bytes) -> FrameRow | None:
-    """A whole line of `frames.csv`; None where a run was killed within it."""
-    if not line.endswith(b"\n"):
-        return None
-    try:
-        return FrameRow.parse(dict(zip(COLUMNS, next(csv.reader([line.decode()])))))
-    except (KeyError, TypeError, ValueError):
-        return None
-
-
 class GeneratedWriter:
     """Write a generated folder, frame by frame.
 
-    `begin` makes room (after `look_back`, whose answer is `earlier`), `store` may be called from several threads,
-    `commit` takes what it returns in order from one; `finish` closes the folder. `parts` maps folders of images to
-    their suffix. `run` is everything else that `run.json` shall say.
+    `begin` makes room, after `find_earlier`, whose answer is `earlier`. `store` may be called from several threads;
+    `commit` takes what it returns, in order, from one. `finish` closes the folder. `parts` maps folders of images to
+    their suffix. With `overlay_video`, `earlier_frames` gives the frames of the rows that stay, to be drawn again.
     """
 
     def __init__(
@@ -165,9 +59,10 @@ class GeneratedWriter:
         *,
         overlay_video: bool = False,
         earlier: Earlier | None = None,
+        earlier_frames: Callable[[], Iterable[Frame]] = tuple,
     ):
         self.folder, self.scheme, self.name, self.parts = Path(folder), scheme, name, parts
-        self.earlier = earlier or Earlier()
+        self.earlier, self.earlier_frames = earlier or Earlier(), earlier_frames
         self.rows_written, self.detected = self.earlier.rows, self.earlier.detected
         self.suspects, self.last_time_s = self.earlier.suspects, self.earlier.last_time_s
         self.overlay_video = overlay_video
@@ -182,7 +77,10 @@ class GeneratedWriter:
         return self._table is not None
 
     def begin(self, run: dict) -> None:
-        """Create the folder, `run.json` first, or take an unfinished run's place behind its last whole row."""
+        """Create the folder, `run.json` first, or continue behind the last whole row of an unfinished run.
+
+        `run` is what `run.json` says besides the folder's own state.
+        """
         previous = read_run(self.folder)
         make_folder(self.folder)
         names = {str(previous.get("name")) if previous else self.name, self.name}
@@ -203,10 +101,17 @@ class GeneratedWriter:
         if not self.earlier.rows:
             self._append(csv_line(list(COLUMNS)))
         if self.overlay_video:
-            self._video = OverlayVideo(self.folder, run.get("video_data") == "synthetic", self.rows_written)
+            self._video = OverlayVideo(self.folder, run.get("video_data") == "synthetic")
+            for frame in itertools.islice(self.earlier_frames(), self.earlier.rows):
+                mask = self.folder / "masks" / f"{self._stem(frame)}.{self.parts['masks']}"
+                picture = self._paint(frame.image, read_mask(mask, self.scheme.num_classes))
+                self._video.write(picture, frame.time_s)
+
+    def _stem(self, frame: Frame) -> str:
+        return f"{self.name}_{frame.index:06d}"
 
     def _clear(self, names: set[str]) -> None:
-        """Remove what earlier runs called `names` wrote behind the rows that stay, and what was said of them."""
+        """Remove what earlier runs called `names` wrote behind the rows that stay, and the analyses of it."""
         patterns = [own_image(name) for name in names]
         for path in list(images_of(self.folder)):
             matches = [match for pattern in patterns if (match := pattern.fullmatch(path.name))]
@@ -214,16 +119,15 @@ class GeneratedWriter:
                 path.unlink(missing_ok=True)
         for name in (OVERLAY_VIDEO, *DERIVED):
             (self.folder / name).unlink(missing_ok=True)
-        remove_leftovers(*(self.folder / name for name in (OVERLAY_VIDEO, *OWN)))
-        keep_segments(self.folder, self.earlier.rows // SEGMENT if self.overlay_video else 0)
+        partial_path(self.folder / OVERLAY_VIDEO).unlink(missing_ok=True)
+        remove_leftovers(*(self.folder / name for name in OWN))
 
-    def store(self, frame, ids: np.ndarray, measures: np.ndarray, probability: np.ndarray | None) -> Stored:
+    def store(self, frame: Frame, ids: np.ndarray, measures: Measures, probability: np.ndarray | None) -> Stored:
         """Write one frame's images.
 
-        `frame` is a `video.reader.Frame`, `ids` (H, W) uint8, `measures` its coverage, confidence and uncertainty,
-        `probability` (H, W) uint8 in 255ths where that is kept.
+        `ids` (H, W) uint8, `measures` of this frame, `probability` (H, W) uint8 in 255ths where that is kept.
         """
-        name = f"{self.name}_{frame.index:06d}"
+        name = self._stem(frame)
         components = count_components(cv2.LUT(ids, self._instrument), MIN_COMPONENT_AREA)
         picture = None if self._paint is None else self._paint(frame.image, ids)
         for part, suffix in self.parts.items():
@@ -234,7 +138,9 @@ class GeneratedWriter:
             else:
                 data = encode_frame(frame.image if part == "frames" else picture, f".{suffix}")
             write_bytes(self.folder / part / f"{name}.{suffix}", data)
-        row = FrameRow(name, frame.index, frame.time_s, *(float(m) for m in measures), components, frame.suspect)
+        row = FrameRow(
+            name, frame.index, frame.time_s, **measures._asdict(), components=components, suspect=frame.suspect
+        )
         return Stored(row, picture if self.overlay_video else None)
 
     def commit(self, stored: Stored) -> None:
@@ -268,10 +174,7 @@ class GeneratedWriter:
             self._video.abandon()
         elif self._video is not None:
             self._video.finish()
-        written = self._write_run(run, complete=not stopped, stopped=stopped)
-        if not stopped:
-            remove_segments(self.folder)
-        return written
+        return self._write_run(run, complete=not stopped, stopped=stopped)
 
     def _write_run(self, run: dict, complete: bool, stopped: str | None) -> dict:
         state = {

@@ -1,22 +1,28 @@
-"""Confusion counts and the scores that follow from them. The one place where scores are defined.
+"""The one place where scores are defined: from confusion counts (pooled), and from masks (frame by frame).
 
 Counts are kept per frame as a (K + 1, K) matrix: rows are the true class with void last, columns the predicted
 class. Dropping the void row ignores void pixels; adding it to row 0 treats them as background.
 IoU = TP / (TP + FP + FN), Dice = 2 TP / (2 TP + FP + FN), precision = TP / (TP + FP), recall = TP / (TP + FN);
 a score whose denominator is 0 is undefined (NaN, null in JSON) and left out of means.
+
+A score of single frames is a function of this file and an entry of `FRAME_METRICS`. Metrics JSON, frame tables, reports
+and figures take it from there.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Callable
 
 import numpy as np
 import torch
 
+from surgseg.files import UserError
 from surgseg.labels import VOID, Scheme
 
 SCHEMA = "surgseg-metrics-1"
+VOID_POLICIES = ("ignore", "background")
 
 
 def confusion(predicted: torch.Tensor, target: torch.Tensor, num_classes: int) -> torch.Tensor:
@@ -30,7 +36,12 @@ def confusion(predicted: torch.Tensor, target: torch.Tensor, num_classes: int) -
 
 
 def square(counts: np.ndarray, void: str = "ignore") -> np.ndarray:
-    """(..., K + 1, K) counts -> (..., K, K), with void pixels dropped or counted as class 0."""
+    """(..., K + 1, K) counts -> (..., K, K), with void pixels dropped ("ignore") or counted as class 0 ("background").
+
+    Raises `UserError` for another policy.
+    """
+    if void not in VOID_POLICIES:
+        raise UserError(f"unknown treatment of void {void!r}: use {' or '.join(VOID_POLICIES)}")
     matrix = np.array(counts[..., :-1, :])
     if void == "background":
         matrix[..., 0, :] += counts[..., -1, :]
@@ -63,17 +74,50 @@ def union_matrix(matrix: np.ndarray, instrument_ids: list[int]) -> np.ndarray:
     return np.stack([np.stack(row, -1) for row in blocks], -2)
 
 
-def frame_scores(counts: np.ndarray, scheme: Scheme, void: str = "ignore") -> dict[str, np.ndarray]:
-    """Per-frame IoU and Dice of the instrument union, and true and predicted coverage (0-1), each (N,).
+def iou(prediction: np.ndarray, truth: np.ndarray, valid: np.ndarray) -> float:
+    """Intersection over union of the instruments."""
+    union = np.count_nonzero((prediction | truth) & valid)
+    return np.count_nonzero(prediction & truth & valid) / union if union else math.nan
 
-    A frame whose truth and prediction are both empty has no score (NaN); one empty side scores 0.
+
+def dice(prediction: np.ndarray, truth: np.ndarray, valid: np.ndarray) -> float:
+    """Dice coefficient of the instruments."""
+    sizes = np.count_nonzero(prediction & valid) + np.count_nonzero(truth & valid)
+    return 2 * np.count_nonzero(prediction & truth & valid) / sizes if sizes else math.nan
+
+
+@dataclass(frozen=True)
+class FrameMetric:
+    """A score of one frame. `label` names it in reports and figures.
+
+    `function` takes three (H, W) bool arrays at the frame's own size: predicted instrument, true instrument, and the
+    pixels that count. It returns a float, NaN where the score is undefined.
     """
+
+    label: str
+    function: Callable[[np.ndarray, np.ndarray, np.ndarray], float]
+
+
+FRAME_METRICS = {"iou": FrameMetric("IoU", iou), "dice": FrameMetric("Dice", dice)}
+
+
+def frame_metrics(predicted: np.ndarray, truth: np.ndarray, scheme: Scheme, void: str = "ignore") -> dict[str, float]:
+    """Every score of `FRAME_METRICS` for one frame, of the union of the instrument classes.
+
+    `predicted` and `truth` are (H, W) uint8 class ids; void (255) stands in `truth` alone.
+    """
+    instrument = np.zeros(256, bool)
+    instrument[scheme.instrument_ids] = True
+    valid = truth != VOID if void == "ignore" else np.ones(truth.shape, bool)
+    masks = instrument[predicted], instrument[truth], valid
+    return {name: float(metric.function(*masks)) for name, metric in FRAME_METRICS.items()}
+
+
+def frame_coverage(counts: np.ndarray, scheme: Scheme, void: str = "ignore") -> dict[str, np.ndarray]:
+    """True and predicted share of instrument pixels (0-1) of each frame, from its counts (N, K + 1, K): (N,) each."""
     union = union_matrix(square(counts, void), scheme.instrument_ids)
-    scores = class_scores(union)
     pixels = union.sum((-2, -1))
     return {
-        "iou": scores["iou"][:, 1],
-        "dice": scores["dice"][:, 1],
         "coverage": _ratio(union[:, 1].sum(-1).astype(float), pixels),
         "predicted_coverage": _ratio(union[..., 1].sum(-1).astype(float), pixels),
     }
@@ -121,13 +165,14 @@ def nanmean(values) -> float:
     return float(defined.mean()) if len(defined) else math.nan
 
 
-def summarise(videos: list[str], counts: np.ndarray, scheme: Scheme, void: str = "ignore") -> dict[str, Any]:
-    """The body of a metrics JSON from per-frame counts (N, K + 1, K) and each frame's video.
+def summarise(
+    videos: list[str], counts: np.ndarray, frames: dict[str, np.ndarray], scheme: Scheme, void: str = "ignore"
+) -> dict[str, Any]:
+    """The body of a metrics JSON from per-frame counts (N, K + 1, K), each frame's video, and its `frame_metrics`.
 
-    Pooled, per frame and per video, since pooled scores are the higher ones; and the pooled scores under the
-    other treatment of void, since the original study's numbers count void as background.
+    Scores are given pooled over all pixels, as means of frames, and by video, since pooled scores are the higher ones.
+    The pooled scores stand there for the other treatment of void too: the original study counts void as background.
     """
-    frames = frame_scores(counts, scheme, void)
     other = "background" if void == "ignore" else "ignore"
     names = np.array(videos)
     per_video = {}
@@ -138,8 +183,7 @@ def summarise(videos: list[str], counts: np.ndarray, scheme: Scheme, void: str =
             "frames": int(chosen.sum()),
             "accuracy": scores["accuracy"],
             **scores["instrument_union"],
-            "frame_mean_iou": nanmean(frames["iou"][chosen]),
-            "frame_mean_dice": nanmean(frames["dice"][chosen]),
+            **{f"frame_mean_{name}": nanmean(values[chosen]) for name, values in frames.items()},
         }
     return {
         "schema": SCHEMA,
@@ -147,8 +191,7 @@ def summarise(videos: list[str], counts: np.ndarray, scheme: Scheme, void: str =
         "void_policy": void,
         **pooled_scores(counts, scheme, void),
         "per_frame": {
-            "mean_iou": nanmean(frames["iou"]),
-            "mean_dice": nanmean(frames["dice"]),
+            **{f"mean_{name}": nanmean(values) for name, values in frames.items()},
             "scored": int((~np.isnan(frames["iou"])).sum()),
         },
         "per_video": per_video,

@@ -1,8 +1,8 @@
-"""The numbers of a comparison of architectures (`comparison.json`): rows, paired differences, what is still missing.
+"""The numbers of a comparison of architectures (`comparison.json`): rows, paired differences, missing runs.
 
-A run is one training of one model with one seed on one fold, and is paired with the other model's run of the same seed
-and fold, which trained and was tested on the same frames. Scores are those of the metrics JSON: IoU and Dice of the
-instrument classes over all pixels; per video, of their union. Undefined scores are None and left out of means.
+A run is one training of one model with one seed on one fold. It is paired with the run of the other model of the same
+seed and fold, which trained and was tested on the same frames. Scores are those of the metrics JSON: IoU and Dice of
+the instrument classes over all pixels; by video, of their union. Undefined scores are None and left out of means.
 """
 
 from __future__ import annotations
@@ -10,30 +10,48 @@ from __future__ import annotations
 import itertools
 import math
 from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from models import ARCHITECTURES
 from surgseg.files import UserError, list_some, natural_key, read_json
 from surgseg.study.intervals import mean_interval, signed_rank
 
 SCHEMA = "surgseg.comparison/1"
-LABELS = {  # in the order of tables and figures
-    "unet": "U-Net",
-    "deeplabv3": "DeepLabV3-ResNet50",
-    "deeplabv3_scratch": "DeepLabV3-ResNet50 from scratch",
-}
 SCORES = ("iou", "dice", "accuracy")
 COSTS = ("training_seconds", "images_per_s", "peak_memory_mb", "ms_per_frame")
 MEASURED_ON = ("device", "peak_memory_of")
 IOU_GAIN, VAL_LOSS_GAIN, LOSS_GAIN = 0.005, 0.05, 0.02  # still improving above: a difference; shares of the loss
 ROW_KEYS = ("label", "pretraining", "pretrained", "parameters", "runs", "sd", *SCORES, *COSTS)
 RUN_KEYS = ("seed", "fold", "epochs", "per_video", "folder", *SCORES, *COSTS)
-HISTORY_KEYS = ("epoch", "train_loss", "seconds")
+
+
+@dataclass(frozen=True)
+class ComparedModel:
+    """An architecture as a row of the comparison; `scratch` starts it from random weights, though it has others."""
+
+    arch: str
+    scratch: bool
+
+    @property
+    def label(self) -> str:
+        return ARCHITECTURES[self.arch].label + (" from scratch" if self.scratch else "")
+
+
+def compared_models() -> dict[str, ComparedModel]:
+    """Every model that can be compared, by name, in the order of tables and figures."""
+    found = {}
+    for arch, architecture in ARCHITECTURES.items():
+        found[arch] = ComparedModel(arch, False)
+        if architecture.pretraining:
+            found[f"{arch}_scratch"] = ComparedModel(arch, True)
+    return found
 
 
 def assemble(header: dict[str, Any], rows: dict[str, dict], missing: list[dict], run: dict[str, Any]) -> dict[str, Any]:
     """`comparison.json` of the models' rows; `missing` names the runs ({model, seed, fold}) that are still to come."""
-    rows = {name: rows[name] for name in LABELS if name in rows}
+    rows = {name: rows[name] for name in compared_models() if name in rows}
     return {
         "schema": SCHEMA,
         "complete": not missing,
@@ -142,63 +160,35 @@ def read_comparison(folder: Path) -> dict[str, Any]:
     path = Path(folder) / "comparison.json"
     if not path.is_file():
         raise UserError(f"no {path}: train_comparative.py --output-dir {folder} writes it")
-    try:
-        value = read_json(path)
-    except UserError as error:
-        raise UserError(
-            f"{error}: remove it and run train_comparative.py again (what is finished is not trained again)"
-        ) from error
-    if not isinstance(value, dict) or value.get("schema") != SCHEMA:
-        raise UserError(f"{path} is no comparison of this version ({SCHEMA}): train_comparative.py writes one")
-    kinds = {"complete": bool, "missing": list, "models": dict, "split": dict, "settings": dict}
-    lacking = [key for key, kind in kinds.items() if not isinstance(value.get(key), kind)]
-    lacking += ["missing"] * any(_lacking(run, ("model", "seed", "fold")) for run in value.get("missing") or ())
-    if lacking:
-        raise UserError(f"{path} is not whole (no {list_some(lacking)}): run train_comparative.py again")
+    value = read_rows(path)
     if not value["models"]:
         raise UserError(f"{path} is of an unfinished comparison without a finished run: run train_comparative.py again")
-    for name, row in value["models"].items():
-        check_row(path, name, row)
     return {**value, "differences": differences(value["models"])}
 
 
-def check_row(path: Path, name: str, row: Any) -> None:
-    """Raise `UserError` where a model's row lacks what tables and figures show, or holds no numbers there."""
-    if name not in LABELS:
-        raise UserError(f"{path}: no model is named {list_some([name])}; there are {', '.join(LABELS)}")
-    lacking = _lacking(row, ROW_KEYS)
-    for run in [] if "runs" in lacking else row["runs"]:
-        lacking += _lacking(run, RUN_KEYS)
+def read_rows(path: Path) -> dict[str, Any]:
+    """A `comparison.json` whose rows hold all that tables and figures show. Raises `UserError`."""
+    again = "move it away and run train_comparative.py again (what is finished is not trained again)"
+    try:
+        value = read_json(path)
+    except UserError as error:
+        raise UserError(f"{error}: {again}") from error
+    if not isinstance(value, dict) or value.get("schema") != SCHEMA:
+        raise UserError(f"{path} is no comparison of this version ({SCHEMA}): {again}")
+    try:
+        rows, known = value["models"], compared_models()
+        lacking = [key for key in ("complete", "missing", "split", "settings") if key not in value]
+        lacking += [f"a model named {name}" for name in rows if name not in known]
+        lacking += [f"{name}: {key}" for name, row in rows.items() for key in ROW_KEYS if key not in row]
+        runs = [(name, run) for name, row in rows.items() for run in row.get("runs", ())]
+        lacking += [f"{name}: {key}" for name, run in runs for key in RUN_KEYS if key not in run]
+        if not lacking:
+            differences(rows)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise UserError(f"{path} was changed, or is not whole ({error!r}): {again}") from error
     if lacking:
-        raise UserError(
-            f"{path}: the row {name} lacks {list_some(dict.fromkeys(lacking), 4)}; move the file away and run "
-            "train_comparative.py again (what is finished is not trained again)"
-        )
-
-
-def _lacking(row: Any, keys: tuple[str, ...]) -> list[str]:
-    """Keys that are not there, or whose value is of another kind than tables and figures need."""
-    if not isinstance(row, dict):
-        return list(keys)
-    return [key for key in keys if key not in row or not _KINDS.get(key, lambda value: True)(row[key])]
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _is_score(value: Any) -> bool:
-    return value is None or _is_number(value)
-
-
-_KINDS = {
-    **dict.fromkeys((*SCORES, *COSTS, "fold"), _is_score),
-    **dict.fromkeys(("parameters", "seed", "epochs", *HISTORY_KEYS), _is_number),
-    **dict.fromkeys(("label", "folder"), lambda value: isinstance(value, str)),
-    "runs": lambda value: isinstance(value, list) and bool(value),
-    "sd": lambda value: not _lacking(value, SCORES),
-    "per_video": lambda value: isinstance(value, dict) and not any(_lacking(row, ("iou",)) for row in value.values()),
-}
+        raise UserError(f"{path} is not whole (no {list_some(dict.fromkeys(lacking), 4)}): {again}")
+    return value
 
 
 def read_histories(folder: Path, comparison: dict[str, Any]) -> tuple[dict[str, list[dict]], list[str]]:
@@ -214,23 +204,16 @@ def read_histories(folder: Path, comparison: dict[str, Any]) -> tuple[dict[str, 
                 problems.append(f"{path} is missing")
                 continue
             history = read_json(path)
-            if not isinstance(history, dict) or not _epochs_whole(history.get("epochs")):
-                raise UserError(f"{path} is no history of a training (no epochs in it)")
-            same = [history.get(key) for key in ("model", "seed", "fold")] == [name, run["seed"], run["fold"]]
-            seconds = sum(row["seconds"] for row in history["epochs"])  # no two trainings take the same time
+            try:
+                same = [history[key] for key in ("model", "seed", "fold")] == [name, run["seed"], run["fold"]]
+                seconds = sum(row["seconds"] for row in history["epochs"])  # no two trainings take the same time
+            except (KeyError, TypeError) as error:
+                raise UserError(f"{path} is no history of a training ({error!r})") from error
             if same and math.isclose(seconds, run["training_seconds"] or 0.0, rel_tol=1e-6):
                 found[name].append(history)
             else:
                 problems.append(f"{path} is of another run than comparison.json")
     return dict(found), problems
-
-
-def _epochs_whole(epochs: Any) -> bool:
-    rows = epochs if isinstance(epochs, list) else []
-    return bool(rows) and not any(
-        _lacking(row, HISTORY_KEYS) or not all(_is_score(row.get(key)) for key in ("val_loss", "val_iou"))
-        for row in rows
-    )
 
 
 def _mean(values) -> float | None:

@@ -1,40 +1,48 @@
-"""Cross-validation: the same training on every fold by video, each in a folder of its own, and all their scores."""
+"""The scores of a cross-validation: each fold, and mean and standard deviation over the folds."""
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable
+from typing import Any
 
-from surgseg.console import run_metadata
-from surgseg.data.dataset import Prepared
-from surgseg.data.splits import video_folds
-from surgseg.files import read_json, write_json
-from surgseg.scores.report import folds_block, heading, summarise_folds
-from surgseg.training.fit import Machine
-
-Train = Callable[[argparse.Namespace, Prepared, Machine], int]  # writes metrics.json; returns the exit status
+from surgseg.data.splits import Split
+from surgseg.scores.report import heading, number
+from surgseg.study.intervals import mean_interval
 
 
-def run_folds(args: argparse.Namespace, prepared: Prepared, machine: Machine, train: Train) -> int:
-    """Every fold of `args.folds` in turn through `train`, then folds.json; the exit status of the first that fails."""
-    folds = video_folds(prepared.samples, args.folds)
-    metrics = []
-    for fold in range(1, len(folds) + 1):
-        print(heading(f"FOLD {fold} OF {len(folds)}"))
-        own = {
+def summarise_folds(splits: list[Split], metrics: list[dict[str, Any]]) -> dict[str, Any]:
+    """Each fold's test videos and scores, with mean and standard deviation (n - 1) over the folds.
+
+    `metrics` are the metrics JSONs of the folds, in the order of `splits`.
+    """
+    rows = [
+        {
             "fold": fold,
-            "output_dir": args.output_dir / f"fold_{fold}",
-            "save_preds": args.save_preds.with_name(f"{args.save_preds.name}_fold_{fold}"),
-            "figure_dir": args.figure_dir and args.figure_dir / f"fold_{fold}",
+            "test_videos": [video for video, part in split.assignment.items() if part == "test"],
+            "frames": one["frames"],
+            "accuracy": one["accuracy"],
+            **one["mean_instrument"],
+            "frame_mean_dice": one["per_frame"]["mean_dice"],
         }
-        status = train(argparse.Namespace(**{**vars(args), **own}), prepared, machine)
-        if machine.processes.from_first(lambda status=status: status):
-            return status
-        if machine.processes.first:
-            metrics.append(read_json(own["output_dir"] / "metrics.json"))
-    if not machine.processes.first:
-        return 0
-    summary = summarise_folds(folds, metrics)
-    write_json(args.output_dir / "folds.json", {**summary, "run": run_metadata(args)})
-    print(folds_block(summary), f"\nWritten:\n  {args.output_dir / 'folds.json'}")
-    return 0
+        for fold, (split, one) in enumerate(zip(splits, metrics), 1)
+    ]
+    summary: dict[str, Any] = {"folds": rows}
+    for key in ("iou", "dice", "frame_mean_dice"):
+        found = mean_interval(row[key] for row in rows)
+        summary[key] = {name: found[name] for name in ("mean", "sd", "n")}
+    return summary
+
+
+def folds_block(summary: dict[str, Any]) -> str:
+    """A row per fold, then mean and standard deviation."""
+    lines = [heading("CROSS-VALIDATION"), f"{'Fold':<6}{'Frames':>8}{'IoU':>8}{'Dice':>8}  Test videos"]
+    for row in summary["folds"]:
+        videos = ", ".join(row["test_videos"])
+        lines.append(
+            f"{row['fold']:<6}{row['frames']:>8}{number(row['iou'], '8.4f')}{number(row['dice'], '8.4f')}  {videos}"
+        )
+    iou, dice = summary["iou"], summary["dice"]
+    lines += [
+        f"{'mean':<14}{number(iou['mean'], '8.4f')}{number(dice['mean'], '8.4f')}",
+        f"{'SD':<14}{number(iou['sd'], '8.4f')}{number(dice['sd'], '8.4f')}",
+    ]
+    return "\n".join(lines)

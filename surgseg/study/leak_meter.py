@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
-import statistics
+import math
 from pathlib import Path
 from typing import Any
 
@@ -16,73 +15,90 @@ from surgseg.data.leaks import near_copies
 from surgseg.data.splits import SPLIT_NAMES, Split, make_split
 from surgseg.evaluation import evaluate_samples
 from surgseg.files import UserError, check_folder, write_json
-from surgseg.scores.report import heading, leak_block
-from surgseg.training import options
-from surgseg.training.fit import Fitted, Machine, finish, fit
+from surgseg.scores.report import heading, number
+from surgseg.study.intervals import mean_interval
+from surgseg.training.config import ModelConfig, TrainConfig
+from surgseg.training.fit import TrainedRun, finish, fit
+from surgseg.training.machine import Machine
 
 REFERENCE = "video"  # what all are measured against
 
 
-def run_leak_meter(args: argparse.Namespace, prepared: Prepared, machine: Machine, record: dict[str, Any]) -> int:
-    """Train `args.arch` on each of `args.splits` and on the video-wise one, compare, write leak_meter.json.
+def run_leak_meter(
+    names: list[str],
+    model: ModelConfig,
+    train: TrainConfig,
+    prepared: Prepared,
+    machine: Machine,
+    record: dict[str, Any],
+    *,
+    void: str,
+    output_dir: Path,
+) -> int:
+    """Train the model on each split of `names` and on the one by video, compare, write leak_meter.json.
 
     `record` is the run's metadata. Returns the exit status. Raises `UserError` for splits that cannot be made.
     """
-    names = list(dict.fromkeys([*args.splits, REFERENCE]))
-    unknown = [name for name in names if name not in SPLIT_NAMES]
-    if unknown:
-        raise UserError(f"--splits {unknown[0]}: use {', '.join(SPLIT_NAMES)}")
-    check_folder(args.output_dir)
-    made = [make_split(prepared.samples, name=name, seed=args.seed) for name in names]
-    levelled = level_splits(made, prepared.samples, args.seed)
-    fitted = []
-    for split in levelled:
-        fitted.append(_train(args, prepared, split, machine, record))
-        if fitted[-1].stopped:
+    names = list(dict.fromkeys([*names, REFERENCE]))
+    for name in names:
+        if name not in SPLIT_NAMES:
+            raise UserError(f"--splits {name}: use {', '.join(SPLIT_NAMES)}")
+    check_folder(output_dir)
+    splits = [make_split(prepared.samples, name=name, seed=train.seed) for name in names]
+    splits = level_splits(splits, prepared.samples, train.seed)
+    runs = []
+    for split in splits:
+        runs.append(_train(split, model, train, prepared, machine, record, output_dir))
+        if runs[-1].stopped:
             return PARTIAL
     if machine.processes.first:
-        _compare(args, prepared, levelled, fitted, machine, record)
+        result = _compare(splits, runs, prepared, machine, record, train.batch_size, void, output_dir)
+        write_json(output_dir / "leak_meter.json", {**result, "run": record})
+        print(leak_block(result))
+        print(f"\nWritten:\n  {output_dir / 'leak_meter.json'}\n  {output_dir}/split_*: weights, histories, metrics")
     return 0
 
 
-def _train(args: argparse.Namespace, prepared: Prepared, split: Split, machine: Machine, record: dict) -> Fitted:
-    """The run of one split."""
+def _train(
+    split: Split, model: ModelConfig, train: TrainConfig, prepared: Prepared, machine: Machine, record, folder: Path
+) -> TrainedRun:
     print(heading(f"SPLIT {split.name.upper()}: {len(split.parts['train'])} frames train"))
-    seed_everything(args.seed)
-    plan, settings = options.plan_and_settings(args)
-    fitted = fit(
+    seed_everything(train.seed)
+    run = fit(
         prepared,
         split,
-        plan,
-        settings,
+        model,
+        train,
         machine,
-        weights_path=args.output_dir / f"split_{split.name}_model.pth",
-        history_path=args.output_dir / f"split_{split.name}_history.csv",
+        weights_path=folder / f"split_{split.name}_model.pth",
+        history_path=folder / f"split_{split.name}_history.csv",
         record=record,
         resume="may",
     )
-    if fitted.stopped:
-        print(f"Stopped early ({fitted.stopped}); the same command goes on where it can.")
+    if run.stopped:
+        print(f"Stopped early ({run.stopped}); the same command goes on where it can.")
     elif machine.processes.first:
-        finish(fitted)
-    return fitted
+        finish(run)
+    return run
 
 
-def _compare(args, prepared: Prepared, levelled: list[Split], fitted: list[Fitted], machine: Machine, record) -> None:
-    """Score every model on its own test part and on the frames it shares with the video-wise one; print and write."""
+def _compare(
+    splits: list[Split], runs: list[TrainedRun], prepared: Prepared, machine: Machine, record, batch_size, void, folder
+) -> dict[str, Any]:
+    """Score every model on its own test part, and on the frames that it and the video-wise model both hold out."""
 
-    def score(run: Fitted, indices, name: str) -> dict[str, Any]:
+    def score(run: TrainedRun, indices, name: str) -> dict[str, Any]:
         samples = [prepared.samples[index] for index in indices]
-        path = args.output_dir / f"split_{name}_metrics.json"
+        path = folder / f"split_{name}_metrics.json"
         return evaluate_samples(
-            run.checkpoint, samples, machine.device, batch_size=args.batch_size, metrics_path=path, void=args.void,
+            run.checkpoint, samples, machine.device, batch_size=batch_size, metrics_path=path, void=void,
             data=prepared.data, run=record,
         )  # fmt: skip
 
-    cache = open_cache(prepared.samples, fitted[0].checkpoint.image_size, prepared.scheme, args.cache_dir)
-    reference, video_wise = next(pair for pair in zip(levelled, fitted) if pair[0].name == REFERENCE)
+    cache = open_cache(prepared.samples, runs[0].checkpoint.image_size, prepared.scheme, machine.cache_dir)
+    reference, video_wise = next(pair for pair in zip(splits, runs) if pair[0].name == REFERENCE)
     rows = []
-    for split, run in zip(levelled, fitted):
+    for split, run in zip(splits, runs):
         own = score(run, split.parts["test"], split.name)
         row = {
             "split": split.name,
@@ -96,13 +112,9 @@ def _compare(args, prepared: Prepared, levelled: list[Split], fitted: list[Fitte
         if split.name != REFERENCE and len(common):
             own_there = score(run, common, f"{split.name}_on_common")
             video_wise_there = score(video_wise, common, f"{split.name}_on_common_{REFERENCE}")
-            row["paired"] = paired_difference(own_there, video_wise_there)
+            row["paired"] = difference_of_metrics(own_there, video_wise_there)
         rows.append(row)
-    result = {"reference": REFERENCE, "splits": rows, "data": prepared.data}
-    path: Path = args.output_dir / "leak_meter.json"
-    write_json(path, {**result, "run": record})
-    print(leak_block(result))
-    print(f"\nWritten:\n  {path}\n  {args.output_dir}/split_*: weights, histories, metrics")
+    return {"reference": REFERENCE, "splits": rows, "data": prepared.data}
 
 
 def level_splits(splits: list[Split], samples: list, seed: int) -> list[Split]:
@@ -135,24 +147,58 @@ def held_out_by_both(first: Split, second: Split) -> np.ndarray:
     return np.intersect1d(first.parts["test"], second.parts["test"])
 
 
-def paired_difference(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+def difference_of_metrics(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
     """Metrics of two models on the same frames -> first minus second: pooled, and by video with mean and SD."""
     by_video = {
         video: row["iou"] - second["per_video"][video]["iou"]
         for video, row in first["per_video"].items()
-        if _defined(row["iou"]) and _defined(second["per_video"][video]["iou"])
+        if not math.isnan(row["iou"]) and not math.isnan(second["per_video"][video]["iou"])
     }
-    values = list(by_video.values())
+    found = mean_interval(by_video.values())
     return {
         "frames": first["frames"],
         "iou": [metrics["mean_instrument"]["iou"] for metrics in (first, second)],
         "dice": [metrics["mean_instrument"]["dice"] for metrics in (first, second)],
         "iou_difference": first["mean_instrument"]["iou"] - second["mean_instrument"]["iou"],
         "by_video": by_video,
-        "video_mean": statistics.mean(values) if values else None,
-        "video_sd": statistics.stdev(values) if len(values) > 1 else None,
+        "video_mean": found["mean"],
+        "video_sd": found["sd"],
     }
 
 
-def _defined(value: float | None) -> bool:
-    return value is not None and value == value
+def leak_block(result: dict[str, Any]) -> str:
+    """The leak meter's table, and what it says of each split against the video-wise one."""
+    reference = next(row for row in result["splits"] if row["split"] == result["reference"])
+    lines = [
+        heading("LEAK METER"),
+        f"{'Split':<10}{'Train':>7}{'Test':>7}{'Shared videos':>15}{'Near copies':>13}{'IoU':>9}{'Dice':>9}",
+    ]
+    for row in result["splits"]:
+        lines.append(
+            f"{row['split']:<10}{row['train_frames']:>7}{row['test_frames']:>7}{row['shared_videos']:>15}"
+            f"{row['near_copies']:>13}{number(row['iou'], '9.4f')}{number(row['dice'], '9.4f')}"
+        )
+    lines.append("Near copies: test frames that look like a frame that trains. Each model on its own test part.")
+    for row in result["splits"]:
+        if row is not reference:
+            lines += ["", *_leak_lines(row, reference)]
+    return "\n".join(lines)
+
+
+def _leak_lines(row: dict[str, Any], reference: dict[str, Any]) -> list[str]:
+    name, other = row["split"], reference["split"]
+    own = f"{name} against {other}, each on its own test part: IoU {number(row['iou'] - reference['iou'], '+.4f')}"
+    pair = row.get("paired")
+    if pair is None:
+        return [own, "  no frame is held out by both, so there are no paired numbers"]
+    first, second = pair["iou"]
+    lines = [
+        own,
+        f"  on the {pair['frames']} frames that both hold out: {number(first, '.4f')} and {number(second, '.4f')}, "
+        f"difference {number(pair['iou_difference'], '+.4f')}",
+        "  by video: " + ", ".join(f"{video} {number(value, '+.4f')}" for video, value in pair["by_video"].items()),
+    ]
+    if pair["video_sd"] is not None:
+        count = len(pair["by_video"])
+        lines.append(f"  mean of {count} videos {pair['video_mean']:+.4f}, SD {pair['video_sd']:.4f}; one seed")
+    return lines

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from surgseg.scores.report import heading, number
-from surgseg.study.comparison import LABELS
+from surgseg.study.comparison import compared_models
 
 COLUMNS = ("Model", "Parameters", "Start", "IoU", "Dice", "Accuracy", "Train s", "Images/s", "Peak MB", "ms/frame")
 SAME = 0.00005  # differences below it vanish in four digits
@@ -158,20 +158,25 @@ def single_run_sentence(comparison: dict[str, Any]) -> str:
 
 def pretraining_sentence(rows: dict[str, dict[str, Any]]) -> str:
     """That a difference may be the pretraining's, and how to get the row without it; "" where all start alike."""
-    trained = [row for row in rows.values() if row["pretrained"]]
-    random = [row for row in rows.values() if not row["pretrained"]]
+    trained = {name: row for name, row in rows.items() if row["pretrained"]}
+    random = {name: row for name, row in rows.items() if not row["pretrained"]}
     if not trained or not random:
         return ""
-    first, second = (" and ".join(row["label"] for row in group) for group in (trained, random))
+    first, second = (" and ".join(row["label"] for row in group.values()) for group in (trained, random))
     starts = "starts" if len(random) == 1 else "start"
-    text = f"{first} starts from pretrained weights, {trained[0]['pretraining']}; {second} {starts} from random ones: "
+    pretraining = next(iter(trained.values()))["pretraining"]
+    text = f"{first} starts from pretrained weights, {pretraining}; {second} {starts} from random ones: "
     if len({row["arch"] for row in rows.values()}) == 1:
         return f"{text}one architecture, so their difference is that of the start."
     text += "part of the difference may be the pretraining."
-    if "deeplabv3_scratch" in rows:
-        return f"{text} {LABELS['deeplabv3_scratch']} is the row that differs from the U-Net in architecture alone."
+    scratch = [name for name, model in compared_models().items() if model.scratch and model.arch in trained]
+    present = [rows[name]["label"] for name in scratch if name in rows]
+    if present:
+        return (
+            f"{text} {' and '.join(present)}: its difference from the other random start is that of architecture alone."
+        )
     return (
-        f"{text} For both from scratch add deeplabv3_scratch to --models (what is finished is not trained again), or "
+        f"{text} For all from scratch add {' '.join(scratch)} to --models (what is finished is not trained again), or "
         "give --weights none."
     )
 
@@ -214,7 +219,7 @@ def unfinished(comparison: dict[str, Any]) -> str:
     )
     counts = {}
     for run in missing:
-        label = LABELS.get(run["model"], run["model"])
+        label = compared_models()[run["model"]].label
         counts.setdefault(label, []).append(run_name(run))
     texts = [
         f"{label} ({len(runs)} run{'s' * (len(runs) > 1)})" if several else label for label, runs in counts.items()

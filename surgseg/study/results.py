@@ -1,22 +1,18 @@
-"""The runs of a comparison that are finished, those that an earlier command finished too, and their common JSON."""
+"""The finished runs of a comparison, those of earlier commands too, and the `comparison.json` that they share."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from surgseg.data.dataset import Prepared
 from surgseg.data.splits import PARTS, Split
-from surgseg.files import UserError, list_some, read_json, write_json
-from surgseg.study.comparison import LABELS, SCHEMA, assemble, check_row, model_row
-
-SETTINGS = (
-    "epochs", "batch_size", "accumulate", "image_size", "lr", "backbone_rate", "freeze_backbone", "freeze_norm", "loss",
-    "class_weights", "augment", "ema_decay", "schedule", "precision", "void",
-)  # fmt: skip
+from surgseg.files import list_some, write_json
+from surgseg.study.comparison import assemble, compared_models, model_row, read_rows
+from surgseg.training.config import TrainConfig
 
 
 @dataclass(frozen=True)
@@ -40,8 +36,13 @@ def content_hash(cache) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def make_header(args, prepared: Prepared, jobs: list[Job], seeds: list[int], image_size, content: str) -> dict:
-    """What all rows share, in JSON's types: rows of two runs stand in one table only where it is the same."""
+def make_header(
+    prepared: Prepared, jobs: list[Job], train: TrainConfig, void: str, image_size: tuple[int, int], content: str
+) -> dict[str, Any]:
+    """What all rows share, in JSON's types: rows of two runs stand in one table only where it is the same.
+
+    `content` is the `content_hash` of the data.
+    """
     splits = {job.fold: job.split for job in jobs}
     described = [{"fold": fold, **_describe(split, prepared.samples)} for fold, split in splits.items()]
     split = described[0]
@@ -49,13 +50,13 @@ def make_header(args, prepared: Prepared, jobs: list[Job], seeds: list[int], ima
         name = f"{len(described)} folds by video"
         joint = hashlib.sha256("".join(one["hash"] for one in described).encode()).hexdigest()[:12]
         split = {"name": name, "hash": joint, "by": described[0]["by"], "folds": described}
-    settings = {**{key: getattr(args, key) for key in SETTINGS}, "image_size": list(image_size)}
+    settings = {key: value for key, value in asdict(train).items() if key != "seed"}
     return {
         "data": prepared.data,
         "split": {**split, "content": content},
-        "seeds": seeds,
+        "seeds": list(dict.fromkeys(job.seed for job in jobs)),
         "folds": list(splits),
-        "settings": settings,
+        "settings": {**settings, "image_size": list(image_size), "void": void},
     }
 
 
@@ -85,17 +86,10 @@ class Results:
         """
         if not self.path.is_file():
             return
-        earlier = read_json(self.path)
-        if (
-            not isinstance(earlier, dict)
-            or not isinstance(earlier.get("models"), dict)
-            or earlier.get("schema") != SCHEMA
-        ):
-            raise UserError(f"{self.path} is no comparison of this version: move it away, or give --output-dir")
+        earlier = read_rows(self.path)
         differing = _differences(earlier, _json_types(self.header))
         left_out = []
         for model, row in earlier["models"].items():
-            check_row(self.path, model, row)
             changed = model in self.facts and row.get("plan") != _json_types(self.facts[model]["plan"])
             if differing or changed:
                 left_out.append(row["label"])
@@ -125,7 +119,7 @@ class Results:
         }
         missing = [
             {"model": model, "seed": seed, "fold": fold}
-            for model in LABELS
+            for model in compared_models()
             if model in self.runs
             for seed, fold in self.keys
             if (seed, fold) not in self.runs[model]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import time
 from pathlib import Path
@@ -16,39 +15,42 @@ from surgseg.predict import Predictor
 from surgseg.scores.report import number
 from surgseg.study.comparison import improvement
 from surgseg.study.results import Job
-from surgseg.training.fit import Fitted, Machine
+from surgseg.training.fit import TrainedRun
 from surgseg.training.history import images_per_s, training_seconds
+from surgseg.training.machine import Machine
 
 WARM_UP, TIMED = 5, 15  # predictions of one frame; the first ones are slow
 
 
-def score(args: argparse.Namespace, prepared: Prepared, machine: Machine, job: Job, fitted: Fitted, record) -> dict:
+def score_run(
+    job: Job, run: TrainedRun, prepared: Prepared, machine: Machine, record, *, void: str, batch_size: int
+) -> dict[str, Any]:
     """The run's entry in `comparison.json`, scored on the test part, or where there is none on the validation part.
 
     The metrics JSON beside the weights is taken as it is where it is of these weights, frames and void policy.
     """
     part = job.split.scored_part
     samples = [prepared.samples[index] for index in job.split.parts[part]]
-    path = fitted.weights_path.with_name(f"{job.model}_metrics.json")
-    wanted = {"frames": len(samples), "void_policy": args.void, "part": part, "data": prepared.data}
-    metrics = earlier_metrics(path, wanted, fitted.checkpoint.sha256)
+    path = run.weights_path.with_name(f"{job.model}_metrics.json")
+    wanted = {"frames": len(samples), "void_policy": void, "part": part, "data": prepared.data}
+    metrics = earlier_metrics(path, wanted, run.checkpoint.sha256)
     if metrics is None:
         metrics = evaluate_samples(
-            fitted.checkpoint,
+            run.checkpoint,
             samples,
             machine.device,
-            batch_size=max(1, args.batch_size // machine.processes.count),
+            batch_size=max(1, batch_size // machine.processes.count),
             metrics_path=path,
-            void=args.void,
+            void=void,
             run=record,
             data=prepared.data,
             part=part,
             **job.facts,
-            efficiency=efficiency(fitted, samples[0], machine, record),
+            efficiency=efficiency(run, samples[0], machine, record),
         )
     mean = metrics["mean_instrument"]
     print(f"Scored on the {part} part: IoU {number(mean['iou'], '.4f')}, Dice {number(mean['dice'], '.4f')}")
-    return run_entry(job, fitted, metrics)
+    return run_entry(job, run, metrics)
 
 
 def earlier_metrics(path: Path, wanted: dict[str, Any], sha256: str) -> dict[str, Any] | None:
@@ -62,23 +64,23 @@ def earlier_metrics(path: Path, wanted: dict[str, Any], sha256: str) -> dict[str
     return metrics if same and whole else None
 
 
-def efficiency(fitted: Fitted, sample: Sample, machine: Machine, record: dict[str, Any]) -> dict[str, Any]:
+def efficiency(run: TrainedRun, sample: Sample, machine: Machine, record: dict[str, Any]) -> dict[str, Any]:
     """What training cost, and milliseconds per frame predicted alone (median), on the device named."""
-    peak = fitted.checkpoint.training.get("peak_memory") or {"mb": None, "of": None}
+    peak = run.checkpoint.training.get("peak_memory") or {"mb": None, "of": None}
     return {
-        "training_seconds": training_seconds(fitted.history),
-        "images_per_s": images_per_s(fitted.history),
+        "training_seconds": training_seconds(run.history),
+        "images_per_s": images_per_s(run.history),
         "peak_memory_mb": peak["mb"],
         "peak_memory_of": peak["of"],
-        "ms_per_frame": ms_per_frame(fitted, sample, machine),
+        "ms_per_frame": ms_per_frame(run, sample, machine),
         "device": record.get("device"),
         "processes": machine.processes.count,
     }
 
 
-def ms_per_frame(fitted: Fitted, sample: Sample, machine: Machine) -> float:
+def ms_per_frame(run: TrainedRun, sample: Sample, machine: Machine) -> float:
     """Median milliseconds from a decoded frame to its mask at its own size, one frame at a time, after warm-ups."""
-    predictor = Predictor(fitted.checkpoint, machine.device, batch_size=1)
+    predictor = Predictor(run.checkpoint, machine.device, batch_size=1)
     frame = read_frame(sample.frame)[None]
     seconds = []
     for _ in range(WARM_UP + TIMED):
@@ -88,7 +90,7 @@ def ms_per_frame(fitted: Fitted, sample: Sample, machine: Machine) -> float:
     return 1000 * statistics.median(seconds[WARM_UP:])
 
 
-def run_entry(job: Job, fitted: Fitted, metrics: dict[str, Any]) -> dict[str, Any]:
+def run_entry(job: Job, run: TrainedRun, metrics: dict[str, Any]) -> dict[str, Any]:
     """What `comparison.json` keeps of one run."""
     videos = metrics["per_video"]
     return {
@@ -101,16 +103,16 @@ def run_entry(job: Job, fitted: Fitted, metrics: dict[str, Any]) -> dict[str, An
         "accuracy": _defined(metrics["accuracy"]),
         "frames": metrics["frames"],
         **metrics["efficiency"],
-        "epochs": len(fitted.history),
-        "chosen_epoch": fitted.chosen_epoch,
-        "learning_rate": fitted.checkpoint.training["settings"]["learning_rate"],
-        "improvement": improvement(fitted.history),
+        "epochs": len(run.history),
+        "chosen_epoch": run.chosen_epoch,
+        "learning_rate": run.checkpoint.training["settings"]["learning_rate"],
+        "improvement": improvement(run.history),
         "per_video": {
             video: {"iou": _defined(row["iou"]), "dice": _defined(row["dice"]), "frames": row["frames"]}
             for video, row in videos.items()
         },
         "test_videos": list(videos),
-        "sha256": fitted.checkpoint.sha256,
+        "sha256": run.checkpoint.sha256,
     }
 
 

@@ -6,39 +6,15 @@ order or the number of processes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from surgseg.preprocess import MEAN, channels
+from models import IMAGENET_MEAN
+from surgseg.preprocess import channels
+from surgseg.training.config import Strength
 
 DRAWS = 16  # random numbers per sample, drawn whether used or not
-
-
-@dataclass(frozen=True)
-class Strength:
-    """Half-widths of the ranges that parameters are drawn from; probabilities where named so."""
-
-    flip: float = 0.5  # probability of a left-right flip
-    rotate: float = 20.0  # degrees
-    scale: float = 0.3  # zoom between 1 / (1 + scale) and 1 + scale
-    shift: float = 0.15  # of the frame's height and width
-    brightness: float = 0.3
-    contrast: float = 0.3
-    saturation: float = 0.3
-    cast: float = 0.1  # gain of each colour channel
-    blur: float = 0.2  # probability; the deviation is 0.3 to 1.5 pixels
-    border: float = 0.0  # probability of a black border around a round field of view, labelled background
-
-
-STRENGTHS = {
-    "none": None,
-    "light": Strength(0.5, 7.0, 0.1, 0.05, 0.1, 0.1, 0.1, 0.03, 0.0),
-    "medium": Strength(),
-    "medium+border": Strength(border=0.3),
-}
 
 
 def draw(seed: int, epoch: int, count: int) -> np.ndarray:
@@ -47,18 +23,18 @@ def draw(seed: int, epoch: int, count: int) -> np.ndarray:
 
 
 def augment(
-    frames: torch.Tensor, masks: torch.Tensor, u: torch.Tensor, strength: Strength
+    frames: torch.Tensor, masks: torch.Tensor, u: torch.Tensor, strength: Strength, fill=IMAGENET_MEAN
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """(N, 3, H, W) uint8 and (N, H, W) uint8 -> float32 in 0..1 and uint8, moved and recoloured per sample.
 
-    `u` are the samples' rows of `draw`, on the same device.
-    Pixels that the motion brings in from outside are void (255) in the mask and of the mean colour in the frame, so
-    that black is labelled wherever a model sees it: in the border around a round image.
+    `u` holds the samples' rows of `draw`, on the same device. Pixels that motion brings in from outside are void (255)
+    in the mask and have the colour `fill` (RGB in 0..1) in the frame. So black is always labelled: it is the border
+    around a round field of view.
     """
     grid = F.affine_grid(
         affine(u, frames.shape[-2:], strength), [len(frames), 1, *frames.shape[-2:]], align_corners=False
     )
-    mean = channels(MEAN, frames.device)
+    mean = channels(fill, frames.device)
     moved = F.grid_sample(frames.float().div_(255).sub_(mean), grid, mode="bilinear", align_corners=False).add_(mean)
     # grid_sample pads with 0: shift the ids by one, so that 0 is void, sample, and shift back
     ids = (masks.to(torch.int16) + 1).remainder_(256).float()[:, None]

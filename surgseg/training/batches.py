@@ -6,25 +6,18 @@ import math
 
 import numpy as np
 import torch
-from torch import nn
 
-from models.deeplabv3 import DeepLabV3
 from surgseg.training.distributed import Processes
 
 
-def least_frames(processes: Processes, device: torch.device, *, pooled: bool) -> int:
+def least_frames(processes: Processes, device: torch.device, least_batch: int = 1) -> int:
     """The fewest frames of a forward pass over all processes, each of which needs one.
 
-    A batch normalisation over one value per channel (`pooled`) needs two frames, where GPUs share their statistics
-    in all, on CPUs in each process.
+    `least_batch` is the number that batch normalisation needs: over all processes on GPUs, which share their
+    statistics, and in each process on CPUs.
     """
     apart = 1 if device.type == "cuda" else processes.count
-    return max(processes.count, 2 * apart if pooled else 1)
-
-
-def pools(model: nn.Module, *, norm_frozen: bool) -> bool:
-    """True where batch normalisation sees a single value per channel and frame, as in DeepLabV3's pooled branch."""
-    return isinstance(model, DeepLabV3) and not norm_frozen
+    return max(processes.count, least_batch * apart)
 
 
 def even_batches(indices: np.ndarray, size: int, least: int = 1) -> list[np.ndarray]:

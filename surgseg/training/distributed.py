@@ -22,6 +22,7 @@ import torch.distributed as dist
 from torch import nn
 
 from surgseg.files import UserError
+from surgseg.launch import launched
 
 PATIENCE = timedelta(hours=6)  # others wait while one builds the cache, or scores a fold
 
@@ -94,7 +95,7 @@ def joined(device: torch.device) -> Iterator[Processes]:
 
     To be entered once: torch does not join the same processes a second time.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if launched().count == 1:
         yield Processes()
         return
     cuda = device.type == "cuda"
@@ -104,7 +105,7 @@ def joined(device: torch.device) -> Iterator[Processes]:
         torch.cuda.set_device(device)
     bound = {"device_id": device} if cuda else {}
     dist.init_process_group("nccl" if cuda else "gloo", timeout=PATIENCE, **bound)
-    processes = Processes(dist.get_rank(), int(os.environ["LOCAL_RANK"]), dist.get_world_size())
+    processes = Processes(dist.get_rank(), launched().local_rank, dist.get_world_size())
     try:
         with contextlib.ExitStack() as stack:
             if not processes.first:

@@ -1,12 +1,12 @@
-"""One training run from data to a saved weights file: what every training script shares."""
+"""One training from data to a saved weights file: what every training script shares."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import torch
+from torch import nn
 
 from models import build_model, parameter_count
 from surgseg.checkpoint import Checkpoint, default_threshold, init_from, load_checkpoint, load_tensors, save_checkpoint
@@ -14,56 +14,36 @@ from surgseg.data.cache import Cache, open_cache
 from surgseg.data.dataset import Prepared
 from surgseg.data.leaks import describe_near_copies, near_copies
 from surgseg.data.splits import Split
-from surgseg.devices import best_precision, out_of_memory
+from surgseg.devices import out_of_memory
 from surgseg.files import UserError, remove_leftovers
 from surgseg.pretraining import default_weights, load_pretraining
 from surgseg.scores.report import epoch_block
 from surgseg.training.batches import least_frames
-from surgseg.training.distributed import Processes
+from surgseg.training.config import ModelConfig, TrainConfig, check_config
 from surgseg.training.history import write_history
-from surgseg.training.loop import CTRL_C, Settings, Trainer
+from surgseg.training.loop import CTRL_C, Trainer
 from surgseg.training.losses import measure_class_weights
-from surgseg.training.memory import peak_memory, reset_peak
+from surgseg.training.machine import Machine, peak_memory, reset_peak_memory, training_precision
 from surgseg.training.progress import Curves, summary_writer
-from surgseg.training.resume import fingerprint, identity_of, look_back, remove_state, resume_path, save_state
+from surgseg.training.resume import find_resumable, fingerprint, identity_of, remove_state, resume_path, save_state
 
 LEARNING_RATE = {"random": 1e-3, "pretrained": 3e-4}  # AdamW, peak after warm-up
 IMAGE_SIZE = (256, 256)
-BACKBONE_RATE = 0.1  # of a model that goes on from trained weights
+BACKBONE_RATE = 0.1  # of a model that starts from trained weights (`init_from`)
+
+
+class StartedModel(NamedTuple):
+    """A network with its starting weights, where they come from in words, and whether they were trained before."""
+
+    network: nn.Module
+    origin: str
+    pretrained: bool
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What to train and from where. `weights` None means ImageNet for a DeepLabV3 on real data, else none."""
-
-    arch: str = "deeplabv3"
-    base_channels: int = 64  # of the U-Net
-    image_size: tuple[int, int] | None = None  # None: that of `init_from`, otherwise 256x256
-    weights: str | None = None
-    init_from: Path | None = None
-    learning_rate: float | None = None  # None: by how the model starts
-    backbone_rate: float | None = None  # None: lower with `init_from`
-    class_weights: str = "none"
-
-    @property
-    def model_args(self) -> dict[str, Any]:
-        return {"base_channels": self.base_channels} if self.arch == "unet" else {}
-
-
-@dataclass(frozen=True)
-class Machine:
-    """Where a run computes, and how it shares the work: speed, not what is trained."""
-
-    device: torch.device
-    cache_dir: Path
-    processes: Processes = field(default_factory=Processes)
-    cache_device: str = "auto"
-    compiled: bool = False
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """A finished run, or one that `stopped` early for the reason given. Only the first process holds a loaded one."""
+class TrainedRun:
+    """A finished training, or one that `stopped` early for the reason given. Only the first process has a checkpoint
+    that was loaded from a finished run."""
 
     checkpoint: Checkpoint | None
     weights_path: Path
@@ -83,7 +63,7 @@ class Fitted:
 
     @property
     def advice(self) -> str:
-        """How a run that was interrupted goes on; nothing for one that would stop again."""
+        """The command that continues an interrupted run; "" for a run that would stop again."""
         state = resume_path(self.weights_path)
         return f"\nThe same command with --resume goes on from {state}." if self.stopped == CTRL_C else ""
 
@@ -91,8 +71,8 @@ class Fitted:
 def fit(
     prepared: Prepared,
     split: Split,
-    plan: Plan,
-    settings: Settings,
+    model: ModelConfig,
+    train: TrainConfig,
     machine: Machine,
     *,
     weights_path: Path,
@@ -101,92 +81,63 @@ def fit(
     resume: str = "no",
     tensorboard: Path | None = None,
     facts: dict[str, Any] | None = None,
-) -> Fitted:
-    """Cache, build, train and save; prints the study's lines epoch by epoch.
+) -> TrainedRun:
+    """Make the cache, train, save; prints the lines of the original study epoch by epoch.
 
     `record` (run metadata) is stored with the weights. The history is a CSV table, or JSON that begins with `facts`
-    where `history_path` ends so. After each epoch the whole state is saved beside the weights;
-    `resume` ("no", "may", "must") goes on from there, `finish` removes it. A finished run that may be resumed is
-    returned as it is. Raises `UserError` for unusable data or options.
+    if `history_path` ends in .json. The state is saved beside the weights after each epoch; `resume` ("no", "may",
+    "must") continues from it, and `finish` removes it. A finished run that may be resumed is returned as it is.
+    Raises `UserError` for unusable data or options.
     """
-    plan = follow_start(plan)
-    check_plan(plan, settings, machine)
-    if plan.init_from is not None and plan.init_from.resolve() == weights_path.resolve():
-        raise UserError(f"--init-from {plan.init_from}: the run would write over its own start; give --output-dir")
+    model = resolve_init_from(model)
+    check_run(model, train, machine)
+    if model.init_from is not None and model.init_from.resolve() == weights_path.resolve():
+        raise UserError(f"--init-from {model.init_from}: the run would write over its own start; give --output-dir")
     if machine.processes.first:
         remove_leftovers(weights_path, resume_path(weights_path))
     if tensorboard is not None:
-        summary_writer()  # missing: said before the work
-    for _ in machine.processes.in_turn():  # the first may download, and builds the cache
-        model, started_from, pretrained = start_model(plan, prepared)
-        cache = open_cache(prepared.samples, plan.image_size, prepared.scheme, machine.cache_dir)
-    settings = resolve_settings(settings, plan, prepared, split, cache, machine.device, pretrained=pretrained)
-    identity = identity_of(plan, settings, split, prepared.scheme, cache)
-    start, state = machine.processes.from_first(lambda: look_back(weights_path, identity, resume))
+        summary_writer()  # a missing package is reported before the work
+    for _ in machine.processes.in_turn():  # the first process may download, and builds the cache
+        started = start_model(model, prepared)
+        cache = open_cache(prepared.samples, model.image_size, prepared.scheme, machine.cache_dir)
+    train = resolve(train, model, machine, pretrained=started.pretrained)
+    num_classes = prepared.scheme.num_classes
+    class_weights = measure_class_weights(cache.masks, split.parts["train"], num_classes, train.class_weights)
+    threshold = default_threshold(prepared.scheme)
+    settings = {**asdict(train), "class_weights": class_weights, "threshold": threshold}
+    identity = identity_of(model, settings, split, prepared.scheme, cache)
+    start, state = machine.processes.from_first(lambda: find_resumable(weights_path, identity, resume))
     if start == "finished":
         print(f"{weights_path} is this run, finished: not trained again.")
         checkpoint = load_checkpoint(weights_path) if machine.processes.first else None
-        return Fitted(checkpoint, weights_path, history_path)
-    try:
-        trainer = Trainer(
-            model,
-            cache,
-            prepared.scheme,
-            machine.device,
-            settings,
-            processes=machine.processes,
-            cache_device=machine.cache_device,
-            compiled=machine.compiled,
-        )
-    except (RuntimeError, MemoryError) as error:
-        if not out_of_memory(error):
-            raise
-        raise UserError("out of memory before the first step: try --cache-device cpu, or a smaller model") from error
-    describe(plan, settings, split, cache, trainer, started_from)
+        return TrainedRun(checkpoint, weights_path, history_path)
+    trainer = _make_trainer(started.network, cache, prepared, model, train, machine, class_weights)
+    describe_run(model, trainer, split, cache, started.origin)
     if state is not None:
         trainer.restore(state)
-        print(f"Resumed after epoch {len(trainer.history)} of {settings.epochs}.")
-    curves = Curves(tensorboard, len(trainer.history) + 1) if tensorboard and machine.processes.first else None
-    start_facts = {**(facts or {}), "arch": plan.arch, "data": prepared.data, "pretraining": started_from}
-
-    def on_epoch(row: dict) -> None:
-        print(epoch_block(row, settings.epochs), flush=True)
-        if not machine.processes.first:
-            return
-        for write in (
-            lambda: save_state(resume_path(weights_path), trainer.state(), identity),
-            lambda: write_history(history_path, trainer.history, {**start_facts, "chosen_epoch": trainer.best_epoch}),
-            lambda: curves.add(row) if curves is not None else None,
-        ):
-            try:
-                write()
-            except UserError as error:  # hours of training are worth more than these files
-                print(f"WARNING: {error}. Training goes on.", flush=True)
-
-    watched = reset_peak(machine.device)
-    trainer.run(split.parts["train"], split.parts["val"], on_epoch)
-    peak = peak_memory(machine.device) if watched else None
-    if curves is not None:
-        curves.close()
+        print(f"Resumed after epoch {len(trainer.history)} of {train.epochs}.")
+    reset_peak_memory(machine.device)
+    start_facts = {**(facts or {}), "arch": model.arch, "data": prepared.data, "pretraining": started.origin}
+    _run(trainer, split, weights_path, history_path, identity, start_facts, tensorboard)
     checkpoint = Checkpoint(
         model=trainer.averaged,
-        arch=plan.arch,
-        model_args=plan.model_args,
+        arch=model.arch,
+        model_args=model.model_args,
         scheme=prepared.scheme,
-        image_size=plan.image_size,
-        threshold=settings.threshold,
+        image_size=model.image_size,
+        threshold=threshold,
         metrics=_chosen_metrics(trainer),
         training={
             **record,
             "data": prepared.data,
             "split": split.to_json(),
-            "start": started_from,
+            "start": started.origin,
             "epochs": len(trainer.history),
             "history": trainer.history,
             "chosen_epoch": trainer.best_epoch,
             "stopped": trainer.stopped,
-            "settings": asdict(settings),
-            "peak_memory": peak,  # since the last resumption
+            "settings": settings,
+            "peak_memory": peak_memory(machine.device),  # since the last resumption
             "fingerprint": fingerprint(identity),
         },
     )
@@ -195,116 +146,121 @@ def fit(
             save_checkpoint(weights_path, checkpoint)
         except UserError as error:
             raise UserError(f"{error}; make room, then the same command with --resume writes it") from error
-    return Fitted(checkpoint, weights_path, history_path)
+    return TrainedRun(checkpoint, weights_path, history_path)
 
 
-def resolve_settings(
-    settings: Settings, plan: Plan, prepared: Prepared, split: Split, cache: Cache, device: torch.device, *, pretrained
-) -> Settings:
-    """What the plan, the data and the device decide: rates, class weights, threshold, precision."""
-    rate = plan.learning_rate or LEARNING_RATE["pretrained" if pretrained else "random"]
-    backbone_rate = plan.backbone_rate
-    if backbone_rate is None:
-        backbone_rate = BACKBONE_RATE if plan.init_from else 1.0
+def finish(run: TrainedRun) -> None:
+    """Remove the resumable state of a run whose results are all written."""
+    if run.stopped is None:
+        remove_state(run.weights_path, of=run.checkpoint.training.get("fingerprint"))
+
+
+def check_run(model: ModelConfig, train: TrainConfig, machine: Machine) -> None:
+    """`check_config` on this machine. Raises `UserError`."""
+    least_batch = 1 if train.freeze_norm else model.architecture.least_batch
+    processes = machine.processes
+    check_config(model, train, least_frames(processes, machine.device, least_batch), processes.count)
+
+
+def resolve_init_from(model: ModelConfig) -> ModelConfig:
+    """The config with a known image size; with `init_from`, architecture, width and size are those of that file."""
+    if model.init_from is None:
+        return replace(model, image_size=model.image_size or IMAGE_SIZE)
+    start = load_tensors(model.init_from)
     return replace(
-        settings,
-        learning_rate=rate,
-        backbone_rate=backbone_rate,
-        class_weights=measure_class_weights(
-            cache.masks, split.parts["train"], prepared.scheme.num_classes, plan.class_weights
-        ),
-        threshold=default_threshold(prepared.scheme),
-        precision=training_precision(device) if settings.precision == "auto" else settings.precision,
+        model,
+        arch=start.get("arch", model.arch),
+        base_channels=start.get("model_args", {}).get("base_channels", model.base_channels),
+        image_size=model.image_size or tuple(start.get("image_size", IMAGE_SIZE)),
     )
 
 
-def training_precision(device: torch.device) -> str:
-    """bf16 wherever the device computes in it, processors with AVX512-BF16 too; otherwise float32."""
-    if device.type != "cpu":
-        return best_precision(device)
-    native = getattr(torch.cpu, "_is_avx512_bf16_supported", bool)  # torch has no public name for it
-    return "bf16" if native() else "float32"
+def start_model(model: ModelConfig, prepared: Prepared) -> StartedModel:
+    """Build the network and load its starting weights. Raises `UserError` where they cannot be had or do not fit."""
+    network = build_model(model.arch, prepared.scheme.num_classes, **model.model_args)
+    if model.init_from is not None:
+        init_from(network, model.init_from)
+        return StartedModel(network, f"{model.init_from.name} (--init-from)", True)
+    weights = model.weights or default_weights(model.arch, prepared.data)
+    return StartedModel(network, load_pretraining(network, model.arch, weights), weights != "none")
 
 
-def describe(plan: Plan, settings: Settings, split: Split, cache: Cache, trainer: Trainer, started_from: str) -> None:
-    """Print what is about to be trained, on what, and what looks wrong about it."""
-    print(f"Model: {plan.arch}, {parameter_count(trainer.model):,} parameters, start: {started_from}")
-    device, count = trainer.device, trainer.processes.count
+def resolve(train: TrainConfig, model: ModelConfig, machine: Machine, *, pretrained: bool) -> TrainConfig:
+    """The config with its rates and precision filled in, by the start of the model and the device."""
+    return replace(
+        train,
+        learning_rate=train.learning_rate or LEARNING_RATE["pretrained" if pretrained else "random"],
+        backbone_rate=train.backbone_rate or (BACKBONE_RATE if model.init_from else 1.0),
+        precision=training_precision(machine.device) if train.precision == "auto" else train.precision,
+    )
+
+
+def _make_trainer(
+    network, cache: Cache, prepared: Prepared, model: ModelConfig, train: TrainConfig, machine: Machine, class_weights
+) -> Trainer:
+    try:
+        return Trainer(
+            network,
+            cache,
+            prepared.scheme,
+            machine.device,
+            train,
+            architecture=model.architecture,
+            class_weights=class_weights,
+            processes=machine.processes,
+            cache_device=machine.cache_device,
+            compiled=machine.compiled,
+        )
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        raise UserError("out of memory before the first step: try --cache-device cpu, or a smaller model") from error
+
+
+def _run(
+    trainer: Trainer, split: Split, weights_path: Path, history_path: Path, identity: dict, facts: dict, tensorboard
+) -> None:
+    """Train; print each epoch, and save state, history and curves after it."""
+    first = trainer.processes.first
+    curves = Curves(tensorboard, len(trainer.history) + 1) if tensorboard and first else None
+
+    def on_epoch(row: dict) -> None:
+        print(epoch_block(row, trainer.config.epochs), flush=True)
+        if not first:
+            return
+        for write in (
+            lambda: save_state(resume_path(weights_path), trainer.state(), identity),
+            lambda: write_history(history_path, trainer.history, {**facts, "chosen_epoch": trainer.best_epoch}),
+            lambda: curves.add(row) if curves is not None else None,
+        ):
+            try:
+                write()
+            except UserError as error:  # hours of training are worth more than these files
+                print(f"WARNING: {error}. Training goes on.", flush=True)
+
+    trainer.run(split.parts["train"], split.parts["val"], on_epoch)
+    if curves is not None:
+        curves.close()
+
+
+def describe_run(model: ModelConfig, trainer: Trainer, split: Split, cache: Cache, origin: str) -> None:
+    """Print what is about to be trained, on what, and warn of near copies."""
+    train, count = trainer.config, trainer.processes.count
+    print(f"Model: {model.arch}, {parameter_count(trainer.model):,} parameters, start: {origin}")
     many = f"{count} processes, " if count > 1 else ""
     print(
-        f"Input {plan.image_size[0]}x{plan.image_size[1]} (height x width), learning rate {settings.learning_rate:g}, "
-        f"{many}device {device.type}, {settings.precision}, cache {trainer.feed.place}"
+        f"Input {model.image_size[0]}x{model.image_size[1]} (height x width), learning rate {train.learning_rate:g}, "
+        f"{many}device {trainer.device.type}, {train.precision}, cache {trainer.feed.place}"
     )
-    if settings.backbone_rate != 1 or settings.freeze_backbone:
-        frozen = f", frozen for {settings.freeze_backbone} epochs" if settings.freeze_backbone else ""
-        print(f"Backbone: {settings.backbone_rate:g} times that rate{frozen}")
+    if train.backbone_rate != 1 or train.freeze_backbone:
+        frozen = f", frozen for {train.freeze_backbone} epochs" if train.freeze_backbone else ""
+        print(f"Backbone: {train.backbone_rate:g} times that rate{frozen}")
     if not len(split.parts["val"]):
         print("No validation part: the schedule is fixed and the last averaged weights count.")
     if trainer.processes.first:
         warning = describe_near_copies(near_copies(cache.frames, split.parts, cache.names))
         if warning:
             print(warning)
-
-
-def finish(fitted: Fitted) -> None:
-    """Remove the resumable state of a run whose results are all written."""
-    if fitted.stopped is None:
-        remove_state(fitted.weights_path, of=fitted.checkpoint.training.get("fingerprint"))
-
-
-def check_plan(plan: Plan, settings: Settings, machine: Machine) -> None:
-    """Refuse what would fail deep inside the loop. Raises `UserError`."""
-    if settings.epochs < 1 or settings.batch_size < 1 or settings.accumulate < 1:
-        raise UserError("--epochs, --batch-size and --accumulate must be at least 1")
-    for option, value in (("--lr", plan.learning_rate), ("--backbone-rate", plan.backbone_rate)):
-        if value is not None and not 0 < value < float("inf"):
-            raise UserError(f"{option} {value:g}: a number above 0 is needed")
-    if not 0 <= settings.ema_decay < 1:
-        raise UserError(f"--ema-decay {settings.ema_decay:g}: 0 or more, and below 1, is needed")
-    if settings.seed < 0:
-        raise UserError(f"--seed {settings.seed}: a seed of 0 or more is needed")
-    if not 0 <= settings.freeze_backbone < settings.epochs:
-        raise UserError(
-            f"--freeze-backbone {settings.freeze_backbone}: a number of epochs from 0 to {settings.epochs - 1} is "
-            "needed, since the backbone learns in the rest of --epochs"
-        )
-    if plan.init_from is not None and plan.weights not in (None, "none"):
-        raise UserError("--init-from and --weights both say where to start: give one")
-    count = machine.processes.count
-    pooled = plan.arch == "deeplabv3" and not settings.freeze_norm
-    least = least_frames(machine.processes, machine.device, pooled=pooled)
-    if settings.batch_size < least:
-        reason = "DeepLabV3 normalises over 2 frames and more; --freeze-norm does without" if pooled else "one each"
-        who = "" if count == 1 else f" for {count} processes"
-        raise UserError(f"--batch-size {settings.batch_size}: at least {least} is needed{who} ({reason})")
-    smallest = 32  # the U-Net's deepest map is then 2x2, the DeepLabV3's 4x4
-    if min(plan.image_size) < smallest:
-        raise UserError(f"--image-size {plan.image_size[0]} {plan.image_size[1]}: at least {smallest} pixels a side")
-    if plan.arch == "unet" and plan.base_channels < 1:
-        raise UserError("--base-channels must be at least 1")
-
-
-def follow_start(plan: Plan) -> Plan:
-    """With `init_from`, architecture, width and size are those of that file: nobody types them again."""
-    if plan.init_from is None:
-        return replace(plan, image_size=plan.image_size or IMAGE_SIZE)
-    start = load_tensors(plan.init_from)
-    return replace(
-        plan,
-        arch=start.get("arch", plan.arch),
-        base_channels=start.get("model_args", {}).get("base_channels", plan.base_channels),
-        image_size=plan.image_size or tuple(start.get("image_size", IMAGE_SIZE)),
-    )
-
-
-def start_model(plan: Plan, prepared: Prepared):
-    """The model with its starting weights, where they come from in words, and whether they were trained before."""
-    model = build_model(plan.arch, prepared.scheme.num_classes, **plan.model_args)
-    if plan.init_from is not None:
-        init_from(model, plan.init_from)
-        return model, f"{plan.init_from.name} (--init-from)", True
-    weights = plan.weights or default_weights(plan.arch, prepared.data)
-    return model, load_pretraining(model, plan.arch, weights), weights != "none"
 
 
 def _chosen_metrics(trainer: Trainer) -> dict[str, Any]:

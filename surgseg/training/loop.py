@@ -1,7 +1,7 @@
 """The training loop: cache -> device -> augmentation -> step -> averaged weights -> validation.
 
-Nothing in a step waits for the device: losses stay there until the epoch ends (or a bar wants to show them). The one
-exception is torch's SyncBatchNorm, with several GPUs.
+A step does not wait for the device: losses stay there until the epoch ends, or until the progress bar shows them. The
+exception is torch's SyncBatchNorm, used with several GPUs.
 """
 
 from __future__ import annotations
@@ -11,58 +11,36 @@ import copy
 import itertools
 import math
 import time
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from models import ARCHITECTURES, Architecture
+from surgseg.checkpoint import default_threshold
 from surgseg.data.cache import Cache
 from surgseg.devices import autocast, out_of_memory
-from surgseg.files import UserError, list_some
+from surgseg.files import UserError, find_named, list_some
 from surgseg.labels import Scheme
-from surgseg.predict import decide
-from surgseg.preprocess import MEAN, STD, normalise
+from surgseg.predict import to_mask
+from surgseg.preprocess import normalise
 from surgseg.scores.metrics import confusion, pooled_scores
-from surgseg.training.augment import STRENGTHS, augment, draw
-from surgseg.training.batches import even_batches, least_frames, pools
+from surgseg.training.augment import augment, draw
+from surgseg.training.batches import even_batches, least_frames
+from surgseg.training.config import STRENGTHS, TrainConfig
 from surgseg.training.distributed import Processes
 from surgseg.training.feed import Batch, Feed
 from surgseg.training.losses import segmentation_loss
-from surgseg.training.optimizer import learning_rate, make_optimizer, set_learning_rate, set_training_mode
+from surgseg.training.optimizer import make_optimizer, set_learning_rate, set_training_mode
 from surgseg.training.progress import Progress
+from surgseg.training.schedule import learning_rate
 
 HISTORY_FIELDS = (
     "epoch", "train_loss", "val_loss", "val_iou", "val_dice", "val_accuracy", "learning_rate", "seconds",
     "images_per_s",
 )  # fmt: skip
-
-
-CTRL_C = "Ctrl-C"  # why a run stopped that --resume finishes
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a run of training is made of; stored with the weights."""
-
-    epochs: int = 15
-    batch_size: int = 4  # frames of one forward pass, over all processes
-    accumulate: int = 1  # forward passes of one optimizer step
-    learning_rate: float = 1e-3
-    backbone_rate: float = 1.0  # the backbone's learning rate, as a multiple
-    freeze_backbone: int = 0  # epochs
-    freeze_norm: bool = False  # batch normalisation keeps the statistics it starts with
-    weight_decay: float = 1e-2
-    warmup: float = 0.05  # share of all steps
-    ema_decay: float = 0.99
-    schedule: str = "cosine"  # or "constant"
-    loss: str = "ce+dice"
-    class_weights: list[float] | None = None
-    augment: str = "medium"  # of STRENGTHS
-    precision: str = "float32"  # or "bf16" autocast
-    threshold: float | None = 0.5
-    seed: int = 0
+CTRL_C = "Ctrl-C"  # the reason of a stop after which --resume goes on
 
 
 class Diverged(UserError):
@@ -82,13 +60,17 @@ class Trainer:
         cache: Cache,
         scheme: Scheme,
         device: torch.device,
-        settings: Settings,
+        config: TrainConfig,
         *,
+        architecture: Architecture = ARCHITECTURES["unet"],
+        class_weights: list[float] | None = None,
         processes: Processes | None = None,
         cache_device: str = "auto",
         compiled: bool = False,
     ):
-        self.scheme, self.device, self.settings = scheme, device, settings
+        self.scheme, self.device, self.config, self.architecture = scheme, device, config, architecture
+        self.threshold = default_threshold(scheme)
+        self.strength = find_named("augmentation", config.augment, STRENGTHS)
         self.processes = processes or Processes()
         if self.processes.count > 1 and device.type == "cuda":
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
@@ -97,12 +79,11 @@ class Trainer:
         pairs = list(zip(self.averaged.state_dict().values(), self.model.state_dict().values()))
         self.averages = [pair for pair in pairs if pair[0].is_floating_point()]
         self.counters = [pair for pair in pairs if not pair[0].is_floating_point()]
-        weights = settings.class_weights
-        self.class_weights = None if weights is None else torch.tensor(weights, device=device)
-        self.optimizer = make_optimizer(self.model, settings, device)
+        self.class_weights = None if class_weights is None else torch.tensor(class_weights, device=device)
+        self.optimizer = make_optimizer(self.model, config, device)
         self.feed = Feed(cache, device, cache_device)
         self.names, self.rows = cache.names, len(cache.frames)
-        self.least = least_frames(self.processes, device, pooled=pools(self.model, norm_frozen=settings.freeze_norm))
+        self.least = least_frames(self.processes, device, 1 if config.freeze_norm else architecture.least_batch)
         self.compiled, self.frozen, self.forward = compiled, None, self.model
         self.step_count = 0
         self.history: list[dict] = []
@@ -111,7 +92,7 @@ class Trainer:
         self.stopped: str | None = None
 
     def run(self, train: np.ndarray, val: np.ndarray, on_epoch=lambda row: None) -> None:
-        """Train up to `settings.epochs` on the cache rows `train`, choosing the epoch on `val` where it is not empty.
+        """Train up to `config.epochs` on the cache rows `train`, choosing the epoch on `val` where it is not empty.
 
         Goes on after the epochs in `history`. `on_epoch` sees each history row as it is made. Ctrl-C, and a loss that
         is no longer a number, end training and keep what the finished epochs gave. Raises `UserError` where a loss
@@ -121,7 +102,7 @@ class Trainer:
         if len(train) < least:
             raise UserError(f"{len(train)} training frames: {least} or more are needed")
         try:
-            for epoch in range(len(self.history) + 1, self.settings.epochs + 1):
+            for epoch in range(len(self.history) + 1, self.config.epochs + 1):
                 row = self.run_epoch(epoch, train)
                 if len(val):
                     row.update(self.validate(val))
@@ -146,17 +127,17 @@ class Trainer:
 
     def run_epoch(self, epoch: int, train: np.ndarray) -> dict:
         """One pass over the training part in an order that (seed, epoch) fixes."""
-        settings, started = self.settings, time.perf_counter()
+        config, started = self.config, time.perf_counter()
         self.start_epoch(epoch)
-        order = np.random.default_rng([settings.seed, epoch]).permutation(np.asarray(train))
-        steps = even_batches(order, settings.batch_size * settings.accumulate, self.least)
-        pieces = [even_batches(step, settings.batch_size, self.least) for step in steps]
+        order = np.random.default_rng([config.seed, epoch]).permutation(np.asarray(train))
+        steps = even_batches(order, config.batch_size * config.accumulate, self.least)
+        pieces = [even_batches(step, config.batch_size, self.least) for step in steps]
         losses = torch.zeros(len(steps), device=self.device)
         stream = self.feed.stream([self.processes.share(piece) for step in pieces for piece in step])
-        progress = Progress(epoch, settings.epochs, len(steps), self.history, self.processes.first)
+        progress = Progress(epoch, config.epochs, len(steps), self.history, self.processes.first)
         with progress, contextlib.closing(stream):
             for number, step in enumerate(steps):
-                rate = learning_rate(self.step_count, len(steps) * settings.epochs, settings)
+                rate = learning_rate(self.step_count, len(steps) * config.epochs, config)
                 set_learning_rate(self.optimizer, rate)
                 losses[number] = self.train_step(list(itertools.islice(stream, len(pieces[number]))), len(step))
                 progress.advance(len(step))
@@ -175,11 +156,11 @@ class Trainer:
 
     def start_epoch(self, epoch: int) -> None:
         """Everything random in an epoch follows from (seed, epoch, process), so that no state need be kept."""
-        settings = self.settings
-        torch.manual_seed(int(np.random.default_rng([settings.seed, epoch, self.processes.rank]).integers(2**62)))
-        self.draws = torch.from_numpy(draw(settings.seed, epoch, self.rows)).to(self.device)
-        frozen = epoch <= settings.freeze_backbone
-        set_training_mode(self.model, backbone_frozen=frozen, norm_frozen=settings.freeze_norm)
+        config = self.config
+        torch.manual_seed(int(np.random.default_rng([config.seed, epoch, self.processes.rank]).integers(2**62)))
+        self.draws = torch.from_numpy(draw(config.seed, epoch, self.rows)).to(self.device)
+        frozen = epoch <= config.freeze_backbone
+        set_training_mode(self.model, backbone_frozen=frozen, norm_frozen=config.freeze_norm)
         if frozen != self.frozen:  # what DistributedDataParallel reduces, and what is compiled, is fixed when wrapped
             self.frozen = frozen
             self.forward = self.processes.wrap(self.model, self.device)
@@ -204,23 +185,28 @@ class Trainer:
     def losses(self, batch: Batch) -> torch.Tensor:
         """(N,) losses of a batch as it is augmented in this epoch."""
         frames, masks = batch.frames, batch.masks
-        strength = STRENGTHS[self.settings.augment]
-        if strength is not None:
-            frames, masks = augment(frames, masks, self.draws[batch.rows], strength)
-        return self.losses_of(_prepare(frames), masks)
+        if self.strength is not None:
+            frames, masks = augment(frames, masks, self.draws[batch.rows], self.strength, self.architecture.mean)
+        return self.losses_of(self.prepare(frames), masks)
 
     def losses_of(self, inputs: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         """(N,) losses of normalised frames (N, 3, H, W) in training mode."""
-        with autocast(self.device, self.settings.precision):
+        with autocast(self.device, self.config.precision):
             output = self.forward(inputs)
-        return segmentation_loss(output, masks, self.settings.loss, self.class_weights)
+        return segmentation_loss(output, masks, self.config.loss, self.class_weights)
+
+    def prepare(self, frames: torch.Tensor) -> torch.Tensor:
+        """(N, 3, H, W) uint8, or float in 0..1 -> the model's input, normalised, channels last."""
+        mean, std = self.architecture.mean, self.architecture.std
+        return normalise(frames, mean, std).contiguous(memory_format=torch.channels_last)
 
     @torch.no_grad()
     def _average(self) -> None:
         """Exponential moving average of weights and statistics; early on it forgets its random start faster."""
-        decay = min(self.settings.ema_decay, (1 + self.step_count) / (10 + self.step_count))
+        decay = min(self.config.ema_decay, (1 + self.step_count) / (10 + self.step_count))
         torch._foreach_lerp_([mean for mean, _ in self.averages], [value for _, value in self.averages], 1 - decay)
-        torch._foreach_copy_([mean for mean, _ in self.counters], [value for _, value in self.counters])
+        if self.counters:  # a model without batch normalisation has none
+            torch._foreach_copy_([mean for mean, _ in self.counters], [value for _, value in self.counters])
 
     @torch.inference_mode()
     def validate(self, indices: np.ndarray) -> dict:
@@ -230,12 +216,12 @@ class Trainer:
         counts = torch.zeros(classes + 1, classes, dtype=torch.int64, device=self.device)
         total = torch.zeros((), device=self.device)
         share = self.processes.share(np.asarray(indices))
-        size = math.ceil(self.settings.batch_size / self.processes.count)
+        size = math.ceil(self.config.batch_size / self.processes.count)
         for batch in self.feed.stream(even_batches(share, size)):
-            with autocast(self.device, self.settings.precision):
-                logits = self.averaged(_prepare(batch.frames)).float()
-            total += segmentation_loss(logits, batch.masks, self.settings.loss, self.class_weights).sum()
-            predicted, _ = decide(logits.softmax(1), self.scheme, self.settings.threshold)
+            with autocast(self.device, self.config.precision):
+                logits = self.averaged(self.prepare(batch.frames)).float()
+            total += segmentation_loss(logits, batch.masks, self.config.loss, self.class_weights).sum()
+            predicted, _ = to_mask(logits.softmax(1), self.scheme, self.threshold)
             counts += confusion(predicted, batch.masks, classes).sum(0)
         loss = self.processes.sum(total).item() / len(indices)
         scores = pooled_scores(self.processes.sum(counts).cpu().numpy(), self.scheme)
@@ -279,12 +265,12 @@ class Trainer:
         raise Diverged(
             f"the loss is no longer a number in epoch {epoch}, step {step + 1}, frames "
             f"{list_some([self.names[row] for row in steps[step]], 4)}; look at them, or lower --lr (now "
-            f"{self.settings.learning_rate:g})"
+            f"{self.config.learning_rate:g})"
         )
 
     def _smaller_batch(self) -> str:
         """What to try where a batch does not fit."""
-        size, accumulate = self.settings.batch_size, self.settings.accumulate
+        size, accumulate = self.config.batch_size, self.config.accumulate
         fitting = [number for number in range(max(1, self.least), size) if size % number == 0]
         if not fitting:
             return f"--batch-size {size} cannot be divided further; try a smaller --image-size"
@@ -293,7 +279,3 @@ class Trainer:
             f"at --batch-size {size}; try --batch-size {smaller} --accumulate {accumulate * size // smaller}, which "
             "makes the same steps but for batch statistics"
         )
-
-
-def _prepare(frames: torch.Tensor) -> torch.Tensor:
-    return normalise(frames, MEAN, STD).contiguous(memory_format=torch.channels_last)

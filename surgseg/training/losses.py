@@ -1,34 +1,51 @@
-"""Losses in float32, reduced per image, so that accumulating or sharding gives the whole batch's gradient.
+"""Losses. A loss is a function of this file and an entry of `LOSSES`; `--loss` lists them.
 
-Void pixels (255) take no part; an image of void alone contributes 0.
+A loss takes logits (N, K, H, W) float32, truth (N, H, W) int64 with 255 for void, and class weights (K,) or None. It
+returns (N,) losses, one for each image, so that accumulating or sharding gives the gradient of the whole batch. Void
+pixels do not count; an image of void alone has loss 0. Torch is imported inside functions: the list must load fast.
 """
 
 from __future__ import annotations
 
-import numpy as np
-import torch
-import torch.nn.functional as F
+from typing import TYPE_CHECKING
 
-from surgseg.files import UserError
+import numpy as np
+
+from surgseg.files import UserError, find_named
 from surgseg.labels import VOID
+
+if TYPE_CHECKING:
+    import torch
 
 AUX_WEIGHT = 0.4  # of the auxiliary head, as in torchvision's reference training
 
 
 def segmentation_loss(
-    output, target: torch.Tensor, kind: str = "ce+dice", class_weights: torch.Tensor | None = None
+    output, target: torch.Tensor, name: str = "ce+dice", class_weights: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """Logits (N, K, H, W), or {"out", "aux"} of them, and (N, H, W) uint8 truth -> (N,) losses."""
+    """Logits (N, K, H, W), or {"out", "aux"} of them, and (N, H, W) uint8 truth -> (N,) losses.
+
+    `name` is one of `LOSSES`. Raises `UserError` for any other name.
+    """
+    loss = find_named("loss", name, LOSSES)
+    target = target.long()
     if isinstance(output, dict):
-        main = segmentation_loss(output["out"], target, kind, class_weights)
-        return main + AUX_WEIGHT * segmentation_loss(output["aux"], target, kind, class_weights)
-    logits, target = output.float(), target.long()
-    loss = cross_entropy(logits, target, class_weights)
-    return loss + soft_dice(logits, target) if kind == "ce+dice" else loss
+        main, auxiliary = (loss(output[head].float(), target, class_weights) for head in ("out", "aux"))
+        return main + AUX_WEIGHT * auxiliary
+    return loss(output.float(), target, class_weights)
+
+
+def cross_entropy_and_dice(
+    logits: torch.Tensor, target: torch.Tensor, class_weights: torch.Tensor | None
+) -> torch.Tensor:
+    """(N,) sum of `cross_entropy` and `soft_dice`."""
+    return cross_entropy(logits, target, class_weights) + soft_dice(logits, target)
 
 
 def cross_entropy(logits: torch.Tensor, target: torch.Tensor, class_weights: torch.Tensor | None) -> torch.Tensor:
     """(N,) weighted mean over each image's pixels: sum(w_t * -log p_t) / sum(w_t)."""
+    import torch.nn.functional as F
+
     pixels = F.cross_entropy(logits, target, class_weights, ignore_index=VOID, reduction="none")
     valid = target != VOID
     weights = valid.float() if class_weights is None else class_weights[target.where(valid, 0)] * valid
@@ -40,6 +57,8 @@ def soft_dice(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 
     One pixel is added above and below, so that a class absent from truth and prediction scores 0.
     """
+    import torch.nn.functional as F
+
     valid = (target != VOID)[:, None]
     probability = logits.softmax(1)[:, 1:] * valid
     truth = F.one_hot(target.where(valid[:, 0], 0), logits.shape[1]).permute(0, 3, 1, 2)[:, 1:] * valid
@@ -48,12 +67,18 @@ def soft_dice(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     return (1 - (2 * overlap + 1) / (total + 1)).mean(1)
 
 
-def measure_class_weights(masks: np.ndarray, indices: np.ndarray, num_classes: int, kind: str) -> list[float] | None:
+LOSSES = {"ce": cross_entropy, "ce+dice": cross_entropy_and_dice}
+CLASS_WEIGHTS = {"none": 0.0, "sqrt": -0.5, "inverse": -1.0}  # powers of a class's frequency
+
+
+def measure_class_weights(masks: np.ndarray, indices: np.ndarray, num_classes: int, name: str) -> list[float] | None:
     """Weights from the class frequencies f of the training part: `sqrt` 1/sqrt(f), `inverse` 1/f; mean 1.
 
-    A class that the training part does not show gets the largest weight found. `none` gives None.
+    A class that the training part does not show gets the largest weight found. `none` gives None. Raises `UserError`
+    for any other name, and where every pixel is void.
     """
-    if kind == "none":
+    power = find_named("class weights", name, CLASS_WEIGHTS)
+    if not power:
         return None
     counts = np.zeros(256, np.int64)
     for index in indices:
@@ -63,6 +88,6 @@ def measure_class_weights(masks: np.ndarray, indices: np.ndarray, num_classes: i
     frequency = counts[:num_classes] / counts[:num_classes].sum()
     shown = frequency > 0
     weights = np.zeros(num_classes)
-    weights[shown] = frequency[shown] ** (-0.5 if kind == "sqrt" else -1.0)
+    weights[shown] = frequency[shown] ** power
     weights[~shown] = weights.max()
     return (weights / weights.mean()).tolist()

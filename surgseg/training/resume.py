@@ -1,7 +1,7 @@
-"""`<name>.resume.pth`: everything that goes on after the last finished epoch, and what it belongs to.
+"""`<name>.resume.pth`: the state after the last finished epoch, and the identity of the run that it belongs to.
 
-The identity of a run is what must be the same for its continuation to be the same run: plan, settings, split, and the
-content of every frame and mask. Where it differs, what differs is named.
+The identity is what must be equal for a continuation to be the same run: model, training, split, and the content of
+every frame and mask. Where it differs, the error names what differs.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from surgseg.data.cache import Cache
 from surgseg.data.splits import Split
 from surgseg.files import UserError, file_sha256, list_some
 from surgseg.labels import Scheme
+from surgseg.training.config import ModelConfig
 
 FORMAT = 1
 
@@ -25,9 +26,12 @@ def resume_path(weights_path: Path) -> Path:
     return weights_path.with_suffix(".resume.pth")
 
 
-def identity_of(plan, settings, split: Split, scheme: Scheme, cache: Cache) -> dict[str, Any]:
-    """In plain types. `plan` and `settings` are dataclasses; a starting file counts by its content."""
-    options = {**asdict(plan), **asdict(settings)}
+def identity_of(
+    model: ModelConfig, settings: dict[str, Any], split: Split, scheme: Scheme, cache: Cache
+) -> dict[str, Any]:
+    """The identity in plain types. `settings` are those that the weights file stores. A starting file counts by its
+    content."""
+    options = {**asdict(model), **settings}
     for key in ("init_from", "weights"):
         if options[key] is not None and Path(options[key]).is_file():
             options[key] = f"a file with SHA-256 {file_sha256(options[key])[:12]}"
@@ -40,7 +44,7 @@ def identity_of(plan, settings, split: Split, scheme: Scheme, cache: Cache) -> d
 
 
 def fingerprint(identity: dict[str, Any]) -> str:
-    """16 hex digits that a finished run's weights file carries: the same run need not be trained again."""
+    """16 hex digits. The weights file of a finished run carries them, so that it is not trained again."""
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -56,12 +60,14 @@ def save_state(path: Path, state: dict[str, Any], identity: dict[str, Any]) -> N
     save_tensors(path, {"resume_format": FORMAT, "identity": identity, "state": state})
 
 
-def look_back(weights_path: Path, identity: dict[str, Any], resume: str) -> tuple[str, dict[str, Any] | None]:
-    """How a run starts: ("new", None), ("state", state to go on from), or ("finished", None).
+def find_resumable(weights_path: Path, identity: dict[str, Any], resume: str) -> tuple[str, dict[str, Any] | None]:
+    """How a run starts: ("new", None), ("state", the state to continue from), or ("finished", None).
 
-    `resume` "no" starts anew; "may" goes on where there is something of the same run, finished or not; "must" also
-    refuses where there is not. Raises `UserError`.
+    `resume` is "no" (start anew), "may" (continue or reuse the same run if there is one) or "must" (refuse if there is
+    none). Raises `UserError`, also for any other word.
     """
+    if resume not in ("no", "may", "must"):
+        raise UserError(f"unknown resume {resume!r}: use no, may or must")
     path = resume_path(weights_path)
     if resume == "no":
         return "new", None

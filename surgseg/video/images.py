@@ -15,29 +15,29 @@ from surgseg.files import UserError
 from surgseg.frames import list_images, read_frame
 from surgseg.threads import ahead
 from surgseg.video.reader import Frame
-from surgseg.video.sampling import Sampler
+from surgseg.video.sampling import ALL_FRAMES, Sampler, Sampling
 
 _WORKERS = max(1, min(os.cpu_count() or 1, 4))
 
 
 class ImageReader:
-    """Iterate over the images directly in a folder, in natural order, as over the frames of a video.
+    """The images directly in a folder, in natural order, as the frames of a video that a `Sampling` takes.
 
-    An image's index is its place from 0, its time the index divided by `rate`, which nothing in the folder states.
-    Only images that the `Sampler` in `choose` takes are decoded; the others count as read. An image that cannot be
-    decoded is counted and passed over, its index stays free; one of another size is scaled to the first one's.
-    Raises `UserError` where there is no image, or none that can be decoded.
+    The index of an image is its place from 0, its time the index divided by `rate`, which nothing in the folder states.
+    Only images of the sample are decoded; the others count as read. An image that cannot be decoded is counted and
+    left out, its index stays free; one of another size is scaled to the first one's. Raises `UserError` where there is
+    no image, or none that can be decoded.
     """
 
     data = "unmarked"
     can_jump = True  # what is passed over costs nothing
 
-    def __init__(self, folder: Path | str, rate: float = 25.0):
+    def __init__(self, folder: Path | str, rate: float = 25.0, sampling: Sampling = ALL_FRAMES):
         self.path, self.rate = Path(folder), float(rate)
         if not (math.isfinite(self.rate) and self.rate > 0):
             raise UserError(f"{rate} images a second: the rate of an image folder is a number above 0")
         self.images = _images_in(self.path)
-        self.choose: Sampler | None = None  # None: all images
+        self.sampler = Sampler(sampling, self.length_s, self.rate)
         self.ended = False
         self.rescaled = self.lost = 0
         self._asked = 0  # images that the sampler was asked about
@@ -92,33 +92,41 @@ class ImageReader:
     def __exit__(self, kind, value, trace) -> None:
         pass
 
+    def stop(self) -> None:
+        """End `frames` before its next frame; another thread may call this."""
+        self.sampler.done = True
+
     def __iter__(self) -> Iterator[Frame]:
-        delivered, reason = 0, ""
+        return self.frames()
+
+    def frames(self, skip: int = 0) -> Iterator[Frame]:
+        """The frames of the sample, without its first `skip` ones (an earlier run has them). Can be read once."""
+        decoded, reason = 0, ""
         with ThreadPoolExecutor(_WORKERS, thread_name_prefix="images") as pool:
-            for index, image in ahead(pool, self._decode, self._chosen(), 2 * _WORKERS):
+            for index, image in ahead(pool, self._decode, self._selected(), 2 * _WORKERS):
                 self._covered = index + 1
                 if isinstance(image, UserError):
                     self.lost += 1
                     reason = reason or str(image)
                     continue
-                delivered += 1
+                decoded += 1
                 self.rescaled += image.shape[:2] != self.size
-                if self.choose is None or self.choose.deliver():
+                if decoded > skip:
                     if image.shape[:2] != self.size:
                         image = np.asarray(Image.fromarray(image).resize(self.size[::-1], Image.Resampling.BICUBIC))
                     yield Frame(index, index / self.rate, image, False)
         self._covered = self._asked
-        self.ended = self.choose is None or not self.choose.done
-        if reason and not delivered:
+        self.ended = not self.sampler.done
+        if reason and not decoded:
             raise UserError(f"{self.path}: not one image can be decoded ({reason})")
 
-    def _chosen(self) -> Iterator[int]:
-        """Indices of the images to decode; with those that an earlier run has, for they may be damaged too."""
+    def _selected(self) -> Iterator[int]:
+        """Indices of the images of the sample; those of an earlier run too, for they may be damaged."""
         for index in range(len(self.images)):
             self._asked = index + 1
-            if self.choose is None or self.choose.selects(index, index / self.rate):
+            if self.sampler.selects(index, index / self.rate):
                 yield index
-            if self.choose is not None and self.choose.done:
+            if self.sampler.done:
                 return
 
     def _decode(self, index: int) -> tuple[int, np.ndarray | UserError]:

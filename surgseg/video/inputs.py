@@ -1,23 +1,19 @@
-"""What `--video-path` names: files, globs and folders -> videos; and which of them this process works on."""
+"""What `--video-path` names: files, globs and folders -> videos."""
 
 from __future__ import annotations
 
 import glob
 import hashlib
-import itertools
-import os
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from surgseg.files import IMAGE_SUFFIXES, UserError, is_hidden, list_some, natural_key
-from surgseg.generate.folder import read_run
 from surgseg.video.images import ImageReader
 from surgseg.video.reader import VideoReader
-from surgseg.video.sampling import Sampler, Sampling
+from surgseg.video.sampling import ALL_FRAMES, Sampling
 
 VIDEO_SUFFIXES = (
     ".mp4 .m4v .mov .avi .mkv .webm .mpg .mpeg .vob .ts .m2ts .mts .mxf .wmv .asf .flv .3gp .dv "
@@ -34,8 +30,11 @@ class Source:
     path: Path
     images: bool = False
 
-    def open(self, image_rate: float = 25.0) -> VideoReader | ImageReader:
-        return ImageReader(self.path, image_rate) if self.images else VideoReader(self.path)
+    def open(self, sampling: Sampling = ALL_FRAMES, image_rate: float = 25.0) -> VideoReader | ImageReader:
+        """A reader of the frames that `sampling` takes; `image_rate` is for folders of images, frames per second."""
+        if self.images:
+            return ImageReader(self.path, image_rate, sampling)
+        return VideoReader(self.path, sampling)
 
     @property
     def size(self) -> int:
@@ -110,27 +109,6 @@ def _in_folder(folder: Path) -> list[Source]:
     return [Source(path) for path in videos] or [Source(folder, images=True)]
 
 
-def number_videos(sources: Sequence[Source], output_dir: Path, prefix: str) -> list[str]:
-    """A name `prefix`_01, `prefix`_02, ... for each video: the one of its folder in `output_dir` where an earlier run
-    has made one, otherwise the next number that no such folder has. So videos may be added, and keep their numbers."""
-    known: dict[str, str] = {}  # fingerprint -> name
-    for folder in output_dir.glob(f"{prefix}_*") if output_dir.is_dir() else ():
-        run = read_run(folder) if re.fullmatch(r"\d+", folder.name[len(prefix) + 1 :]) else None
-        if run is not None:
-            known[run.get("fingerprint", "")] = folder.name
-    taken = set(known.values())
-    digits = max(2, len(str(len(sources))))
-    free = (name for number in itertools.count(1) if (name := f"{prefix}_{number:0{digits}d}") not in taken)
-    names: list[str] = []
-    for source in sources:
-        try:
-            found = known.pop(source.fingerprint(), None)
-        except OSError:  # it cannot be read: its turn will say so
-            found = None
-        names.append(found or next(free))
-    return names
-
-
 def first_frames(sources: Sequence[Source], count: int = 4) -> list[np.ndarray]:
     """A few frames of the first video that has any, far apart where that costs little: (H, W, 3) uint8 RGB each."""
     reason = UserError("no frame of these videos can be decoded")
@@ -138,8 +116,8 @@ def first_frames(sources: Sequence[Source], count: int = 4) -> list[np.ndarray]:
         try:
             with source.open() as reader:
                 spread = reader.can_jump and reader.length_s is not None
-                sampling = Sampling("spread", None, count) if spread else Sampling(step=10, max_frames=count)
-                reader.choose = Sampler(sampling, reader.length_s if spread else None, rate=reader.rate)
+            sampling = Sampling("spread", None, count) if spread else Sampling(step=10, max_frames=count)
+            with source.open(sampling) as reader:
                 frames = [frame.image for frame in reader]
         except UserError as error:  # its own turn will say so
             reason = error
@@ -147,38 +125,3 @@ def first_frames(sources: Sequence[Source], count: int = 4) -> list[np.ndarray]:
         if frames:
             return frames
     raise reason
-
-
-def process_of(share: str, environment: Mapping[str, str] = os.environ) -> tuple[int, int]:
-    """(this process, from 0; how many share the videos) from `--share`: auto, none or K/N with K from 1.
-
-    auto reads what torchrun (RANK, WORLD_SIZE) and a Slurm array (SLURM_ARRAY_TASK_*) tell their processes.
-    """
-    if share != "auto" and int(environment.get("WORLD_SIZE", 1)) > 1:
-        raise UserError(f"--share {share} under torchrun, which shares the videos out itself: leave --share away")
-    if share == "none":
-        return 0, 1
-    if share != "auto":
-        number, _, count = share.partition("/")
-        if not (number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)):
-            raise UserError(f"--share {share}: auto, none, or K/N with K from 1 to N")
-        return int(number) - 1, int(count)
-    rank, world = int(environment.get("RANK", 0)), int(environment.get("WORLD_SIZE", 1))
-    tasks = int(environment.get("SLURM_ARRAY_TASK_COUNT", 1))
-    if tasks == 1:
-        return rank, world
-    first, last = (int(environment[f"SLURM_ARRAY_TASK_{end}"]) for end in ("MIN", "MAX"))
-    step = int(environment.get("SLURM_ARRAY_TASK_STEP", 1)) or 1
-    if (last - first) // step + 1 != tasks:
-        raise UserError("the tasks of this Slurm array are not evenly numbered; say --share K/N for each")
-    task = (int(environment["SLURM_ARRAY_TASK_ID"]) - first) // step
-    return task * world + rank, tasks * world
-
-
-def share_out(sizes: Sequence[int], count: int) -> list[int]:
-    """The process of each video: the largest first, each to the process with the fewest bytes so far."""
-    loads, owner = [0] * count, [0] * len(sizes)
-    for index in sorted(range(len(sizes)), key=lambda index: (-sizes[index], index)):
-        owner[index] = min(range(count), key=lambda process: (loads[process], process))
-        loads[owner[index]] += sizes[index]
-    return owner

@@ -15,7 +15,7 @@ from av.codec.codec import Capabilities
 from surgseg.files import UserError
 from surgseg.video.deinterlace import Deinterlacer
 from surgseg.video.gop_skip import Jump
-from surgseg.video.sampling import Sampler
+from surgseg.video.sampling import ALL_FRAMES, Sampler, Sampling
 from surgseg.video.source import Packets, measure, open_source, video_tracks
 from surgseg.video.timeline import Place, Timeline
 
@@ -35,20 +35,19 @@ class Frame(NamedTuple):
 
 
 class VideoReader:
-    """Iterate over the frames of a video file; use as a context manager.
+    """The frames of a video file that a `Sampling` takes (default: all); use as a context manager.
 
-    Frames are decoded and counted; those that the `Sampler` in `choose` takes are converted to RGB and yielded. Where
-    it leaves long gaps, and the file allows it, what lies in them is not decoded, and neither read nor lost frames are
-    counted there. Reading ends early, with `ended` False, when it is done.
+    All frames are decoded and counted; those of the sample are converted to RGB and yielded. Where the sample leaves
+    long gaps, and the file allows it, the gaps are not decoded, and no frames are counted in them. Reading ends early,
+    with `ended` False, when the sample is complete.
 
-    What damage cost is counted, never hidden: see `counts`; frames between damage and the next keyframe are marked
-    suspect. Rotation metadata is applied, interlaced frames are deinterlaced (bwdif), a
-    frame of another size is scaled to the first one's. Raises `UserError` where nothing can be decoded.
+    Damage is counted (see `counts`); frames between damage and the next keyframe are marked suspect. Rotation metadata
+    is applied, interlaced frames are deinterlaced (bwdif), a frame of another size is scaled to the first one's. Raises
+    `UserError` where nothing can be decoded.
     """
 
-    def __init__(self, path: Path | str):
+    def __init__(self, path: Path | str, sampling: Sampling = ALL_FRAMES):
         self.path = Path(path)
-        self.choose: Sampler | None = None  # None: all frames
         self.frames_read = self.suspects = self.rescaled = self.rotation = 0
         self.covered_s = self._last_s = 0.0
         self.interlaced = self.ended = self._jumped = False
@@ -58,6 +57,8 @@ class VideoReader:
         self.format = self.container.format.name
         self._start_decoder()
         self.packets = Packets(self.container, self.stream, self.timeline)
+        length_s = self.length_s if sampling.mode == "spread" else None
+        self.sampler = Sampler(sampling, length_s, self.rate)
 
     def _start_decoder(self) -> None:
         codec = self.stream.codec_context
@@ -151,19 +152,29 @@ class VideoReader:
     def __exit__(self, kind, value, trace) -> None:
         self.container.close()
 
+    def stop(self) -> None:
+        """End `frames` before its next frame; another thread may call this."""
+        self.sampler.done = True
+
     def __iter__(self) -> Iterator[Frame]:
-        if self.can_jump and self.choose is not None and self.choose.leaves_gaps:
+        return self.frames()
+
+    def frames(self, skip: int = 0) -> Iterator[Frame]:
+        """The frames of the sample, without its first `skip` ones (an earlier run has them). Can be read once."""
+        if self.can_jump and self.sampler.leaves_gaps:
             self.packets.wanted_from = self._wanted_from
+        decoded = 0  # of the sample
         for picture, index, time_s, suspect in self._deinterlaced():
             if self.size is None:
                 self.rotation = int(round(picture.rotation / 90) * 90) % 360
                 flipped = self.rotation % 180 == 90
                 self.size = (picture.width, picture.height) if flipped else (picture.height, picture.width)
-            if self.choose is None or self.choose.selects(index, time_s):
+            if self.sampler.selects(index, time_s):
                 self.rescaled += (picture.height, picture.width) != self._coded_size
-                if self.choose is None or self.choose.deliver():
+                decoded += 1
+                if decoded > skip:
                     yield Frame(index, time_s, self._to_rgb(picture), suspect)
-            if self.choose is not None and self.choose.done:
+            if self.sampler.done:
                 return
         self.ended = True
         self._count_missing_end()
@@ -172,7 +183,7 @@ class VideoReader:
 
     def _wanted_from(self) -> float:
         """The time stamp from which frames matter: that of one on show at the second that the sampler waits for."""
-        begin = self.choose.wanted_from - (2 / self.rate if self.rate else 1.0)
+        begin = self.sampler.wanted_from - (2 / self.rate if self.rate else 1.0)
         return begin / self.stream.time_base + (self._start or 0)
 
     @property

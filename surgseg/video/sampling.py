@@ -27,6 +27,10 @@ class Sampling:
     start_s: float = 0.0
     end_s: float | None = None
 
+    def __post_init__(self):
+        if self.mode not in SAMPLES:
+            raise UserError(f"unknown sampling {self.mode!r}: use {' or '.join(SAMPLES)}")
+
     def describe(self) -> dict:
         """Plain types, as `run.json` holds them."""
         return asdict(self)
@@ -47,6 +51,9 @@ class Sampling:
     def _chosen_below(self, index: int) -> int:
         """Frames below a source index that `every` takes."""
         return index // self.step * self.burst + min(index % self.step, self.burst)
+
+
+ALL_FRAMES = Sampling(step=1)
 
 
 def _frames_before(time_s: float, rate: float) -> int:
@@ -72,7 +79,7 @@ def choose_sampling(mode: str, step, max_frames, burst: int, start_s: float | No
 
 
 def seconds(text: str) -> float:
-    """'90', '1:30', '0:01:30.5' -> seconds; ValueError (which argparse words) for anything else."""
+    """'90', '1:30', '0:01:30.5' -> seconds; ValueError for anything else."""
     if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d*)?", text):
         raise ValueError(text)
     total = 0.0
@@ -82,18 +89,15 @@ def seconds(text: str) -> float:
 
 
 class Sampler:
-    """Asked once for each frame of a video, in order, whether it is taken.
+    """Says of each frame of a video, in order, whether it is one of the sample.
 
-    `length_s`: of the whole video, needed by `spread` alone, which takes the frame on show at each of its times.
-    `rate`: frames a second, to tell how long the first frame is on show. The first `skip` frames of the sample are
-    counted without being taken (an earlier run has them). `done`: no later frame will be chosen.
-
-    `selects` and `deliver` are its two halves, for readers that decode only what is selected and may find it damaged.
+    `length_s` of the whole video is needed for `spread` alone, which takes the frame on show at each of its times.
+    `rate`, in frames a second, tells how long the first frame is on show. `done`: no later frame will be selected.
     """
 
-    def __init__(self, sampling: Sampling, length_s: float | None = None, skip: int = 0, rate: float | None = None):
-        self.sampling, self.skip = sampling, skip
-        self.chosen = self.delivered = 0
+    def __init__(self, sampling: Sampling, length_s: float | None = None, rate: float | None = None):
+        self.sampling = sampling
+        self.selected = 0
         self.done = False
         self._left = 0  # of the burst that has begun
         self._shown = 1 / rate if rate else 0.0  # seconds a frame is on show: the shortest step seen
@@ -107,11 +111,8 @@ class Sampler:
             part = max(end - sampling.start_s, 0.0) / places
             self._targets = [sampling.start_s + (place + 0.5) * part for place in reversed(range(places))]
 
-    def __call__(self, index: int, time_s: float) -> bool:
-        return self.selects(index, time_s) and self.deliver()
-
     def selects(self, index: int, time_s: float) -> bool:
-        """Whether the frame is one of the sample, be it skipped or taken."""
+        """Whether the frame with this source index and time is one of the sample. To be asked once for each frame."""
         sampling = self.sampling
         if self.done or time_s < sampling.start_s:
             return False
@@ -120,8 +121,8 @@ class Sampler:
             return False
         if not (index % sampling.step < sampling.burst if sampling.mode == "every" else self._in_burst(time_s)):
             return False
-        self.chosen += 1
-        self.done = self.done or self.chosen == sampling.max_frames
+        self.selected += 1
+        self.done = self.done or self.selected == sampling.max_frames
         return True
 
     @property
@@ -135,13 +136,8 @@ class Sampler:
 
     @property
     def leaves_gaps(self) -> bool:
-        """Whether long parts of a video are passed over, so that it is worth while not to decode them."""
+        """Whether long parts of a video are passed over, so that decoding may skip them."""
         return self.sampling.mode == "spread" or self.sampling.start_s > 0
-
-    def deliver(self) -> bool:
-        """Count a frame of the sample that could be decoded; whether it is taken, not skipped."""
-        self.delivered += 1
-        return self.delivered > self.skip
 
     def _in_burst(self, time_s: float) -> bool:
         if self._last is not None:

@@ -14,6 +14,11 @@ TICKS = Fraction(1, 90000)  # seconds; the clock of exact times
 _BT601, _LIMITED = 6, 1  # how RGB is converted; unmarked, players guess another matrix for large frames
 
 
+def partial_path(path: Path) -> Path:
+    """The name of a video that is being written."""
+    return path.with_name(f".{path.stem}.part{path.suffix}")
+
+
 class VideoWriter:
     """Write (H, W, 3) uint8 RGB frames as an H.264 file; as .mp4 it plays in browsers. Odd sizes are padded to even.
 
@@ -33,8 +38,9 @@ class VideoWriter:
         self.rate = Fraction(fps).limit_denominator(60000)
         self.crf, self.exact_times = crf, exact_times
         self.metadata = metadata or {}
-        self.partial = self.path.with_name(f".{self.path.stem}.part{self.path.suffix}")
+        self.partial = partial_path(self.path)
         self.container = None
+        self.step, self.last = 1, 0  # ticks, of exact times
 
     def __enter__(self) -> VideoWriter:
         make_folder(self.path.parent)
@@ -49,11 +55,19 @@ class VideoWriter:
             frame = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         image = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
         if self.exact_times:
-            image.pts, image.time_base = round(time_s / TICKS), TICKS
+            ticks = round(time_s / TICKS)
+            self.step, self.last = max(ticks - self.last, 1), ticks
+            image.pts, image.time_base = ticks, TICKS
         try:
-            self.container.mux(self.stream.encode(image))
+            self._mux(self.stream.encode(image))
         except av.error.FFmpegError as error:
             raise UserError(f"cannot write {self.path}: {error}") from error
+
+    def _mux(self, packets: list[av.Packet]) -> None:
+        for packet in packets:
+            if self.exact_times:  # the duration counts for the last frame only: it is shown as long as the one before
+                packet.duration = self.step
+        self.container.mux(packets)
 
     def _open(self, height: int, width: int) -> None:
         options = {"movflags": "faststart"} if self.path.suffix == ".mp4" else {}
@@ -75,7 +89,7 @@ class VideoWriter:
             return
         try:
             if kind is None:
-                self.container.mux(self.stream.encode(None))
+                self._mux(self.stream.encode(None))
         finally:
             self.container.close()
         if kind is None:

@@ -7,22 +7,22 @@ import numpy as np
 from surgseg.analysis.bootstrap import difference_of_means
 from surgseg.analysis.compare_report import CONTENT, sentences, table_rows
 from surgseg.analysis.report import statistics_block
-from surgseg.analysis.statistics import spread
+from surgseg.analysis.statistics import describe
 
 FLICKER = {"triples": 1, "one_frame_gaps": 0, "one_frame_detections": 0, "rate": 0.0}
 JITTER = {"mean": 0.0, "p95": 0.0, "relative": 0.0}
 
 
 def stable(pairs: int, with_flow: int) -> dict:
-    flow = {"computed": with_flow > 0, "reason": None, "pairs": with_flow, "iou": spread([0.5])}
-    flow |= {"iou_without_flow": spread([0.4]), "untrusted": 0.1, "untrusted_instrument": 0.2}
+    flow = {"computed": with_flow > 0, "reason": None, "pairs": with_flow, "iou": describe([0.5])}
+    flow |= {"iou_without_flow": describe([0.4]), "untrusted": 0.1, "untrusted_instrument": 0.2}
     found = {"computed": True, "reason": None, "pairs": pairs, "pairs_both_empty": 0, "detection_rate": 1.0}
-    return {**found, "iou": spread([0.8]), "flow": flow, "flicker": FLICKER, "jitter": JITTER}
+    return {**found, "iou": describe([0.8]), "flow": flow, "flicker": FLICKER, "jitter": JITTER}
 
 
 def video(name: str, pairs: int = 40, with_flow: int = 3) -> dict:
     numbers = {"frames": 2, "detection_rate": 0.5, "detection_rate_min_area": 0.5, "frames_without_detection": 1}
-    rest = {"min_area": 0.001, "mean_confidence": 0.9, "appearance": None, "coverage": spread([0.1, 0.2])}
+    rest = {"min_area": 0.001, "mean_confidence": 0.9, "appearance": None, "coverage": describe([0.1, 0.2])}
     return {"name": name, **numbers, **rest, "stability": stable(pairs, with_flow)}
 
 
@@ -56,7 +56,7 @@ def test_the_table_says_over_how_many_pairs_the_flow_went():
 
 
 def phases(with_flow: int, **tools) -> str:
-    numbers = {"frames": 2, "detection_rate": 1.0, "coverage": spread([0.1]), "presence": {"count": 1}, **tools}
+    numbers = {"frames": 2, "detection_rate": 1.0, "coverage": describe([0.1]), "presence": {"count": 1}, **tools}
     found = {"one": {**numbers, "stability": stable(40, with_flow)}}
     found["two"] = {**numbers, "stability": {"computed": False, "reason": "why", "pairs": 0}}
     presence = {"count": 0, "resolution_s": math.nan, "segments": []}

@@ -6,7 +6,7 @@ import pytest
 
 from surgseg.analysis.compare_report import comparison_markdown, sentences
 from surgseg.analysis.report import SHOWN, decimal, percent, stability_lines, statistics_block
-from surgseg.analysis.statistics import spread
+from surgseg.analysis.statistics import describe
 
 
 def result(coverage, **more):
@@ -23,7 +23,7 @@ def result(coverage, **more):
         "min_area": 0.001,
         "frames_without_detection": len(absent),
         "without_detection": absent,
-        "coverage": spread(coverage),
+        "coverage": describe(coverage),
         "mean_confidence": 0.9,
         "mean_uncertainty": 0.1,
         "mean_components": 1.0,
@@ -64,13 +64,13 @@ def test_an_unfinished_run_is_noted_with_its_reason():
 
 
 def test_stability_is_never_shown_without_the_detection_rate_of_its_frames():
-    flow = {"computed": False, "reason": "no frames", "iou": spread([])}
+    flow = {"computed": False, "reason": "no frames", "iou": describe([])}
     found = {
         "computed": True,
         "pairs": 2,
         "pairs_both_empty": 2,
         "detection_rate": 0.0,
-        "iou": spread([]),
+        "iou": describe([]),
         "flow": flow,
         "flicker": {"triples": 0, "one_frame_gaps": 0, "one_frame_detections": 0, "rate": math.nan},
         "jitter": {"mean": 0.0, "relative": math.nan},
@@ -89,7 +89,7 @@ def comparison(kind="content", shift=None, **differences):
     found = {"first": "a", "second": "b", "appearance": None, "shift": shift or {}}
     found |= {"detection_rate": difference(0.1), "mean_coverage": difference(-0.05), **differences}
     stability = {"computed": False, "reason": "why"}
-    spreads = {"coverage": spread([0.1, 0.2]), "stability": stability, "appearance": None, "min_area": 0.001}
+    spreads = {"coverage": describe([0.1, 0.2]), "stability": stability, "appearance": None, "min_area": 0.001}
     numbers = {"frames": 2, "detection_rate": 0.5, "detection_rate_min_area": 0.5, "frames_without_detection": 1}
     videos = [{"name": name, "mean_confidence": 0.9, **numbers, **spreads} for name in "ab"]
     return {"kind": kind, "videos": videos, "differences": [found], "warnings": ["mind this"]}

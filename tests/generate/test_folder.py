@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from surgseg.analysis.statistics import count_components, detection_statistics
+from surgseg.analysis.statistics import detection_statistics
 from surgseg.files import UserError, read_json, write_json
 from surgseg.generate.folder import FrameRow, check_name, read_generated, read_run
 from surgseg.generate.writer import GeneratedWriter, check_target, look_back
 from surgseg.labels import SCHEMES
-from surgseg.masks import read_mask
+from surgseg.masks import count_components, read_mask
 from surgseg.video.reader import Frame
 from tests.helpers import folder_bytes
 

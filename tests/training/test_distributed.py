@@ -31,15 +31,17 @@ from surgseg.data.dataset import load_prepared
 from surgseg.data.splits import Split
 from surgseg.files import UserError, read_csv, read_json, write_json
 from surgseg.labels import SCHEMES
-from surgseg.study.folds import run_folds
+from surgseg.training.config import ModelConfig, TrainConfig
 from surgseg.training.distributed import Processes, joined
-from surgseg.training.fit import Machine, Plan, check_plan, fit
-from surgseg.training.loop import Settings, Trainer
+from surgseg.training.fit import check_run, fit
+from surgseg.training.loop import Trainer
+from surgseg.training.machine import Machine
+from tests.configs import resolved
 from tests.helpers import ROOT
 
 CPU = torch.device("cpu")
-PLAN = Plan(arch="unet", base_channels=2, image_size=(32, 48), weights="none", learning_rate=0.01)
-SETTINGS = Settings(epochs=2, batch_size=4, freeze_norm=True)  # each process has batch statistics of its own
+MODEL = ModelConfig(arch="unet", base_channels=2, image_size=(32, 48), weights="none")
+TRAIN = resolved(epochs=2, batch_size=4, learning_rate=0.01, freeze_norm=True)  # batch statistics differ by process
 SCORES = ("train_loss", "val_loss", "val_iou", "val_dice", "val_accuracy", "learning_rate")
 WAIT = 150  # seconds; a launch that hangs is ended and fails its test
 
@@ -48,10 +50,9 @@ WAIT = 150  # seconds; a launch that hangs is ended and fails its test
 class Case:
     """A training on some rows of the data: 0-8 train, 9-11 validate."""
 
-    settings: Settings = SETTINGS
+    config: TrainConfig = TRAIN
     train: int = 9
     val: int = 3
-    plan: Plan = PLAN
     resume: str = "no"
 
 
@@ -59,12 +60,12 @@ CASES = {
     "odd parts": Case(),  # 9 frames in batches of 3, shared as 2 and 1; 3 validate
     "one validation frame": Case(val=1),  # the second process has none
     "no validation part": Case(val=0),
-    "a batch of one each": Case(replace(SETTINGS, batch_size=2), train=5),
-    "accumulated": Case(replace(SETTINGS, batch_size=3, accumulate=2), plan=replace(PLAN, class_weights="inverse")),
-    "thawed backbone": Case(replace(SETTINGS, epochs=3, freeze_backbone=1, accumulate=2, batch_size=2)),
-    "resumed": Case(replace(SETTINGS, epochs=3), resume="must"),
+    "a batch of one each": Case(replace(TRAIN, batch_size=2), train=5),
+    "accumulated": Case(replace(TRAIN, batch_size=3, accumulate=2, class_weights="inverse")),
+    "thawed backbone": Case(replace(TRAIN, epochs=3, freeze_backbone=1, accumulate=2, batch_size=2)),
+    "resumed": Case(replace(TRAIN, epochs=3), resume="must"),
 }
-MOVING_STATISTICS = Case(replace(SETTINGS, freeze_norm=False))
+MOVING_STATISTICS = Case(replace(TRAIN, freeze_norm=False))
 
 
 def run_case(case, data, folder, processes, resume):
@@ -75,8 +76,8 @@ def run_case(case, data, folder, processes, resume):
     return fit(
         prepared,
         Split("test", "frame", assignment, rows),
-        case.plan,
-        case.settings,
+        MODEL,
+        case.config,
         Machine(CPU, folder / "cache", processes),
         weights_path=folder / "w.pth",
         history_path=folder / "history.csv",
@@ -99,10 +100,10 @@ def work(data, broken, folder):
             run_case(case, data, folder / name, processes, case.resume)
         args = parsed(data, folder / "folds", "--folds", "2", "--epochs", "1")
         machine = Machine(CPU, args.cache_dir, processes)
-        assert run_folds(args, load_prepared(data), machine, instrument_segmentation.train_and_evaluate) == 0
+        assert instrument_segmentation.train_folds(args, load_prepared(data), machine) == 0
         args = parsed(broken, folder / "broken")
         machine = Machine(CPU, args.cache_dir, processes)
-        instrument_segmentation.train_and_evaluate(args, load_prepared(broken), machine)
+        instrument_segmentation.train_folds(args, load_prepared(broken), machine)
 
 
 def exchange(processes):
@@ -228,7 +229,7 @@ def test_what_was_validated_is_what_was_saved(cases, data, tmp_path):
     """On CPUs each process gathers statistics of its own; those of the first are validated everywhere."""
     loaded = load_checkpoint(cases / "moving statistics" / "w.pth")
     cache = open_cache(load_prepared(data).samples, (32, 48), SCHEMES["binary"], tmp_path)
-    scores = Trainer(loaded.model, cache, loaded.scheme, CPU, MOVING_STATISTICS.settings).validate(np.arange(9, 12))
+    scores = Trainer(loaded.model, cache, loaded.scheme, CPU, MOVING_STATISTICS.config).validate(np.arange(9, 12))
     assert scores == pytest.approx(loaded.metrics, abs=1e-5)
 
 
@@ -339,25 +340,25 @@ def test_alone_there_is_nothing_to_wait_for():
 
 
 TWO, CUDA = Processes(1, 1, 2), torch.device("cuda", 1)
-DEEPLAB = replace(PLAN, arch="deeplabv3")
+DEEPLAB = replace(MODEL, arch="deeplabv3")
 
 
 @pytest.mark.parametrize(
-    ("plan", "device", "batch_size", "freeze_norm", "least"),
+    ("model", "device", "batch_size", "freeze_norm", "least"),
     [
-        (PLAN, CPU, 1, True, 2),
-        (PLAN, CUDA, 1, True, 2),
+        (MODEL, CPU, 1, True, 2),
+        (MODEL, CUDA, 1, True, 2),
         (DEEPLAB, CPU, 3, False, 4),  # each process normalises its own frames: two each
         (DEEPLAB, CUDA, 1, False, 2),  # batch statistics go over all GPUs
         (DEEPLAB, CPU, 1, True, 2),
     ],
 )
-def test_a_batch_too_small_for_all_processes_is_refused(plan, device, batch_size, freeze_norm, least):
-    settings = replace(SETTINGS, batch_size=batch_size, freeze_norm=freeze_norm)
+def test_a_batch_too_small_for_all_processes_is_refused(model, device, batch_size, freeze_norm, least):
+    settings = replace(TRAIN, batch_size=batch_size, freeze_norm=freeze_norm)
     machine = Machine(device, Path("cache"), TWO)
     with pytest.raises(UserError, match=rf"--batch-size {batch_size}: at least {least} is needed for 2 processes"):
-        check_plan(plan, settings, machine)
-    check_plan(plan, replace(settings, batch_size=least), machine)
+        check_run(model, settings, machine)
+    check_run(model, replace(settings, batch_size=least), machine)
 
 
 class Alone(Processes):
@@ -376,9 +377,11 @@ class Alone(Processes):
 def test_no_process_of_a_deeplab_gets_a_single_frame(data, tmp_path):
     """9 frames in batches of at most 4 are three batches of 3; on CPUs the second process would get one of each."""
     cache = open_cache(load_prepared(data).samples, (32, 48), SCHEMES["binary"], tmp_path)
-    settings = replace(SETTINGS, epochs=1, freeze_norm=False)
+    settings = replace(TRAIN, epochs=1, freeze_norm=False)
     model = build_model("deeplabv3", 2)
-    trainer = Trainer(model, cache, SCHEMES["binary"], CPU, settings, processes=Alone(1, 1, 2))
+    trainer = Trainer(
+        model, cache, SCHEMES["binary"], CPU, settings, architecture=DEEPLAB.architecture, processes=Alone(1, 1, 2)
+    )
     trainer.run(np.arange(9), np.array([], np.int64))
     assert trainer.history
 
@@ -386,7 +389,7 @@ def test_no_process_of_a_deeplab_gets_a_single_frame(data, tmp_path):
 def test_fewer_frames_than_processes_are_refused(data, tmp_path):
     cache = open_cache(load_prepared(data).samples, (32, 48), SCHEMES["binary"], tmp_path)
     model = build_model("unet", 2, base_channels=2)
-    trainer = Trainer(model, cache, SCHEMES["binary"], CPU, replace(SETTINGS, batch_size=4), processes=Alone(3, 3, 4))
+    trainer = Trainer(model, cache, SCHEMES["binary"], CPU, replace(TRAIN, batch_size=4), processes=Alone(3, 3, 4))
     with pytest.raises(UserError, match="3 training frames: 4 or more"):
         trainer.run(np.arange(3), np.array([], np.int64))
 

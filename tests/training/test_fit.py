@@ -12,21 +12,23 @@ from surgseg.checkpoint import load_checkpoint
 from surgseg.data.dataset import load_prepared
 from surgseg.data.splits import make_split
 from surgseg.files import UserError, read_csv
+from surgseg.training.config import ModelConfig, TrainConfig
 from surgseg.training.feed import Feed
-from surgseg.training.fit import Machine, Plan, check_plan, fit, follow_start, start_model
-from surgseg.training.loop import HISTORY_FIELDS, Settings
+from surgseg.training.fit import check_run, fit, resolve_init_from, start_model
+from surgseg.training.loop import HISTORY_FIELDS
+from surgseg.training.machine import Machine
 
-UNET = Plan(arch="unet", base_channels=2, image_size=(32, 48), weights="none")
+UNET = ModelConfig(arch="unet", base_channels=2, image_size=(32, 48), weights="none")
 HERE = Machine(torch.device("cpu"), Path("cache"))
-QUICK = Settings(epochs=1, batch_size=4)
+QUICK = TrainConfig(epochs=1, batch_size=4)
 
 
-def run(data, folder, plan=UNET, settings=QUICK, options=(), **split):
+def run(data, folder, model=UNET, settings=QUICK, options=(), **split):
     prepared = load_prepared(data)
     return fit(
         prepared,
         make_split(prepared.samples, **split),
-        plan,
+        model,
         settings,
         Machine(torch.device("cpu"), folder / "cache"),
         weights_path=folder / "w.pth",
@@ -66,7 +68,7 @@ def test_the_test_part_is_never_looked_at(tiny_prepared, tmp_path, monkeypatch, 
 
 
 def test_class_weights_are_measured_on_the_training_part_and_stored(tiny_prepared, tmp_path, capsys):
-    fitted = run(tiny_prepared, tmp_path, replace(UNET, class_weights="inverse"))
+    fitted = run(tiny_prepared, tmp_path, settings=replace(QUICK, class_weights="inverse"))
     prepared = load_prepared(tiny_prepared)
     weights = fitted.checkpoint.training["settings"]["class_weights"]
     fraction = np.mean([s.instrument_fraction for s in prepared.samples if s.part == "train"])
@@ -81,8 +83,8 @@ def test_without_a_validation_part_the_schedule_is_fixed(tiny_prepared, tmp_path
 
 @pytest.mark.parametrize(("rate", "expected"), [(None, 3e-4), (0.02, 0.02)])
 def test_a_pretrained_start_takes_the_smaller_rate(tiny_prepared, tmp_path, tiny_run, rate, expected, capsys):
-    plan = replace(UNET, base_channels=4, init_from=tiny_run.weights, learning_rate=rate)
-    fitted = run(tiny_prepared, tmp_path, plan)
+    model = replace(UNET, base_channels=4, init_from=tiny_run.weights)
+    fitted = run(tiny_prepared, tmp_path, model, replace(QUICK, learning_rate=rate))
     assert fitted.checkpoint.training["settings"]["learning_rate"] == expected
     assert tiny_run.weights.name in fitted.checkpoint.training["start"]
 
@@ -100,7 +102,7 @@ def test_only_a_deeplab_on_real_data_starts_from_imagenet(tiny_prepared, monkeyp
 
 
 @pytest.mark.parametrize(
-    ("plan", "settings", "words"),
+    ("model", "settings", "words"),
     [
         ({}, {"epochs": 0}, "--epochs"),
         ({}, {"batch_size": 0}, "--batch-size"),
@@ -108,14 +110,14 @@ def test_only_a_deeplab_on_real_data_starts_from_imagenet(tiny_prepared, monkeyp
         ({"arch": "deeplabv3"}, {"batch_size": 1}, "--freeze-norm"),
         ({"image_size": (15, 64)}, {}, "--image-size 15 64"),
         ({"base_channels": 0}, {}, "--base-channels"),
-        ({"learning_rate": 0.0}, {}, "--lr"),
-        ({"learning_rate": float("nan")}, {}, "--lr"),
+        ({}, {"learning_rate": 0.0}, "--lr"),
+        ({}, {"learning_rate": float("nan")}, "--lr"),
         ({}, {"seed": -1}, "--seed"),
     ],
 )
-def test_plans_that_would_fail_later_are_refused_first(plan, settings, words):
+def test_configs_that_would_fail_later_are_refused_first(model, settings, words):
     with pytest.raises(UserError) as caught:
-        check_plan(replace(UNET, **plan), replace(QUICK, **settings), HERE)
+        check_run(replace(UNET, **model), replace(QUICK, **settings), HERE)
     assert words in str(caught.value)
 
 
@@ -126,13 +128,13 @@ def test_a_refused_start_builds_no_cache(tiny_prepared, tmp_path, capsys):
 
 
 def test_two_starts_are_refused():
-    plan = Plan(arch="deeplabv3", weights="imagenet", init_from=Path("mine.pth"))
+    model = ModelConfig(arch="deeplabv3", weights="imagenet", init_from=Path("mine.pth"), image_size=(64, 64))
     with pytest.raises(UserError, match="--init-from and --weights"):
-        check_plan(plan, Settings(), HERE)
+        check_run(model, TrainConfig(), HERE)
 
 
 def test_the_start_brings_its_own_architecture(tiny_run):
-    followed = follow_start(Plan(arch="deeplabv3", init_from=tiny_run.weights))
+    followed = resolve_init_from(ModelConfig(arch="deeplabv3", init_from=tiny_run.weights))
     assert (followed.arch, followed.base_channels, followed.image_size) == ("unet", 4, (32, 48))
-    assert follow_start(Plan(init_from=tiny_run.weights, image_size=(64, 64))).image_size == (64, 64)
-    assert follow_start(Plan()).image_size == (256, 256)
+    assert resolve_init_from(ModelConfig(init_from=tiny_run.weights, image_size=(64, 64))).image_size == (64, 64)
+    assert resolve_init_from(ModelConfig()).image_size == (256, 256)

@@ -14,10 +14,12 @@ from surgseg.data.cache import open_cache
 from surgseg.data.dataset import load_prepared
 from surgseg.files import UserError
 from surgseg.labels import SCHEMES
-from surgseg.training import loop, options
+from surgseg.training import loop
 from surgseg.training.batches import even_batches
-from surgseg.training.loop import HISTORY_FIELDS, Settings, Trainer
-from surgseg.training.optimizer import learning_rate
+from surgseg.training.loop import HISTORY_FIELDS, Trainer
+from surgseg.training.losses import LOSSES
+from surgseg.training.schedule import learning_rate
+from tests.configs import resolved
 
 CPU = torch.device("cpu")
 NOBODY = np.array([], np.int64)
@@ -32,11 +34,11 @@ def cache(tiny_prepared, tmp_path_factory):
 def make_trainer(cache, *, channels=2, weights_seed=0, **options):
     torch.manual_seed(weights_seed)
     model = build_model("unet", 2, base_channels=channels)
-    return Trainer(model, cache, SCHEMES["binary"], CPU, Settings(**{"learning_rate": 0.01, **options}))
+    return Trainer(model, cache, SCHEMES["binary"], CPU, resolved(**{"learning_rate": 0.01, **options}))
 
 
 def step(trainer, rows):
-    pieces = even_batches(rows, trainer.settings.batch_size)
+    pieces = even_batches(rows, trainer.config.batch_size)
     return trainer.train_step(list(trainer.feed.stream(pieces)), len(rows))
 
 
@@ -245,7 +247,7 @@ def test_one_frame_is_too_few(cache):
 
 
 def test_the_rate_warms_up_and_falls_to_one_percent():
-    rates = [learning_rate(step, 100, Settings(learning_rate=1.0, warmup=0.1)) for step in range(100)]
+    rates = [learning_rate(step, 100, resolved(learning_rate=1.0, warmup=0.1)) for step in range(100)]
     assert rates[:10] == pytest.approx([0.1 * step for step in range(1, 11)])
     assert rates[10] == 1 and all(a > b for a, b in zip(rates[10:], rates[11:]))
     assert rates[-1] == pytest.approx(0.01, abs=0.001) and min(rates[10:]) >= 0.01
@@ -281,22 +283,48 @@ def test_averaged_weights_follow_the_trained_ones(cache):
             assert torch.equal(value, now[key])
 
 
-def test_validation_uses_the_threshold_of_the_settings(cache, monkeypatch):
+class Plain(torch.nn.Module):
+    """A network without batch normalisation, hence without counters, and without a backbone."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = torch.nn.Conv2d(3, 2, 1)
+
+    def forward(self, frames):
+        return self.head(frames)
+
+
+def test_a_network_without_batch_normalisation_trains(cache):
+    trainer = Trainer(Plain(), cache, SCHEMES["binary"], CPU, resolved(epochs=1))
+    trainer.run(np.arange(4), np.arange(12, 14))
+    assert trainer.history[0]["val_iou"] >= 0 and trainer.step_count == 1
+
+
+@pytest.mark.parametrize("field", ["augment", "schedule", "precision", "loss"])
+def test_an_unknown_name_is_refused_and_never_another(cache, field):
+    with pytest.raises(UserError, match=r"unknown .* 'other'"):
+        make_trainer(cache, **{field: "other"}).run(np.arange(4), NOBODY)
+
+
+def test_validation_uses_the_threshold_that_the_weights_file_will_hold(cache, monkeypatch):
     seen = []
-    decide = loop.decide
-    monkeypatch.setattr(loop, "decide", lambda p, scheme, threshold: seen.append(threshold) or decide(p, scheme, 0.5))
-    make_trainer(cache, threshold=0.3).validate(np.arange(2))
+    to_mask = loop.to_mask
+    monkeypatch.setattr(loop, "to_mask", lambda p, scheme, threshold: seen.append(threshold) or to_mask(p, scheme, 0.5))
+    trainer = make_trainer(cache)
+    trainer.threshold = 0.3
+    trainer.validate(np.arange(2))
     assert seen == [0.3]
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-@pytest.mark.parametrize("loss", options.LOSSES)
+@pytest.mark.parametrize("loss", LOSSES)
 def test_a_step_on_a_gpu_waits_for_nothing(cache, loss):
     device = torch.device("cuda", 0)
     model = build_model("unet", 2, base_channels=2)
-    chosen = Settings(loss=loss, precision="bf16", class_weights=[0.5, 1.5])
-    trainer = Trainer(model, cache, SCHEMES["binary"], device, chosen, cache_device="cuda")
+    chosen = resolved(loss=loss, precision="bf16")
+    weights = [0.5, 1.5]
+    trainer = Trainer(model, cache, SCHEMES["binary"], device, chosen, class_weights=weights, cache_device="cuda")
     trainer.start_epoch(1)
     batches = list(trainer.feed.stream([np.arange(4), np.arange(4)]))
     trainer.train_step(batches[:1], 4)  # memory is reserved, kernels are chosen

@@ -118,3 +118,10 @@ class TestClassWeights:
     def test_a_training_part_of_void_alone_is_a_users_error(self):
         with pytest.raises(UserError, match="void"):
             measure_class_weights(np.full((2, 3, 4), 255, np.uint8), [0, 1], 2, "sqrt")
+
+
+def test_an_unknown_loss_or_class_weighting_is_refused_and_never_another():
+    with pytest.raises(UserError, match=r"unknown loss 'focal': use ce, ce\+dice"):
+        segmentation_loss(TWO, ids(0, 1), "focal")
+    with pytest.raises(UserError, match="unknown class weights 'log': use none, sqrt, inverse"):
+        measure_class_weights(np.zeros((1, 2, 2), np.uint8), [0], 2, "log")

@@ -10,8 +10,10 @@ from torch.nn import BatchNorm2d
 from models import backbone_of, build_model
 from surgseg.data.cache import open_cache
 from surgseg.data.dataset import load_prepared
-from surgseg.training.loop import Settings, Trainer
-from surgseg.training.optimizer import learning_rate, make_optimizer, set_learning_rate, set_training_mode
+from surgseg.training.loop import Trainer
+from surgseg.training.optimizer import make_optimizer, set_learning_rate, set_training_mode
+from surgseg.training.schedule import learning_rate
+from tests.configs import resolved
 
 CPU = torch.device("cpu")
 NOBODY = np.array([], np.int64)
@@ -31,7 +33,7 @@ def make_trainer(tiny_prepared, tmp_path_factory):
     def make(**options):
         torch.manual_seed(0)
         net = build_model("unet", 2, base_channels=2)
-        return Trainer(net, cache, prepared.scheme, CPU, Settings(**{"learning_rate": 0.01, **options}))
+        return Trainer(net, cache, prepared.scheme, CPU, resolved(**{"learning_rate": 0.01, **options}))
 
     return make
 
@@ -54,7 +56,7 @@ def in_backbone(key):
 
 
 def test_every_parameter_is_in_one_of_two_groups(model):
-    backbone, rest = make_optimizer(model, Settings(), CPU).param_groups
+    backbone, rest = make_optimizer(model, resolved(), CPU).param_groups
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     held = [[names[id(parameter)] for parameter in group["params"]] for group in (backbone, rest)]
     assert sorted(held[0] + held[1]) == sorted(names.values())
@@ -64,7 +66,7 @@ def test_every_parameter_is_in_one_of_two_groups(model):
 
 
 def test_the_backbones_rate_is_a_multiple_of_the_heads(model):
-    optimizer = make_optimizer(model, Settings(backbone_rate=0.1, weight_decay=0.03), CPU)
+    optimizer = make_optimizer(model, resolved(backbone_rate=0.1, weight_decay=0.03), CPU)
     for rate in (0.5, 0.002):
         set_learning_rate(optimizer, rate)
         assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.1 * rate, rate])
@@ -137,13 +139,13 @@ COSINE = [(0, 1.0), (1, 2.0), (2, 2.0), (4, 1.710036), (6, 1.01), (8, 0.309964),
 
 @pytest.mark.parametrize(("step", "rate"), COSINE)
 def test_the_rate_rises_in_a_line_and_falls_in_half_a_cosine(step, rate):
-    settings = Settings(learning_rate=2.0, warmup=0.2)
+    settings = resolved(learning_rate=2.0, warmup=0.2)
     assert learning_rate(step, 10, settings) == pytest.approx(rate, abs=1e-6)
 
 
 @pytest.mark.parametrize("step", [0, 1, 5, 9])
 def test_a_constant_rate_has_no_warm_up(step):
-    assert learning_rate(step, 10, Settings(learning_rate=2.0, warmup=0.5, schedule="constant")) == 2.0
+    assert learning_rate(step, 10, resolved(learning_rate=2.0, warmup=0.5, schedule="constant")) == 2.0
 
 
 @pytest.mark.parametrize(("schedule", "rates"), [("constant", [0.01] * 3), ("cosine", [0.01, 0.01, 0.00505])])

@@ -1,13 +1,17 @@
 """What the training options mean."""
 
 import argparse
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
 from surgseg.data.dataset import Sample
 from surgseg.files import UserError
+from surgseg.places import find_data
 from surgseg.training import options
+from surgseg.training.config import ModelConfig, TrainConfig
+from surgseg.training.split import SplitConfig, choose_split, describe_split
 
 
 def parse(*argv):
@@ -22,20 +26,63 @@ SAMPLES = [Sample(f"{v}_{i}", Path("f"), Path("m"), v, i) for v in ("a", "b", "c
 
 
 def test_the_defaults_are_those_of_the_study_and_the_design():
-    plan, settings = options.plan_and_settings(parse())
-    assert (plan.arch, plan.image_size, plan.weights, plan.class_weights) == ("deeplabv3", None, None, "none")
-    assert (settings.epochs, settings.batch_size, settings.accumulate, settings.seed) == (15, 4, 1, 0)
-    assert settings.loss == "ce+dice" and settings.augment == "medium"
+    model, train = options.config_of(ModelConfig, parse()), options.config_of(TrainConfig, parse())
+    assert (model, train) == (ModelConfig(), TrainConfig())
+    assert (model.arch, model.image_size, model.weights) == ("deeplabv3", None, None)
+    assert (train.epochs, train.batch_size, train.accumulate, train.seed) == (15, 4, 1, 0)
+    assert (train.loss, train.augment, train.class_weights) == ("ce+dice", "medium", "none")
 
 
-def test_every_option_reaches_the_plan():
-    argv = ["--arch", "unet", "--base-channels", "8", "--image-size", "64", "96", "--weights", "none", "--lr", "0.1"]
-    argv += ["--epochs", "2", "--batch-size", "3", "--accumulate", "4", "--loss", "ce", "--class-weights", "sqrt"]
-    plan, settings = options.plan_and_settings(parse(*argv, "--augment", "none", "--seed", "9", "--init-from", "w.pth"))
-    assert plan.model_args == {"base_channels": 8} and plan.image_size == (64, 96) and plan.weights == "none"
-    assert (plan.learning_rate, plan.class_weights, plan.init_from) == (0.1, "sqrt", Path("w.pth"))
-    assert (settings.epochs, settings.batch_size, settings.accumulate, settings.loss) == (2, 3, 4, "ce")
-    assert settings.augment == "none" and settings.seed == 9
+OTHER_VALUES = {  # of each field that an option sets: what is typed, and what the config then holds
+    ModelConfig: {
+        "arch": ("unet", "unet"),
+        "base_channels": ("8", 8),
+        "image_size": ("64 96", (64, 96)),
+        "weights": ("coco", "coco"),
+        "init_from": ("w.pth", Path("w.pth")),
+    },
+    TrainConfig: {
+        "epochs": ("2", 2),
+        "batch_size": ("3", 3),
+        "accumulate": ("4", 4),
+        "learning_rate": ("0.1", 0.1),
+        "backbone_rate": ("0.5", 0.5),
+        "freeze_backbone": ("1", 1),
+        "freeze_norm": ("", True),
+        "ema_decay": ("0.5", 0.5),
+        "schedule": ("constant", "constant"),
+        "loss": ("ce", "ce"),
+        "class_weights": ("sqrt", "sqrt"),
+        "augment": ("light", "light"),
+        "precision": ("bf16", "bf16"),
+        "seed": ("9", 9),
+    },
+    SplitConfig: {
+        "split": ("video", "video"),
+        "val_videos": ("a b", ["a", "b"]),
+        "test_videos": ("c", ["c"]),
+        "folds": ("videos", "videos"),
+        "fold": ("2", 2),
+        "allow_shared_videos": ("", True),
+        "seed": ("9", 9),
+    },
+}
+NOT_OPTIONS = {"weight_decay", "warmup"}
+
+
+@pytest.mark.parametrize("kind", OTHER_VALUES, ids=lambda kind: kind.__name__)
+def test_every_field_of_a_config_is_set_by_its_option_and_by_no_other(kind):
+    values = OTHER_VALUES[kind]
+    assert {field.name for field in fields(kind)} - NOT_OPTIONS == set(values)
+    default = options.config_of(kind, parse())
+    for name, (typed, expected) in values.items():
+        option = {"learning_rate": "--lr"}.get(name, f"--{name.replace('_', '-')}")
+        assert getattr(default, name) != expected
+        assert options.config_of(kind, parse(option, *typed.split())) == replace(default, **{name: expected})
+
+
+def make_split(args):
+    return choose_split(options.config_of(SplitConfig, args), SAMPLES)
 
 
 @pytest.mark.parametrize(
@@ -50,24 +97,24 @@ def test_every_option_reaches_the_plan():
 )
 def test_only_one_kind_of_split_is_taken(argv):
     with pytest.raises(UserError, match=r"give one of|--fold chooses"):
-        options.make_split(parse(*argv), SAMPLES)
+        make_split(parse(*argv))
 
 
 def test_an_unknown_split_lists_the_known_ones():
     with pytest.raises(UserError, match=r"--split nearly: .*sp-tcn.*\.json"):
-        options.make_split(parse("--split", "nearly"), SAMPLES)
+        make_split(parse("--split", "nearly"))
 
 
 def test_folds_are_counted_from_1():
-    split = options.make_split(parse("--folds", "videos", "--fold", "3"), SAMPLES)
+    split = make_split(parse("--folds", "videos", "--fold", "3"))
     assert split.assignment == {"a": "train", "b": "train", "c": "test"}
     with pytest.raises(UserError, match="folds 1 to 3"):
-        options.make_split(parse("--folds", "videos", "--fold", "0"), SAMPLES)
+        make_split(parse("--folds", "videos", "--fold", "0"))
 
 
 def test_the_description_names_parts_and_warns_of_leaks():
-    split = options.make_split(parse("--val-videos", "b", "--test-videos", "c"), SAMPLES)
-    text = options.describe_split(split, SAMPLES)
+    split = make_split(parse("--val-videos", "b", "--test-videos", "c"))
+    text = describe_split(split, SAMPLES)
     assert split.hash in text and "WARNING" not in text
     rows = [line.split() for line in text.splitlines()[1:]]
     assert rows == [
@@ -75,7 +122,7 @@ def test_the_description_names_parts_and_warns_of_leaks():
         ["val", "10", "frames,", "1", "videos", "b"],
         ["test", "10", "frames,", "1", "videos", "c"],
     ]
-    assert "WARNING" in options.describe_split(options.make_split(parse("--split", "random"), SAMPLES), SAMPLES)
+    assert "WARNING" in describe_split(make_split(parse("--split", "random")), SAMPLES)
 
 
 @pytest.mark.parametrize(
@@ -91,15 +138,15 @@ def test_data_is_found_in_its_usual_place(tmp_path, monkeypatch, present, found)
     monkeypatch.chdir(tmp_path)
     for name in present:
         Path(name).mkdir(parents=True)
-    assert options.find_data() == found
+    assert find_data() == found
 
 
-def test_two_usual_places_are_asked_about(tmp_path, monkeypatch):
+def test_of_two_usual_places_the_whole_data_set_is_taken_and_that_is_said(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for name in ("data/full_dataset/frames", "data/sample_frames"):
         Path(name).mkdir(parents=True)
-    with pytest.raises(UserError, match="--data-root"):
-        options.find_data()
+    assert find_data() == Path("data/full_dataset")
+    assert "taking data/full_dataset" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

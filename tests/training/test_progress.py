@@ -17,8 +17,9 @@ from surgseg.data.dataset import load_prepared
 from surgseg.files import UserError
 from surgseg.labels import SCHEMES
 from surgseg.training import progress as module
-from surgseg.training.loop import HISTORY_FIELDS, Settings, Trainer
+from surgseg.training.loop import HISTORY_FIELDS, Trainer
 from surgseg.training.progress import Curves, Progress
+from tests.configs import resolved
 
 
 class Terminal(io.StringIO):
@@ -108,7 +109,7 @@ def trained_line(tiny_prepared, tmp_path, monkeypatch, clock):
     scheme = SCHEMES["binary"]
     cache = open_cache(load_prepared(tiny_prepared).samples, (32, 48), scheme, tmp_path)
     model = build_model("unet", 2, base_channels=2)
-    trainer = Trainer(model, cache, scheme, torch.device("cpu"), Settings(epochs=1, batch_size=2))
+    trainer = Trainer(model, cache, scheme, torch.device("cpu"), resolved(epochs=1, batch_size=2))
     trainer.run(np.arange(8), np.array([], np.int64))
     return last_line(stderr.getvalue())
 

@@ -18,7 +18,7 @@ import sys
 import time
 import zlib
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,14 +34,17 @@ from surgseg.data.splits import make_split
 from surgseg.files import UserError, read_csv, write_csv
 from surgseg.labels import SCHEMES
 from surgseg.masks import read_mask, write_mask
-from surgseg.training.fit import Machine, Plan, finish, fit
-from surgseg.training.loop import HISTORY_FIELDS, Settings, Trainer
-from surgseg.training.resume import fingerprint, identity_of, load_state, look_back, resume_path, save_state
+from surgseg.training.config import ModelConfig
+from surgseg.training.fit import finish, fit
+from surgseg.training.loop import HISTORY_FIELDS, Trainer
+from surgseg.training.machine import Machine
+from surgseg.training.resume import find_resumable, fingerprint, identity_of, load_state, resume_path, save_state
+from tests.configs import resolved
 
 ROOT = Path(__file__).resolve().parents[2]
 CPU = torch.device("cpu")
-UNET = Plan(arch="unet", base_channels=2, image_size=(32, 48), weights="none", learning_rate=0.01)
-THREE = Settings(epochs=3, batch_size=4)
+UNET = ModelConfig(arch="unet", base_channels=2, image_size=(32, 48), weights="none")
+THREE = resolved(epochs=3, batch_size=4, learning_rate=0.01)
 NO_VALIDATION = {"test_videos": ["video03", "video04"]}
 
 
@@ -49,13 +52,13 @@ class Killed(BaseException):
     """As sudden as a signal, but the test lives on."""
 
 
-def train(data, folder, plan=UNET, settings=THREE, resume="no", split=None):
+def train(data, folder, model=UNET, settings=THREE, resume="no", split=None):
     torch.manual_seed(settings.seed)  # the new model's weights, as the scripts do
     prepared = load_prepared(data)
     return fit(
         prepared,
         make_split(prepared.samples, **(split or {})),
-        plan,
+        model,
         settings,
         Machine(CPU, folder / "cache"),
         weights_path=folder / "w.pth",
@@ -179,12 +182,12 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(
 @pytest.mark.parametrize("killed_in", [2, 3])
 def test_a_backbone_unfreezes_after_an_interruption_as_it_would_have(tiny_prepared, tmp_path, start_weights, killed_in):
     """Until then its parameters have no state in the optimizer."""
-    plan = replace(UNET, init_from=start_weights, class_weights="inverse")
-    settings = replace(THREE, epochs=4, freeze_backbone=2)
-    train(tiny_prepared, tmp_path / "whole", plan, settings)
+    model = replace(UNET, init_from=start_weights)
+    settings = replace(THREE, epochs=4, freeze_backbone=2, class_weights="inverse")
+    train(tiny_prepared, tmp_path / "whole", model, settings)
     with killed_in_epoch(killed_in):
-        train(tiny_prepared, tmp_path / "parts", plan, settings)
-    train(tiny_prepared, tmp_path / "parts", plan, settings, resume="must")
+        train(tiny_prepared, tmp_path / "parts", model, settings)
+    train(tiny_prepared, tmp_path / "parts", model, settings, resume="must")
     assert results(tmp_path / "parts") == results(tmp_path / "whole")
     trained, start = (load_tensors(path)["state_dict"] for path in (tmp_path / "parts" / "w.pth", start_weights))
     assert not torch.equal(trained["stem.0.weight"], start["stem.0.weight"])
@@ -194,7 +197,7 @@ def test_dropout_goes_on_as_it_would_have(tiny_prepared, tmp_path):
     """A DeepLabV3 draws random numbers in every step."""
     prepared = load_prepared(tiny_prepared)
     cache = open_cache(prepared.samples, (32, 32), prepared.scheme, tmp_path)
-    settings = Settings(epochs=2, batch_size=2, learning_rate=1e-3)
+    settings = resolved(epochs=2, batch_size=2)
 
     def trainer(seed):
         torch.manual_seed(seed)
@@ -245,10 +248,10 @@ def identity(tiny_prepared, tmp_path_factory):
     return identify(tiny_prepared, tmp_path_factory.mktemp("cache"))
 
 
-def identify(data, cache_dir, plan=UNET, settings=THREE, **split):
+def identify(data, cache_dir, model=UNET, settings=THREE, **split):
     prepared = load_prepared(data)
-    cache = open_cache(prepared.samples, plan.image_size, prepared.scheme, cache_dir)
-    return identity_of(plan, settings, make_split(prepared.samples, **split), prepared.scheme, cache)
+    cache = open_cache(prepared.samples, model.image_size, prepared.scheme, cache_dir)
+    return identity_of(model, asdict(settings), make_split(prepared.samples, **split), prepared.scheme, cache)
 
 
 STATE = {"step_count": 7, "model": {"weight": torch.arange(3.0)}, "history": [{"epoch": 1, "val_iou": math.nan}]}
@@ -345,9 +348,9 @@ def test_a_run_starts_from_what_belongs_to_it_or_says_why_not(tmp_path, identity
     weights = tmp_path / "w.pth"
     put(weights, identity)
     before = files_of(tmp_path)
-    assert look_back(weights, identity, "no") == ("new", None)
+    assert find_resumable(weights, identity, "no") == ("new", None)
     known = ("new", "state", "finished")
-    check_start(look_back(weights, identity, "may"), may if may in known else "new")
+    check_start(find_resumable(weights, identity, "may"), may if may in known else "new")
     printed = capsys.readouterr().out
     if may in known:
         assert not printed
@@ -355,10 +358,10 @@ def test_a_run_starts_from_what_belongs_to_it_or_says_why_not(tmp_path, identity
         assert may in printed and printed.startswith(f"Starting anew: {resume_path(weights)}")
         assert printed.count("\n") == 1
     if must in known:
-        check_start(look_back(weights, identity, "must"), must)
+        check_start(find_resumable(weights, identity, "must"), must)
     else:
         with pytest.raises(UserError) as caught:
-            look_back(weights, identity, "must")
+            find_resumable(weights, identity, "must")
         message = str(caught.value)
         assert must in message and str(resume_path(weights)) in message and "\n" not in message
         assert message.endswith("; start without --resume")
@@ -380,18 +383,18 @@ def refusal(tmp_path, before, now):
 
 
 @pytest.mark.parametrize(
-    ("plan", "settings", "words"),
+    ("model", "settings", "words"),
     [
         ({}, {"epochs": 5}, "(epochs was 3, is 5)"),
         ({}, {"seed": 1, "batch_size": 2}, "(batch_size was 4, is 2; seed was 0, is 1)"),
-        ({}, {"class_weights": [0.5, 1.5]}, "(class_weights was None, is [0.5, 1.5])"),
+        ({}, {"class_weights": [0.5, 1.5]}, "(class_weights was none, is [0.5, 1.5])"),
         ({}, {"freeze_norm": True}, "(freeze_norm was False, is True)"),
         ({"base_channels": 4}, {}, "(base_channels was 2, is 4)"),
         ({"image_size": (48, 48)}, {}, "(image_size was [32, 48], is [48, 48])"),
     ],
 )
-def test_a_changed_option_is_named(tiny_prepared, tmp_path, identity, plan, settings, words):
-    now = identify(tiny_prepared, tmp_path, replace(UNET, **plan), replace(THREE, **settings))
+def test_a_changed_option_is_named(tiny_prepared, tmp_path, identity, model, settings, words):
+    now = identify(tiny_prepared, tmp_path, replace(UNET, **model), replace(THREE, **settings))
     assert words in refusal(tmp_path, identity, now)
 
 

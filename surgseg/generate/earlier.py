@@ -1,0 +1,119 @@
+"""What an earlier run has left in a generated folder, and how much of it a new run can keep."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from surgseg.files import UserError, is_hidden, list_some
+from surgseg.generate.folder import COLUMNS, OWN, FrameRow, csv_line, images_of, own_image, read_generated, read_run
+
+_FINISHED = {  # keys of run.json that say what was asked for, in a user's words
+    "fingerprint": "another video",
+    "weights_sha256": "other weights",
+    "threshold": "threshold",
+    "sampling": "sampling",
+    "image_rate": "--image-rate",
+    "name": "--name",
+    "parts": "--frame-format or --save",
+    "overlay_video": "--save video",
+}
+_UNFINISHED = {**_FINISHED, "batch_size": "--batch-size", "backend": "backend", "decoder": "decoder version"}
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What an earlier run has left. `rows` is the number of rows that stay; `size` bytes of frames.csv hold them."""
+
+    rows: int = 0
+    size: int = 0
+    detected: int = 0
+    suspects: int = 0
+    last_frame: int = -1
+    last_time_s: float = 0.0
+    sessions: int = 0
+    finished: dict | None = None  # its run.json, if nothing is left to do
+
+
+def check_target(folder: Path) -> None:
+    """Refuse a folder that holds images or tables which no generated run wrote."""
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file; --output-dir needs a folder")
+    run = read_run(folder)
+    if run is not None:
+        own = own_image(str(run.get("name")))
+        foreign = [path for path in images_of(folder) if not own.fullmatch(path.name)]
+    else:
+        foreign = [folder / name for name in OWN if (folder / name).exists()] + list(images_of(folder))
+    foreign = [path for path in foreign if not is_hidden(path.name)]
+    if foreign:
+        names = list_some((path.relative_to(folder).as_posix() for path in foreign), 3)
+        raise UserError(f"{folder} holds files that no generated run wrote ({names}); choose another --output-dir")
+
+
+def find_earlier(folder: Path, asked: dict, overwrite: bool) -> Earlier:
+    """What of `folder` a run that asks for `asked` (the keys of `_UNFINISHED`) can keep.
+
+    Raises `UserError` for a foreign folder, and for one of another video or other settings unless `overwrite`.
+    """
+    check_target(folder)
+    run = read_run(folder)
+    if run is None or overwrite:
+        return Earlier()
+    complete = bool(run.get("complete")) and (folder / "frames.csv").is_file()
+    keys = _FINISHED if complete else _UNFINISHED
+    different = [key for key in keys if run.get(key) != asked[key]]
+    if "fingerprint" in different:
+        raise UserError(f"{folder} holds a run of another video; choose another --output-dir, or --overwrite")
+    if different:
+        shown = list_some(f"{keys[key]}: {_short(run.get(key))} there, {_short(asked[key])} now" for key in different)
+        state = "a finished" if complete else "an unfinished"
+        raise UserError(f"{folder} holds {state} run with other settings ({shown}); repeat those, or use --overwrite")
+    sessions = run.get("timing", {}).get("sessions", 1)
+    if complete:
+        try:
+            read_generated(folder)
+        except UserError as error:
+            raise UserError(f"{error}; --overwrite makes it again") from error
+        return Earlier(rows=run["frames_written"], sessions=sessions, finished=run)
+    return _rows_to_keep(folder, run, sessions)
+
+
+def _short(value) -> str:
+    if isinstance(value, dict):
+        return " ".join(f"{key} {item}" for key, item in value.items() if item is not None) or "none"
+    return str(value)[:12] if isinstance(value, str) and len(value) > 40 else str(value)
+
+
+def _rows_to_keep(folder: Path, run: dict, sessions: int) -> Earlier:
+    """Whole lines from the first on whose files are all there. None where the overlay video cannot be drawn again."""
+    table = folder / "frames.csv"
+    found = Earlier(sessions=sessions)
+    if run["overlay_video"] and "masks" not in run["parts"]:
+        return found
+    for line in table.open("rb") if table.is_file() else ():
+        size = found.size + len(line)
+        if size == len(line):  # the first line is the header
+            if line != csv_line(list(COLUMNS)).encode():
+                break
+            found = replace(found, size=size)
+            continue
+        row = _parse(line)
+        files = [] if row is None else [folder / part / f"{row.name}.{end}" for part, end in run["parts"].items()]
+        if row is None or not all(path.is_file() and path.stat().st_size for path in files):
+            break
+        detected = found.detected + (row.coverage > 0 and not row.suspect)
+        suspects = found.suspects + row.suspect
+        found = Earlier(found.rows + 1, size, detected, suspects, row.frame, row.time_s, sessions)
+    return found if found.rows else Earlier(sessions=sessions)
+
+
+def _parse(line: bytes) -> FrameRow | None:
+    """A whole line of `frames.csv`; None where a run was killed within it."""
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        return FrameRow.parse(dict(zip(COLUMNS, next(csv.reader([line.decode()])))))
+    except (KeyError, TypeError, ValueError):
+        return None

@@ -1,0 +1,51 @@
+"""Which of several processes is this one? The one place that reads the environment for it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from surgseg.files import UserError
+
+
+@dataclass(frozen=True)
+class Launch:
+    """This process among `count`, as torchrun started it: `rank` over all machines, `local_rank` on this one."""
+
+    rank: int = 0
+    local_rank: int = 0
+    count: int = 1
+    by_torchrun: bool = False
+
+
+def launched(environment: Mapping[str, str] = os.environ) -> Launch:
+    """What torchrun told this process; the defaults where it was started otherwise."""
+    rank, local_rank = (int(environment.get(key, 0)) for key in ("RANK", "LOCAL_RANK"))
+    return Launch(rank, local_rank, int(environment.get("WORLD_SIZE", 1)), "LOCAL_RANK" in environment)
+
+
+def share_of(share: str, environment: Mapping[str, str] = os.environ) -> tuple[int, int]:
+    """(this process, from 0; how many share the videos) from `--share`: auto, none or K/N with K from 1.
+
+    auto is what torchrun and a Slurm array (SLURM_ARRAY_TASK_*) tell their processes. Raises `UserError`.
+    """
+    process = launched(environment)
+    if share != "auto" and process.count > 1:
+        raise UserError(f"--share {share} under torchrun, which shares the videos out itself: leave --share away")
+    if share == "none":
+        return 0, 1
+    if share != "auto":
+        number, _, count = share.partition("/")
+        if not (number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)):
+            raise UserError(f"--share {share}: auto, none, or K/N with K from 1 to N")
+        return int(number) - 1, int(count)
+    tasks = int(environment.get("SLURM_ARRAY_TASK_COUNT", 1))
+    if tasks == 1:
+        return process.rank, process.count
+    first, last = (int(environment[f"SLURM_ARRAY_TASK_{end}"]) for end in ("MIN", "MAX"))
+    step = int(environment.get("SLURM_ARRAY_TASK_STEP", 1)) or 1
+    if (last - first) // step + 1 != tasks:
+        raise UserError("the tasks of this Slurm array are not evenly numbered; say --share K/N for each")
+    task = (int(environment["SLURM_ARRAY_TASK_ID"]) - first) // step
+    return task * process.count + process.rank, tasks * process.count

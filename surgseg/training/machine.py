@@ -1,0 +1,53 @@
+"""Where a training computes: device, processes, cache, precision, memory. It changes the speed, not what is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from surgseg.devices import best_precision
+from surgseg.files import UserError
+from surgseg.training.distributed import Processes
+
+
+@dataclass(frozen=True)
+class Machine:
+    """`cache_device` says where the cache lies for a GPU: see `feed.Feed`."""
+
+    device: torch.device
+    cache_dir: Path
+    processes: Processes = field(default_factory=Processes)
+    cache_device: str = "auto"
+    compiled: bool = False
+
+
+def make_machine(device: torch.device, processes: Processes, cache_dir: Path, cache_device: str, compiled: bool):
+    """A `Machine`; on a GPU the fastest kernels are searched. Raises `UserError` for a cache on an absent GPU."""
+    if cache_device == "cuda" and device.type != "cuda":
+        raise UserError(f"--cache-device cuda: the training runs on {device.type}")
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = True  # batches keep their size, so the search is done once
+    return Machine(device, cache_dir, processes, cache_device, compiled)
+
+
+def training_precision(device: torch.device) -> str:
+    """bf16 wherever the device computes in it, processors with AVX512-BF16 too; otherwise float32."""
+    if device.type != "cpu":
+        return best_precision(device)
+    native = getattr(torch.cpu, "_is_avx512_bf16_supported", bool)  # torch has no public name for it
+    return "bf16" if native() else "float32"
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def peak_memory(device: torch.device) -> dict[str, Any]:
+    """{"mb": 10^6 bytes allocated on the GPU since `reset_peak_memory`, "of": what}; None where there is no GPU."""
+    if device.type != "cuda":
+        return {"mb": None, "of": None}
+    return {"mb": torch.cuda.max_memory_allocated(device) / 1e6, "of": "cuda allocated"}

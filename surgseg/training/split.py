@@ -1,0 +1,75 @@
+"""The split of a training, as its options ask for it: chosen, checked, put into words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from surgseg.data.leaks import check_videos
+from surgseg.data.splits import SPLIT_NAMES, Split, make_split, video_folds
+from surgseg.files import UserError
+
+
+@dataclass(frozen=True)
+class SplitConfig:
+    """How frames are divided; at most one way of dividing them is given.
+
+    `split` is one of `SPLIT_NAMES` or a splits.json. `folds` is a number of folds, or "videos"; `fold` is one of them,
+    from 1, None all. `allow_shared_videos` lets a splits file or manifest put frames of one video into several parts.
+    """
+
+    split: str | None = None
+    val_videos: list[str] | None = None
+    test_videos: list[str] | None = None
+    folds: str | None = None
+    fold: int | None = None
+    allow_shared_videos: bool = False
+    seed: int = 0
+
+
+def choose_split(config: SplitConfig, samples: list) -> Split:
+    """The split of `samples` (the first fold, where all are asked for).
+
+    Raises `UserError` for contradicting options, and where one video would stand in several parts.
+    """
+    chosen = [name for name in ("split", "folds") if getattr(config, name)]
+    chosen += ["val-videos/test-videos"] * bool(config.val_videos or config.test_videos)
+    if config.fold is not None and not config.folds:
+        raise UserError("--fold chooses one of --folds K or --folds videos: give that too")
+    if len(chosen) > 1:
+        raise UserError("give one of --split, --folds [--fold], --val-videos/--test-videos")
+    if config.split and config.split not in SPLIT_NAMES and not config.split.endswith(".json"):
+        raise UserError(f"--split {config.split}: use {', '.join(SPLIT_NAMES)} or a .json file")
+    split = make_split(
+        samples,
+        name=config.split,
+        val_videos=config.val_videos,
+        test_videos=config.test_videos,
+        folds=config.folds,
+        fold=1 if config.fold is None else config.fold,
+        seed=config.seed,
+    )
+    check_videos(split, samples, allow_shared=config.allow_shared_videos)
+    return split
+
+
+def choose_folds(config: SplitConfig, samples: list) -> dict[int | None, Split]:
+    """The split of each fold by its number; where no folds, or a single one, are asked for, the one split there is."""
+    if not config.folds or config.fold is not None:
+        return {config.fold: choose_split(config, samples)}
+    count = len(video_folds(samples, config.folds))
+    return {fold: choose_split(replace(config, fold=fold), samples) for fold in range(1, count + 1)}
+
+
+def describe_split(split: Split, samples: list) -> str:
+    """Frames and videos of each part, with a warning where the split leaks."""
+    lines = [f"Split: {split.name} (hash {split.hash})"]
+    for part, indices in split.parts.items():
+        videos = list(dict.fromkeys(samples[index].video for index in indices))
+        shown = ", ".join(videos[:8]) + (", ..." if len(videos) > 8 else "")
+        lines.append(f"  {part:<6}{len(indices):>7} frames, {len(videos):>3} videos  {shown}")
+    if split.leaks:
+        lines.append(
+            "  WARNING: frames of one video stand on both sides of this split; neighbouring frames are near-copies,\n"
+            "  so its scores say little about an unseen operation (--split video does)."
+        )
+    return "\n".join(lines)

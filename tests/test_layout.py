@@ -1,0 +1,60 @@
+"""The rules of the house: imports go down, and `argparse.Namespace` stays with scripts and options."""
+
+import ast
+from pathlib import Path
+
+from tests.helpers import ROOT
+
+LEVELS = (  # lowest first; a room may import the levels below it, and itself. All other modules are the ground
+    {"scores", "video"},
+    {"data", "predict"},
+    {"training", "generate", "evaluation", "onnx", "synthetic"},
+    {"study", "analysis"},
+    {"figures"},
+)
+LEVEL = {room: number for number, rooms in enumerate(LEVELS, 1) for room in rooms}
+MODULES = sorted(path.relative_to(ROOT) for package in ("surgseg", "models") for path in (ROOT / package).rglob("*.py"))
+
+
+def room_of(parts: tuple[str, ...]) -> str:
+    """The folder, or the module, directly below `surgseg`; "models" for the other package."""
+    return parts[1].removesuffix(".py") if parts[0] == "surgseg" and len(parts) > 1 else parts[0]
+
+
+def imported(path: Path) -> list[tuple[str, ...]]:
+    """The dotted names of ours that a module imports, wherever in it."""
+    found = []
+    for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            found += [f"{node.module}.{alias.name}" for alias in node.names]
+    return [tuple(name.split(".")) for name in found if name.split(".")[0] in ("surgseg", "models")]
+
+
+def test_imports_go_down():
+    wrong = [
+        f"{path} imports {'.'.join(name)}"
+        for path in MODULES
+        for name in imported(path)
+        if room_of(name) != room_of(path.parts) and LEVEL.get(room_of(name), 0) >= LEVEL.get(room_of(path.parts), 0) > 0
+    ]
+    wrong += [
+        f"{path} imports {'.'.join(name)}"
+        for path in MODULES
+        for name in imported(path)
+        if room_of(path.parts) not in LEVEL and room_of(name) in LEVEL
+    ]
+    assert wrong == []
+
+
+def test_only_scripts_and_options_know_the_command_line():
+    wrong = []
+    for path in MODULES:
+        if path.stem in ("options", "config", "console", "__main__"):
+            continue
+        tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+        names = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+        if "args" in names or "argparse" in (ROOT / path).read_text(encoding="utf-8"):
+            wrong.append(str(path))
+    assert wrong == []

@@ -78,26 +78,21 @@ def run(args: argparse.Namespace) -> int:
         given = [f"--{name.replace('_', '-')}" for name in of_real_data if getattr(args, name)]
         if given:
             raise UserError(f"{given[0]} belongs to real data: give --data-root too")
-        study, steps = plan.synthetic_study(args.epochs or plan.EPOCHS), plan.draw_synthetic()
+        data, steps = Path("data/demo/dataset"), plan.synthetic_steps(args.epochs or plan.EPOCHS)
     else:
-        study, steps = real_study(args), []
-    steps += plan.score_steps(study)
-    of_videos = plan.video_steps(study) if study.videos else []
+        data, steps = args.data_root, real_steps(args)
     if args.dry_run:
-        print(*(shown(step) for step in steps), sep="\n")
-        print(f"# then test_single_frame.py, of the middle frame in {plan.FIGURES / 'segmentation_results.json'}")
-        print(*(shown(step) for step in of_videos), sep="\n", end="\n" if of_videos else "")
+        print(*map(shown, steps), sep="\n")
         return 0
     started = time.perf_counter()
-    done = [execute(step) for step in steps]
-    done += [execute(step) for step in [plan.single_frame_step(study), *of_videos]]  # the frame is known only now
-    if not study.videos:
+    done = [execute(step.of_frame(data)) for step in steps]
+    if args.data_root and not args.video_paths:
         print("\nNo --video-paths: the figures of the study of two videos were not made.")
     return finish(args, done, time.perf_counter() - started)
 
 
-def real_study(args: argparse.Namespace) -> plan.Study:
-    """The study of the user's own data. Raises `UserError` for data not prepared, and for lists that do not fit."""
+def real_steps(args: argparse.Namespace) -> list[plan.Step]:
+    """The commands for the user's own data. Raises `UserError` for data not prepared, and for lists that do not fit."""
     from surgseg.data.dataset import data_kind_near, is_prepared
     from surgseg.video.reader import VideoReader
 
@@ -115,18 +110,18 @@ def real_study(args: argparse.Namespace) -> plan.Study:
     except ValueError as error:
         raise UserError(f"--train-options {args.train_options}: {error}") from error
     training += ["--epochs", str(args.epochs)] if args.epochs else []
-    return plan.real_study(args.data_root, dict(zip(names, args.video_paths)), training, not args.retrain)
+    return plan.real_steps(args.data_root, dict(zip(names, args.video_paths)), training, resume=not args.retrain)
 
 
 def shown(step: plan.Step) -> str:
-    return shlex.join(["python", *map(str, step.command)])
+    return shlex.join(["python", *step.command])
 
 
 def execute(step: plan.Step) -> tuple[plan.Step, int, float]:
     """Run a step's command in a process of its own; (step, status, seconds). Raises `UserError` where it fails."""
     print(f"\n$ {shown(step)}", flush=True)
     started = time.perf_counter()
-    first, *rest = map(str, step.command)
+    first, *rest = step.command
     target = [first] if first == "-m" else [str(ROOT / first)]
     status = subprocess.run([sys.executable, *target, *rest], check=False).returncode
     if status == 130:

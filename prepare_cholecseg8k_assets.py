@@ -18,8 +18,9 @@ from pathlib import Path
 
 from surgseg.console import make_parser, report_errors
 from surgseg.data.options import add_label_options, add_work_options, check_threads, chosen_scheme, report
+from surgseg.data.pairs import Found, describe_problems
 from surgseg.data.prepare import Target, check_separate, prepare
-from surgseg.data.readers.folders import Found, describe_problems, pair_folders
+from surgseg.data.readers.folders import pair_folders
 from surgseg.data.sources import data_kind, list_folder
 from surgseg.files import UserError
 from surgseg.labels import CHOLECSEG8K_VOID, INSTRUMENT_CODES, Scheme, binary_scheme
@@ -69,7 +70,7 @@ def main(argv=None) -> int:
 
 def run(args) -> int:
     check_threads(args)
-    scheme = chosen_scheme(args, scheme_of_codes(args))
+    scheme = chosen_scheme(args, scheme_of_codes(args) or "binary")
     target = Target(args.output_root, "sample_frames", copy=args.copy, threads=args.threads)
     check_separate([target.root / target.frames, target.root / target.masks], [args.frame_dir, args.mask_dir])
     found = find_pairs(args)

@@ -1,7 +1,7 @@
-"""Prepare the whole CholecSeg8k release for training.
+"""Prepare a whole data set for training, as its authors distribute it: CholecSeg8k.
 
-Reads the release's tree (videoXX/videoXX_NNNNN/frame_N_endo*.png, at any depth) or its zip as downloaded, and
-writes frames, masks of class ids, classes.json, manifest.csv with a split by video, and audit.json:
+Reads the tree (videoXX/videoXX_NNNNN/frame_N_endo*.png, at any depth) or its zip as downloaded, and writes frames,
+masks of class ids, classes.json, manifest.csv with a split by video, and audit.json:
 
   python prepare_full_dataset.py --source-root CholecSeg8k --output-root data/full_dataset
   python prepare_full_dataset.py --source-root archive.zip --class-scheme full13 --output-root data/full13
@@ -17,7 +17,7 @@ from pathlib import Path
 from surgseg.console import make_parser, report_errors
 from surgseg.data.options import add_label_options, add_work_options, check_threads, chosen_scheme, report
 from surgseg.data.prepare import Target, check_separate, prepare
-from surgseg.data.readers.cholecseg8k import find_release
+from surgseg.data.readers import READERS
 from surgseg.data.sources import open_source
 
 
@@ -25,6 +25,9 @@ def build_parser():
     parser = make_parser(__doc__)
     files = parser.add_argument_group("files")
     files.add_argument("--source-root", type=Path, required=True, help="the release: a folder or a zip file (required)")
+    files.add_argument(
+        "--format", default="cholecseg8k", choices=READERS, help="the data set's format (default: %(default)s)"
+    )
     files.add_argument(
         "--output-root",
         type=Path,
@@ -42,12 +45,13 @@ def main(argv=None) -> int:
 
 def run(args) -> int:
     check_threads(args)
-    scheme = chosen_scheme(args)
+    reader = READERS[args.format]
+    scheme = chosen_scheme(args, reader.scheme)
     target = Target(args.output_root, copy=args.copy, threads=args.threads)
     check_separate([target.root / target.frames, target.root / target.masks], [args.source_root])
     with open_source(args.source_root) as (files, data):
-        found = find_release(files, args.source_root.resolve().name)
-        result = prepare(found, target, scheme, data)
+        found = reader.read(files, args.source_root.resolve().name)
+        result = prepare(found, target, scheme, data, reader.licence)
     return report(result, target.root, target.frames, args.skip_bad)
 
 

@@ -1,20 +1,23 @@
-"""What a shortcut scores: floors that any segmentation network must clear.
+"""Baselines that any segmentation network must beat: the scores of two shortcuts.
 
-Two of them: the best single threshold on one colour channel, and a per-pixel classifier that sees colour and local
+One is the best single threshold on one colour channel, the other a per-pixel classifier that sees colour and local
 statistics but neither position nor shape. Frames are (H, W, 3) uint8 RGB, masks (H, W) uint8 class ids with 255 void;
 void pixels are left out everywhere, and scores are pooled over all pixels.
 
-  python -m benchmarks.baselines --data-root data/full_dataset --json floors.json
+  python benchmarks/baselines.py --data-root data/full_dataset --json baselines.json
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 CHANNELS = ("R", "G", "B", "H", "S", "V", "L", "a", "b")
 BOXES = (5, 11, 21)  # side lengths in pixels of the neighbourhoods that local statistics are taken over
@@ -208,7 +211,6 @@ def build_parser() -> argparse.ArgumentParser:
     from surgseg.console import make_parser
 
     parser = make_parser(__doc__)
-    parser.prog = "python -m benchmarks.baselines"
     data = parser.add_argument_group("data")
     data.add_argument("--data-root", type=Path, default=Path("data"), help="prepared folder (default: data)")
     data.add_argument("--test-videos", nargs="+", help="videos to hold out, one at a time (default: each in turn)")
@@ -250,6 +252,7 @@ def _run(args: argparse.Namespace) -> int:
 
 def _load(root: Path, limit: int) -> tuple[dict[str, tuple[list, list]], list[int], str]:
     """Frames and masks of every video (at most `limit`, evenly spaced), instrument ids, and the kind of data."""
+    from surgseg.analysis.statistics import evenly_spaced
     from surgseg.data.dataset import load_prepared
     from surgseg.frames import read_frame
     from surgseg.masks import read_mask
@@ -258,7 +261,7 @@ def _load(root: Path, limit: int) -> tuple[dict[str, tuple[list, list]], list[in
     videos = {}
     for video in prepared.videos:
         samples = [sample for sample in prepared.samples if sample.video == video]
-        kept = np.unique(np.linspace(0, len(samples) - 1, min(limit, len(samples))).round().astype(int))
+        kept = evenly_spaced(len(samples), limit)
         frames = [read_frame(samples[index].frame) for index in kept]
         videos[video] = frames, [read_mask(samples[index].mask, prepared.scheme.num_classes) for index in kept]
     return videos, prepared.scheme.instrument_ids, prepared.data

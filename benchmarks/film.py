@@ -12,7 +12,7 @@ from surgseg.labels import SCHEMES
 from surgseg.synthetic.release import FRAMES_PER_SECOND, VIDEO_COMMENT
 from surgseg.synthetic.scenes import draw_frame
 from surgseg.video.reader import VideoReader
-from surgseg.video.sampling import Sampler, Sampling
+from surgseg.video.sampling import Sampling
 from surgseg.video.writer import VideoWriter
 
 NATIVE = (480, 854)
@@ -25,15 +25,14 @@ def draw_film(args) -> tuple[list[np.ndarray], np.ndarray]:
     with VideoWriter(args.film, FRAMES_PER_SECOND, metadata={"comment": VIDEO_COMMENT}) as writer:
         for number in range(args.frames):
             writer.write(drawn[number % len(drawn)][0])
-    with VideoReader(args.film) as reader:
-        reader.choose = first(args.distinct)
+    with VideoReader(args.film, first(args.distinct)) as reader:
         images = [frame.image for frame in reader]
     return images, np.stack([np.isin(codes, (31, 32)) for _, codes in drawn]).astype(np.uint8)
 
 
-def first(count: int):
-    """A `Sampler` that takes the first `count` frames."""
-    return Sampler(Sampling(step=1, max_frames=count))
+def first(count: int) -> Sampling:
+    """The first `count` frames."""
+    return Sampling(step=1, max_frames=count)
 
 
 def fit(arch: str, images: list, masks: np.ndarray, size: tuple, device, weights: Path, steps: int) -> None:
@@ -42,7 +41,7 @@ def fit(arch: str, images: list, masks: np.ndarray, size: tuple, device, weights
     import torch
     from torch import nn
 
-    from models import build_model
+    from models import IMAGENET_MEAN, IMAGENET_STD, build_model
     from surgseg.checkpoint import Checkpoint, save_checkpoint
     from surgseg.devices import autocast
     from surgseg.preprocess import normalise, resize_frames, resize_masks
@@ -50,7 +49,7 @@ def fit(arch: str, images: list, masks: np.ndarray, size: tuple, device, weights
     torch.manual_seed(0)
     few = np.linspace(0, len(images) - 1, 8).round().astype(int)
     frames = torch.from_numpy(np.stack(images)[few]).permute(0, 3, 1, 2)
-    small = normalise(resize_frames(frames, FIT_SIZE)).to(device)
+    small = normalise(resize_frames(frames, FIT_SIZE), IMAGENET_MEAN, IMAGENET_STD).to(device)
     labels = resize_masks(torch.from_numpy(masks[few]), FIT_SIZE).long().to(device)
     model = build_model(arch, 2).to(device, memory_format=torch.channels_last).train()
     optimizer = torch.optim.Adam(model.parameters(), 1e-3)
@@ -67,7 +66,7 @@ def fit(arch: str, images: list, masks: np.ndarray, size: tuple, device, weights
         if isinstance(module, nn.BatchNorm2d):
             module.reset_running_stats()
             module.momentum = None  # the mean of what comes, which is one batch
-    inputs = normalise(resize_frames(frames[::2], size)).to(device)
+    inputs = normalise(resize_frames(frames[::2], size), IMAGENET_MEAN, IMAGENET_STD).to(device)
     with torch.no_grad():
         model(inputs)
         probability = model.eval()(inputs).softmax(1)[:, 1]

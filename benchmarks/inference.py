@@ -181,7 +181,7 @@ def measure(args, arch: str, weights: Path, images: list, rows: list[tuple[str, 
             "latency_frames": len(seconds[row]),
             **compare("plain", *masks),
             **compare("torch", predictors[row].predict(compared).ids, expected.ids),
-            "coverage": float(expected.measures[:, 0].mean()),
+            "coverage": float(expected.measures.coverage.mean()),
             "timing": read_json(own[row] / "run.json")["timing"],  # the pipeline's own account of its last round
         })  # fmt: skip
         print_row(results[-1])
@@ -212,8 +212,7 @@ def fresh(folder: Path) -> Path:
 
 
 def decode(film: Path, count: int) -> None:
-    with VideoReader(film) as reader:
-        reader.choose = first(count)
+    with VideoReader(film, first(count)) as reader:
         read = sum(1 for _ in reader)
     assert read == count, f"{read} of {count} frames decoded"
 
@@ -235,7 +234,7 @@ def write(folder: Path, prediction, images: list, args, count: int) -> None:
     def store(number: int):
         index = number % len(prediction.ids)
         frame = Frame(number, number / 25, images[index], False)
-        return writer.store(frame, prediction.ids[index], prediction.measures[index], None)
+        return writer.store(frame, prediction.ids[index], prediction.measures.of_frame(index), None)
 
     writer = GeneratedWriter(folder, SCHEMES["binary"], "video", args.parts)
     writer.begin({})

@@ -130,6 +130,7 @@ def draw_mask(seed: int) -> bytes:
 
 def measure_masks(files: list[Path], out: Path, rounds: int) -> dict[str, float]:
     """Rates of the mask work as preparation does it, and of its bound."""
+    from surgseg.data.pairs import Pair
     from surgseg.data.prepare import mask_to_ids
     from surgseg.data.sources import Source
     from surgseg.labels import SCHEMES
@@ -142,7 +143,8 @@ def measure_masks(files: list[Path], out: Path, rounds: int) -> dict[str, float]
     written = itertools.count()  # new names always: some file systems flush where a file is replaced
 
     def work(path: Path) -> None:
-        ids, _, _ = mask_to_ids(Source(path.name, "", path=path), lookup)
+        source = Source(path.name, "", path=path)
+        ids, _, _ = mask_to_ids(Pair("video", 0, source, source), lookup)
         write_bytes(out / f"{next(written)}.png", encode_mask(ids, scheme))
 
     def bound(data: bytes) -> None:
@@ -158,13 +160,13 @@ def measure_masks(files: list[Path], out: Path, rounds: int) -> dict[str, float]
 
 def measure_preparation(release: Path, out: Path, pairs: int) -> float:
     from surgseg.data.prepare import Target, prepare
-    from surgseg.data.readers.cholecseg8k import find_release
+    from surgseg.data.readers.cholecseg8k import read_cholecseg8k
     from surgseg.data.sources import open_source
     from surgseg.labels import SCHEMES
 
     start = time.perf_counter()
     with open_source(release) as (files, data):
-        result = prepare(find_release(files), Target(out), SCHEMES["binary"], data)
+        result = prepare(read_cholecseg8k(files), Target(out), SCHEMES["binary"], data)
     assert result.done == pairs, f"{result.done} of {pairs} pairs prepared"
     return pairs / (time.perf_counter() - start)
 

@@ -89,14 +89,14 @@ def draw_data(folder: Path, frames: int):
     """Synthetic frames of native size as PNG, prepared; returns (samples, scheme)."""
     from surgseg.data.dataset import load_prepared
     from surgseg.data.prepare import Target, prepare
-    from surgseg.data.readers.cholecseg8k import find_release
+    from surgseg.data.readers.cholecseg8k import read_cholecseg8k
     from surgseg.data.sources import open_source
     from surgseg.labels import SCHEMES
     from surgseg.synthetic.release import write_release
 
     write_release(folder / "stream", 2, 2, frames // 4, NATIVE, seed=0)
     with open_source(folder / "stream") as (files, data):
-        prepare(find_release(files, "stream"), Target(folder / "data"), SCHEMES["binary"], data)
+        prepare(read_cholecseg8k(files, "stream"), Target(folder / "data"), SCHEMES["binary"], data)
     prepared = load_prepared(folder / "data")
     return prepared.samples, prepared.scheme
 
@@ -104,19 +104,29 @@ def draw_data(folder: Path, frames: int):
 def measure(args, arch: str, samples: list, scheme, device, cache_dir: Path) -> dict:
     import torch
 
-    from models import build_model
+    from models import ARCHITECTURES, build_model
     from surgseg.data.cache import open_cache
-    from surgseg.training.fit import training_precision
-    from surgseg.training.loop import Settings, Trainer
+    from surgseg.training.config import TrainConfig
+    from surgseg.training.loop import Trainer
+    from surgseg.training.machine import training_precision
 
     # steps of a turn: a GPU is waited for once a turn, which is long beside the batches that wait in pinned memory
     group = 32 if device.type == "cuda" else 1
     precision = training_precision(device) if args.precision == "auto" else args.precision
-    settings = Settings(epochs=1, batch_size=args.batch_size, precision=precision)
+    config = TrainConfig(
+        epochs=1, batch_size=args.batch_size, learning_rate=1e-3, backbone_rate=1.0, precision=precision
+    )
     cache = open_cache(samples, args.image_size, scheme, cache_dir)
     torch.manual_seed(0)
     trainer = Trainer(
-        build_model(arch, 2), cache, scheme, device, settings, cache_device=args.cache_device, compiled=args.compile
+        build_model(arch, 2),
+        cache,
+        scheme,
+        device,
+        config,
+        architecture=ARCHITECTURES[arch],
+        cache_device=args.cache_device,
+        compiled=args.compile,
     )
     loop_s, resident_s = alternate(trainer, args.steps, group, device)
     flops = step_flops(trainer, device)
@@ -147,16 +157,14 @@ def alternate(trainer, turns: int, group: int, device) -> tuple[list[float], lis
     """Seconds of each turn of the real loop and, between them, of as many steps on one batch that is ready."""
     import torch
 
-    from surgseg.training.loop import _prepare
-
     def synchronise() -> float:
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         return time.perf_counter()
 
-    size = trainer.settings.batch_size
+    size = trainer.config.batch_size
     batch = next(trainer.feed.stream([np.arange(size)]))
-    inputs, masks = _prepare(batch.frames), batch.masks
+    inputs, masks = trainer.prepare(batch.frames), batch.masks
     step, losses = trainer.train_step, trainer.losses
     loop_s, resident_s, count = [], [], itertools.count(1)
     since = 0.0
@@ -188,7 +196,7 @@ def step_flops(trainer, device) -> float:
     """Floating-point operations of the products and convolutions of one step, forward and backward."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    batch = next(trainer.feed.stream([np.arange(trainer.settings.batch_size)]))
+    batch = next(trainer.feed.stream([np.arange(trainer.config.batch_size)]))
     trainer.forward = trainer.model  # uncompiled: the counter sees operators, not fused kernels
     with FlopCounterMode(display=False) as counter:
         trainer.train_step([batch], len(batch.rows))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from surgseg.files import write_json
-from surgseg.study.comparison import LABELS, assemble, improvement, model_row
+from surgseg.study.comparison import assemble, compared_models, improvement, model_row
 
 PARAMETERS = {"unet": 17_263_042, "deeplabv3": 41_994_308, "deeplabv3_scratch": 41_994_308}
 
@@ -35,7 +35,8 @@ def comparison_of(runs: dict[str, list[dict]], *, missing=(), data="real", pretr
     rows = {}
     for model, own in runs.items():
         start = "ImageNet" if model in pretrained else "none (random start)"
-        facts = {"arch": model, "label": LABELS[model], "pretraining": start, "pretrained": model in pretrained,
+        label = compared_models()[model].label
+        facts = {"arch": model, "label": label, "pretraining": start, "pretrained": model in pretrained,
                  "parameters": PARAMETERS[model], "plan": {}}  # fmt: skip
         rows[model] = model_row(facts, own)
     header = {"data": data, "split": {"name": "video", "hash": "0123"}, "settings": {"epochs": 6}}

@@ -9,6 +9,7 @@ import numpy as np
 from surgseg.generate.folder import Generated, read_generated
 from surgseg.generate.writer import GeneratedWriter
 from surgseg.labels import SCHEMES
+from surgseg.predict import Measures
 from surgseg.video.reader import Frame
 
 
@@ -48,7 +49,7 @@ def write_folder(
         coverage = ((ids > 0) & known).sum() / max(known.sum(), 1)
         sure = 0.9 if confidence is None else confidence[index]
         frame = Frame(number, number / rate, image, index in suspect)
-        writer.commit(writer.store(frame, ids, np.array([coverage, sure, 0.0]), None))
+        writer.commit(writer.store(frame, ids, Measures(coverage, sure, 0.0), None))
     length = (numbers[-1] + (numbers[1] - numbers[0] if len(numbers) > 1 else 1)) / rate if len(numbers) else 1.0
     described = {
         "video_data": "unmarked",

@@ -74,3 +74,11 @@ def release_mask(root: Path, video: str, number: int) -> Path:
 def folder_bytes(root: Path) -> dict[str, bytes]:
     """Every file below a folder by its relative path."""
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def frame_scores(counts: np.ndarray, scheme, void: str = "ignore") -> dict[str, np.ndarray]:
+    """IoU and Dice of the instrument union of each frame, from its counts (N, K + 1, K) instead of its masks."""
+    from surgseg.scores.metrics import class_scores, square, union_matrix
+
+    scores = class_scores(union_matrix(square(counts, void), scheme.instrument_ids))
+    return {name: scores[name][:, 1] for name in ("iou", "dice")}

@@ -8,7 +8,7 @@ import pytest
 import analyze_generated_masks
 import analyze_mask_statistics
 import compare_videos
-from surgseg.analysis.ground_truth import match_truth
+from surgseg.analysis.ground_truth import match_ground_truth
 from surgseg.files import UserError, read_csv, read_json, write_json
 from surgseg.labels import SCHEMES
 from surgseg.masks import write_mask
@@ -81,10 +81,10 @@ def test_masks_with_their_own_numbers_are_not_taken_for_places_in_a_folder_of_im
     for number in range(first, first + 3):
         write_mask(tmp_path / "masks" / f"video09_{number:06d}.png", pixels(10), SCHEMES["binary"])
     if fits:
-        assert len(match_truth(made, tmp_path / "masks")) == 3
+        assert len(match_ground_truth(made, tmp_path / "masks")) == 3
     else:
         with pytest.raises(UserError, match="numbered by their place"):
-            match_truth(made, tmp_path / "masks")
+            match_ground_truth(made, tmp_path / "masks")
 
 
 def test_corrected_masks_are_compared_by_the_option_that_the_error_names(tmp_path, capsys):

@@ -348,7 +348,7 @@ def test_an_output_that_cannot_be_written_is_one_line(bright, film, tmp_path, ca
     ("value", "message"),
     [
         ({"format_version": 99, "state_dict": {}}, "weights format 99; this version reads 1"),
-        ({"conv.weight": torch.zeros(1)}, "--arch deeplabv3|unet"),
+        ({"conv.weight": torch.zeros(1)}, "--arch unet|deeplabv3"),
         ([1, 2], "holds no weights but a list"),
     ],
 )

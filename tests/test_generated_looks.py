@@ -12,6 +12,7 @@ import analyze_generated_masks as script
 from surgseg.generate.writer import GeneratedWriter
 from surgseg.labels import SCHEMES
 from surgseg.masks import write_mask
+from surgseg.predict import Measures
 from surgseg.video.reader import Frame
 
 
@@ -24,7 +25,7 @@ def folder_of(path, coverage, suspect=(), complete=True, parts=("frames", "masks
         ids[: 2 * pixels] = 1
         ids = ids.reshape(10, 20)
         frame = Frame(30 * index, 1.2 * index, np.full((10, 20, 3), 90, np.uint8), index in suspect)
-        writer.commit(writer.store(frame, ids, np.array([ids.mean(), 1.0, 1 - ids.mean()]), None))
+        writer.commit(writer.store(frame, ids, Measures(ids.mean(), 1.0, 1 - ids.mean()), None))
     writer.finish({"video_data": data, "weights_data": weights}, None if complete else "Ctrl-C")
     return path
 

@@ -189,15 +189,16 @@ def test_without_any_data_the_demo_runs_and_says_so(options, capsys, monkeypatch
     assert {path.parts[:2] for path in map(Path, folder_bytes(Path()))} <= {("data", "demo"), ("outputs", "demo")}
 
 
-def test_the_usual_place_is_found_and_two_are_asked_about(options, tiny_prepared, capsys):
+def test_the_usual_place_is_found_and_of_two_the_whole_data_set_is_taken(options, tiny_prepared, capsys):
     shutil.copytree(tiny_prepared, "data/full_dataset")
     assert instrument_segmentation.main(options[2:]) == 0
     assert f"Data: {Path('data/full_dataset')}" in capsys.readouterr().out
     Path("data/sample_frames").mkdir()
     shutil.rmtree("outputs")
     shutil.rmtree("data/preds")
-    text = refused(options[2:], capsys)
-    assert "data/full_dataset" in text and "data/sample_frames" in text and "--data-root" in text
+    assert instrument_segmentation.main(options[2:]) == 0
+    text = capsys.readouterr().out
+    assert "Both data/full_dataset and data/sample_frames are prepared; taking data/full_dataset" in text
 
 
 @pytest.mark.parametrize(

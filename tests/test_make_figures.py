@@ -33,7 +33,7 @@ def commands(capsys) -> list[str]:
 def test_the_synthetic_plan_uses_no_name_of_the_study_and_no_place_of_real_results(capsys):
     assert make_figures.main(["--dry-run"]) == 0
     text = "\n".join(commands(capsys))
-    figures = [path for step in plan.video_steps(plan.synthetic_study()) for path in step.figures]
+    figures = [path for step in plan.synthetic_steps() for path in step.figures]
     assert not any(path.stem.startswith("video01") or path.stem.startswith("video80") for path in figures)
     assert "--output-dir outputs/demo" in text and "outputs/instrument_segmentation_model.pth" not in text
     assert "--output-dir outputs/comparative --note" in text and "undertrained" in text
@@ -95,7 +95,7 @@ def test_a_step_that_fails_or_makes_nothing_ends_the_run(monkeypatch, capsys):
         return subprocess.CompletedProcess(command, status)
 
     monkeypatch.setattr(make_figures.subprocess, "run", pretended)
-    step = plan.Step(["some_script.py", "--option", Path("a b")], (Path("figure.png"),))
+    step = plan.Step(["some_script.py", "--option", "a b"], (Path("figure.png"),))
     with pytest.raises(UserError, match=r"status 0 without making figure\.png"):
         make_figures.execute(step)
     assert "$ python some_script.py --option 'a b'" in capsys.readouterr().out
@@ -121,12 +121,13 @@ def test_the_list_says_what_made_each_figure_and_partial_results_are_status_3(ca
 def test_the_single_frame_is_the_middle_example_of_the_results(tiny_prepared):
     names = ["video04_000001", "video04_000002", "video04_000003"]
     write_json(plan.FIGURES / "segmentation_results.json", {"frames": [{"name": name} for name in names]})
-    study = plan.real_study(tiny_prepared, {}, [], resume=False)
-    step = plan.single_frame_step(study)
-    assert tiny_prepared / "frames" / "video04_000002.png" in step.command
+    step = next(step for step in plan.real_steps(tiny_prepared, {}, [], resume=False) if "FRAME" in step.command)
+    command = step.of_frame(tiny_prepared).command
+    assert str(tiny_prepared / "frames" / "video04_000002.png") in command
+    assert str(tiny_prepared / "masks" / "video04_000002.png") in command and "MASK" not in command
     write_json(plan.FIGURES / "segmentation_results.json", {"frames": [{"name": "gone"}]})
     with pytest.raises(UserError, match="gone"):
-        plan.single_frame_step(study)
+        step.of_frame(tiny_prepared)
 
 
 @pytest.mark.parametrize("kind", ["drawn", "photographic"])

@@ -76,7 +76,7 @@ def test_two_classes_reach_the_threshold_or_not():
     found = made.predict(frame)
     assert found.ids.tolist() == [[[0, 0, 1, 1, 1]]] and found.ids.dtype == np.uint8
     assert found.probability.tolist() == [[[0, 125, 128, 130, 255]]]  # 124.95, 127.5, 130.05
-    assert found.measures[0].tolist() == pytest.approx(
+    assert list(found.measures.of_frame(0)) == pytest.approx(
         [3 / 5, (1 + 0.51 + 0.5 + 0.51 + 1) / 5, (2 * entropy(0.49) + 1) / 5], abs=1e-6
     )
 
@@ -92,7 +92,7 @@ def test_several_classes_take_the_most_probable_one():
     found = made.predict(frame)
     assert found.ids.tolist() == [[[0, 1, 2]]]
     assert found.probability.tolist() == [[[153, 204, 230]]]  # of the tools together: 0.6, 0.8, 0.9
-    assert found.measures[0].tolist() == pytest.approx(
+    assert list(found.measures.of_frame(0)) == pytest.approx(
         [2 / 3, (0.6 + 0.8 + 0.9) / 3, (entropy(0.6) + entropy(0.8) + entropy(0.9)) / 3], abs=1e-6
     )
 
@@ -127,7 +127,7 @@ def test_a_single_channel_says_the_same_as_all_classes(monkeypatch):
     short = Predictor(replace(bright_checkpoint(), image_size=(48, 64)), CPU, 0.5).predict(frames)
     general = Predictor(replace(bright_checkpoint(), image_size=(48, 64), threshold=None), CPU).predict(frames)
     assert np.array_equal(short.ids, general.ids)
-    assert short.measures == pytest.approx(general.measures, abs=1e-6)
+    np.testing.assert_allclose(short.measures, general.measures, atol=1e-6)
 
 
 def test_instruments_may_be_the_first_class():
@@ -137,7 +137,7 @@ def test_instruments_may_be_the_first_class():
     made, frame = predictor([instrument, 1 - instrument], first, 0.5)
     found = made.predict(frame)
     assert first.instrument_ids == [0]
-    assert found.ids.tolist() == [[[1, 0]]] and found.measures[0, 0] == 0.5
+    assert found.ids.tolist() == [[[1, 0]]] and found.measures.coverage[0] == 0.5
 
 
 def test_evaluation_reads_the_same_masks():
@@ -148,8 +148,8 @@ def test_evaluation_reads_the_same_masks():
     for index in range(3):
         single = made.submit([frames[index]]).result()
         assert np.array_equal(single.ids[0], found.ids[index])
-        assert single.measures[0].tolist() == found.measures[index].tolist()
-        assert found.measures[index, 0] == (found.ids[index] == 1).mean()
+        assert single.measures.of_frame(0) == found.measures.of_frame(index)
+        assert found.measures.coverage[index] == (found.ids[index] == 1).mean()
 
 
 def test_probabilities_are_those_that_the_masks_are_read_from():

@@ -5,7 +5,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from surgseg.preprocess import MEAN, STD, normalise, resize_frames, resize_masks, upsample
+from models import IMAGENET_MEAN as MEAN
+from models import IMAGENET_STD as STD
+from surgseg.preprocess import normalise, resize_frames, resize_masks, upsample
 
 
 def noise(*shape, high=256):
@@ -45,13 +47,13 @@ def test_masks_take_the_nearest_pixel_and_no_new_ids():
 def test_normalise_removes_mean_and_deviation_per_channel():
     frames = torch.tensor([255, 0, 51], dtype=torch.uint8).view(1, 3, 1, 1)
     expected = [(1 - MEAN[0]) / STD[0], (0 - MEAN[1]) / STD[1], (0.2 - MEAN[2]) / STD[2]]
-    assert normalise(frames).flatten().tolist() == pytest.approx(expected, abs=1e-6)
+    assert normalise(frames, MEAN, STD).flatten().tolist() == pytest.approx(expected, abs=1e-6)
     assert frames.flatten().tolist() == [255, 0, 51]
 
 
 def test_normalise_takes_floats_as_0_to_1():
     frames = noise(2, 3, 4, 5)
-    torch.testing.assert_close(normalise(frames.float() / 255), normalise(frames))
+    torch.testing.assert_close(normalise(frames.float() / 255, MEAN, STD), normalise(frames, MEAN, STD))
 
 
 def test_upsampled_probabilities_stay_probabilities():

@@ -12,7 +12,7 @@ from surgseg.files import read_csv, read_json
 
 ROOT = Path(__file__).resolve().parents[1]
 README, MAKEFILE = ROOT / "README.md", ROOT / "Makefile"
-MODULES = {"surgseg.synthetic": "surgseg.synthetic.__main__", "benchmarks.baselines": "benchmarks.baselines"}
+MODULES = {"surgseg.synthetic": "surgseg.synthetic.__main__"}
 TINY = {"videos": 3, "clips": 1, "frames": 4, "size": (64, 112), "seed": 3}
 
 
@@ -108,11 +108,7 @@ def readme_figures() -> dict[str, str]:
 
 
 def planned_figures() -> dict[str, str]:
-    study = plan.synthetic_study()
-    steps = [*plan.score_steps(study), *plan.video_steps(study)]
-    planned = {path.stem: step.script for step in steps for path in step.figures}
-    single = ("test_mask_thresh03", "test_mask_thresh05", "test_mask_thresh07", "test_single_frame")
-    return {**planned, **dict.fromkeys(single, "test_single_frame.py")}
+    return {path.stem: step.script for step in plan.synthetic_steps() for path in step.figures}
 
 
 def test_the_readmes_table_names_every_figure_with_its_script():

@@ -1,8 +1,11 @@
 """The leak meter and the comparison of architectures, through the script."""
 
+from dataclasses import replace
+
 import pytest
 
 import train_comparative
+from models import ARCHITECTURES
 from surgseg.files import read_json
 
 
@@ -103,9 +106,8 @@ def test_mistakes_are_one_line(data, tmp_path, capsys, more, words):
 @pytest.fixture
 def small_deeplab(monkeypatch):
     """A U-Net of another width in the DeepLabV3's place: what is compared does not matter here."""
-    import models
-
-    monkeypatch.setitem(models.ARCHITECTURES, "deeplabv3", lambda classes: models.UNet(classes, base_channels=3))
+    small = replace(ARCHITECTURES["deeplabv3"], module="tests.networks:SmallDeepLab")
+    monkeypatch.setitem(ARCHITECTURES, "deeplabv3", small)
 
 
 def compare(data, folder, *more):
@@ -267,7 +269,7 @@ def test_a_foreign_comparison_is_not_written_over(tiny_prepared, tmp_path, capsy
         (["--seeds", "0", "-1"], "--seed -1"),
         (["--folds", "9"], "4 videos allow 2 to 4 folds"),
         (["--batch-size", "1"], "--batch-size 1"),
-        (["--models", "unet", "deeplabv3_scratch", "--weights", "coco"], "--weights coco starts a deeplabv3"),
+        (["--models", "unet", "deeplabv3_scratch", "--weights", "coco"], "--weights coco starts none of --models"),
     ],
 )
 def test_mistakes_in_a_comparison_are_one_line_before_anything_is_written(tiny_prepared, tmp_path, capsys, more, words):

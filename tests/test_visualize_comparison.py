@@ -65,7 +65,7 @@ def foreign_history(folder):
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (broken_json, "remove it and run train_comparative.py again"),
+        (broken_json, "move it away and run train_comparative.py again"),
         (no_run, "without a finished run"),
         (foreign_history, "no history of a training"),
     ],

@@ -20,6 +20,7 @@ from surgseg.analysis.bootstrap import difference_of_means
 from surgseg.analysis.measure import Analysis, video_end
 from surgseg.analysis.presence import frame_ends
 from surgseg.analysis.stability import is_present
+from surgseg.analysis.statistics import evenly_spaced
 from surgseg.frames import read_frame
 from surgseg.generate.folder import FrameRow, Generated
 from surgseg.scores.metrics import nanmean
@@ -53,8 +54,7 @@ def look_at(generated: Generated, rows: Sequence[FrameRow]) -> list[tuple[FrameR
     """The appearance of at most `LOOKED_AT` of the rows; none where the run kept no frames."""
     if generated.run["parts"].get("frames") is None:
         return []
-    places = np.unique(np.linspace(0, len(rows) - 1, min(LOOKED_AT, len(rows))).round().astype(int))
-    chosen = [rows[place] for place in places]
+    chosen = [rows[place] for place in evenly_spaced(len(rows), LOOKED_AT)]
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         looks = ahead(pool, lambda row: appearance(read_frame(generated.frame_path(row))), chosen, 32)
         return list(zip(chosen, looks))

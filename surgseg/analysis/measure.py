@@ -18,7 +18,7 @@ from surgseg.analysis.ground_truth import score_rows
 from surgseg.analysis.neighbours import measure_pairs
 from surgseg.analysis.presence import MIN_AREA, agreement, presence_segments, segment_summary, typical_spacing
 from surgseg.analysis.stability import Pair, is_present, stability
-from surgseg.analysis.statistics import describe, detection_statistics
+from surgseg.analysis.statistics import describe, detection_statistics, evenly_spaced
 from surgseg.files import UserError, list_some
 from surgseg.generate.folder import MIN_COMPONENT_AREA, FrameRow, Generated
 from surgseg.labels import VOID
@@ -209,8 +209,7 @@ def check_masks(generated: Generated, *, compare: bool = True) -> None:
         raise UserError(f"{generated.folder / 'masks'} holds masks of differing sizes: {shown}")
     if not compare:
         return
-    places = np.unique(np.linspace(0, len(generated.rows) - 1, min(CHECKED, len(generated.rows))).round().astype(int))
-    rows = [generated.rows[place] for place in places]
+    rows = [generated.rows[place] for place in evenly_spaced(len(generated.rows), CHECKED)]
     wrong = [(row, found) for row, found in zip(rows, recount(generated, rows)) if differ(row, found)]
     if wrong:
         shown = list_some((f"{a.name} {100 * a.coverage:.3f} % there, {100 * b.coverage:.3f} %" for a, b in wrong), 3)

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from surgseg.analysis.flow import FLOW_PAIRS, gray_for_flow, warp_between
 from surgseg.analysis.stability import Pair, close_pairs, compare_masks, overlap
+from surgseg.analysis.statistics import evenly_spaced
 from surgseg.files import UserError
 from surgseg.frames import read_frame
 from surgseg.generate.folder import FrameRow, Generated
@@ -43,7 +44,7 @@ def measure_pairs(
     no_flow = "" if flow_pairs else "not asked for (--flow-pairs 0)"
     if generated.run["parts"].get("frames") is None:
         no_flow = "the run kept no frames (--frame-format jpg keeps them)"
-    chosen = set() if no_flow else _spread(firsts, flow_pairs)
+    chosen = set() if no_flow else {firsts[place] for place in evenly_spaced(len(firsts), flow_pairs)}
     read = _reader(generated, truth)
 
     def work(first: int) -> Pair:
@@ -62,13 +63,6 @@ def measure_pairs(
         jobs = ahead(pool, work, firsts, 32)
         pairs = list(tqdm(jobs, "Comparing neighbours", len(firsts), unit="pair", disable=not sys.stderr.isatty()))
     return pairs, no_flow
-
-
-def _spread(firsts: list[int], count: int) -> set[int]:
-    """At most `count` of them, evenly spread."""
-    if len(firsts) <= count:
-        return set(firsts)
-    return {firsts[place] for place in np.linspace(0, len(firsts) - 1, count).round().astype(int)}
 
 
 def _reader(generated: Generated, truth: dict[str, Path] | None) -> Callable:

@@ -9,6 +9,11 @@ import numpy as np
 PERCENTILES = (5, 25, 75, 95)
 
 
+def evenly_spaced(length: int, count: int) -> list[int]:
+    """At most `count` ascending indices spread evenly over 0..length-1, the first and last among them."""
+    return np.unique(np.linspace(0, length - 1, min(count, length)).round().astype(int)).tolist() if length else []
+
+
 def describe(values: Iterable[float]) -> dict:
     """n, mean, median, SD (n - 1; NaN for one value), percentiles, minimum and maximum; NaN where empty."""
     values = np.asarray(list(values), np.float64)

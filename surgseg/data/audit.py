@@ -27,6 +27,7 @@ def make_audit(records: dict[str, dict], rows: list[dict], scheme: Scheme, data:
     modes = Counter(record["mode"] for record in known)
     audit = {
         "data": data,
+        "licences": sorted({record["licence"] for record in known if record.get("licence")}),
         "class_scheme": scheme.name,
         "frames": len(rows),
         "frames_without_record": len(rows) - len(known),
@@ -135,6 +136,8 @@ def _notes(audit: dict) -> list[str]:
     twins, notes = audit["identical_frames"], []
     sizes = list_some(f"{size} ({count})" for size, count in audit["sizes"].items())
     notes.append(f"{audit['data']} data, {audit['frames']} frames of {len(audit['videos'])} video(s), size {sizes}")
+    if audit["licences"]:
+        notes.append(f"licence of the data: {', '.join(audit['licences'])}")
     if audit["repaired_rgba_masks"]:
         names = audit["repaired_rgba_masks"]
         notes.append(f"repaired RGBA masks: {len(names)} ({list_some(names, 4)})")

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from surgseg.data.readers.folders import FRAME_SUFFIXES, MASK_SUFFIXES, video_and_clip
+from surgseg.data.pairs import FRAME_SUFFIXES, MASK_SUFFIXES, video_and_clip
 from surgseg.files import UserError, list_some, natural_key, read_csv, read_json
 from surgseg.frames import list_images
 from surgseg.labels import Scheme, load_scheme, read_scheme

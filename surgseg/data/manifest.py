@@ -13,7 +13,7 @@ from pathlib import Path
 
 from surgseg.data.dataset import MANIFEST_FIELDS
 from surgseg.data.splits import assign_by_video
-from surgseg.files import UserError, natural_key, read_csv, write_csv, write_text
+from surgseg.files import UserError, list_some, natural_key, read_csv, write_csv, write_text
 from surgseg.labels import VOID, Scheme
 
 JOURNAL = ".prepare.jsonl"
@@ -43,10 +43,22 @@ def write_manifest(root: Path, rows: list[dict]) -> None:
     write_csv(root / "manifest.csv", MANIFEST_FIELDS, rows)
 
 
-def with_splits(rows: list[dict]) -> list[dict]:
-    """The rows in natural order, their parts assigned by video over all of them ("" where there is one video)."""
-    assignment = assign_by_video(rows) or {}
+def with_splits(rows: list[dict], prescribed: dict[str, str]) -> list[dict]:
+    """The rows in natural order with their parts: those that the data set prescribes (by name), otherwise by video.
+
+    Without either a part is "" (there is one video only). Raises `UserError` where only some frames have a prescribed
+    part: their data set's split would be lost.
+    """
     ordered = sorted(rows, key=lambda row: natural_key(row["name"]))
+    without = [row["name"] for row in ordered if not prescribed.get(row["name"])]
+    if not without:
+        return [{**row, "split": prescribed[row["name"]]} for row in ordered]
+    if len(without) < len(ordered):
+        raise UserError(
+            f"{len(ordered) - len(without)} frames have a part (train, val, test) that their data set prescribes, "
+            f"{len(without)} have none ({list_some(without, 3)}): prepare them into another --output-root"
+        )
+    assignment = assign_by_video(rows) or {}
     return [{**row, "split": assignment.get(row["video"], "")} for row in ordered]
 
 

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from surgseg.data.audit import summary
+from surgseg.data.pairs import describe_problems
 from surgseg.data.prepare import Result
-from surgseg.data.readers.folders import describe_problems
 from surgseg.files import UserError, list_some
 from surgseg.labels import SCHEMES, Scheme, load_scheme, void_as_background
 
@@ -16,7 +16,7 @@ SHOWN = 50  # bad files named on the screen, of each kind; the audit names all
 
 
 def add_label_options(parser: argparse.ArgumentParser):
-    """--class-scheme and --void; returns the group."""
+    """--class-scheme and --void-to-background; returns the group."""
     labels = parser.add_argument_group("labels")
     labels.add_argument(
         "--class-scheme",
@@ -25,11 +25,11 @@ def add_label_options(parser: argparse.ArgumentParser):
         help=f"classes to write: {', '.join(SCHEMES)} or a JSON file (default: binary)",
     )
     labels.add_argument(
-        "--void",
-        default="ignore",
-        choices=["ignore", "background"],
-        help="void pixels: 255 in the masks, or class 0 as in the original study (default: ignore)",
+        "--void-to-background",
+        action="store_true",
+        help="write void pixels as class 0, as the original study did (default: as 255)",
     )
+    labels.add_argument("--void", choices=["ignore", "background"], help=argparse.SUPPRESS)  # the old spelling
     return labels
 
 
@@ -45,10 +45,11 @@ def check_threads(args: argparse.Namespace) -> None:
         raise UserError(f"--threads {args.threads}: give a number from 1 up")
 
 
-def chosen_scheme(args: argparse.Namespace, binary: Scheme | None = None) -> Scheme:
-    """The scheme of --class-scheme (or `binary`, made from code lists) with --void applied."""
-    scheme = binary or load_scheme(args.class_scheme or "binary")
-    return void_as_background(scheme) if args.void == "background" else scheme
+def chosen_scheme(args: argparse.Namespace, default: str | Scheme = "binary") -> Scheme:
+    """The scheme of --class-scheme, else `default` (a name, or one made from code lists), void turned to background
+    where that is asked for."""
+    scheme = default if isinstance(default, Scheme) else load_scheme(args.class_scheme or default)
+    return void_as_background(scheme) if args.void_to_background or args.void == "background" else scheme
 
 
 def report(result: Result, root: Path, frames: str, skip_bad: bool) -> int:

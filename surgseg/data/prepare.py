@@ -16,8 +16,9 @@ import numpy as np
 from tqdm import tqdm
 
 from surgseg.data import audit, manifest
-from surgseg.data.readers.folders import Found, Pair, Problem, describe_problems
-from surgseg.data.sources import Source, image_size
+from surgseg.data.pairs import Found, Pair, Problem, describe_problems
+from surgseg.data.sources import image_size
+from surgseg.data.splits import PARTS
 from surgseg.files import (
     IMAGE_SUFFIXES,
     UserError,
@@ -64,13 +65,17 @@ class Result:
     replaced: list[str] = field(default_factory=list)
 
 
-def prepare(found: Found, target: Target, scheme: Scheme, data: str = "real") -> Result:
+def prepare(found: Found, target: Target, scheme: Scheme, data: str = "real", licence: str = "") -> Result:
     """Write every good pair of `found` into `target`, then the folder's classes.json, audit.json, manifest.csv.
 
     `data` is "real" or "synthetic". Pairs that stand finished from an earlier run are not done again. Videos of
     the folder that are not in `found` keep their rows; a video in `found` has its rows replaced. Bad pairs become
     problems of the result. Raises `UserError` where nothing is usable or the folder holds something else.
     """
+    licence = licence if data == "real" else ""
+    wrong = sorted({pair.split for pair in found.pairs} - {"", *PARTS})
+    if wrong:
+        raise UserError(f"the reader gives parts that do not exist: {list_some(wrong)}; use {', '.join(PARTS)}")
     if not found.pairs:
         raise UserError(f"no usable pair of frame and mask\n{describe_problems(found.problems)}".rstrip())
     videos = {pair.video for pair in found.pairs}
@@ -99,8 +104,9 @@ def prepare(found: Found, target: Target, scheme: Scheme, data: str = "real") ->
             if isinstance(outcome, Problem):
                 result.problems.append(outcome)
                 continue
-            log.add(outcome)
-            records[outcome["name"]] = outcome
+            record = {**outcome, "licence": licence}
+            log.add(record)
+            records[record["name"]] = record
             result.done += 1
     if not records:
         result.problems.sort(key=lambda problem: (problem.kind, natural_key(problem.file)))
@@ -131,8 +137,8 @@ def _check_folder(root: Path, other_rows: list[dict], scheme: Scheme, data: str)
     videos = list_some(sorted({row["video"] for row in other_rows}))
     if (root / "classes.json").is_file() and read_scheme(root / "classes.json") != scheme:
         raise UserError(
-            f"{root} holds {videos} with another class scheme, code list or --void; use another --output-root, "
-            "or the options it was made with"
+            f"{root} holds {videos} with another class scheme, code list or --void-to-background; use another "
+            "--output-root, or the options it was made with"
         )
     known = read_json(root / "audit.json").get("data", "real") if (root / "audit.json").is_file() else data
     if known != data:
@@ -224,7 +230,7 @@ def prepare_pair(pair: Pair, scheme: Scheme, lookup: np.ndarray, settings: str, 
         frame = pair.frame.read()
         width, height = image_size(frame, pair.frame.name)
         kind = "bad mask"
-        ids, counts, mode = mask_to_ids(pair.mask, lookup)
+        ids, counts, mode = mask_to_ids(pair, lookup)
     except UserError as error:
         file = pair.mask.name if kind == "bad mask" else pair.frame.name
         return Problem(kind, file, str(error).replace(f"{file}: ", "", 1), pair.video)
@@ -245,6 +251,7 @@ def prepare_pair(pair: Pair, scheme: Scheme, lookup: np.ndarray, settings: str, 
         "mode": mode,
         "digest": _digest(frame),
         "mask_digest": _digest(mask_bytes),
+        "split": pair.split,
         "numbered_by_order": pair.numbered_by_order,
         "sources": _stamps(pair),
         "bytes": len(frame),
@@ -252,12 +259,12 @@ def prepare_pair(pair: Pair, scheme: Scheme, lookup: np.ndarray, settings: str, 
     }
 
 
-def mask_to_ids(source: Source, lookup: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
-    """Read and check a mask: ((H, W) uint8 class ids, (256,) pixels per source code, Pillow's mode of the file)."""
-    data = source.read()
-    image_size(data, source.name)
-    codes, mode = decode_codes(data, source.name)
-    return (*remap(codes, lookup, source.name), mode)
+def mask_to_ids(pair: Pair, lookup: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
+    """Read and check a mask: ((H, W) uint8 class ids, (256,) pixels per source code, the kind of file in a word)."""
+    data = pair.mask.read()
+    image_size(data, pair.mask.name)
+    codes, mode = pair.read_codes(data, pair.mask.name)
+    return (*remap(codes, lookup, pair.mask.name), mode)
 
 
 def place_frame(data: bytes, source: Path | None, destination: Path, copy: bool) -> None:
@@ -293,8 +300,9 @@ def _finish(target: Target, scheme: Scheme, data: str, records: dict, others: li
     """
     videos = {record["video"] for record in records.values()} | {problem.video for problem in result.problems}
     journal = {name: r for name, r in manifest.read_journal(target.root).items() if r["video"] not in videos}
-    rows = manifest.with_splits([manifest.manifest_row(record, scheme) for record in records.values()] + others)
     everything = {**journal, **records}
+    rows = [manifest.manifest_row(record, scheme) for record in records.values()] + others
+    rows = manifest.with_splits(rows, {name: record.get("split", "") for name, record in everything.items()})
     old = read_json(target.root / "audit.json") if (target.root / "audit.json").is_file() else {}
     remembered = [item for item in old.get("problems", []) if item["video"] and item["video"] not in videos]
     result.problems.sort(key=lambda problem: (problem.kind, natural_key(problem.file)))

@@ -11,25 +11,35 @@ from matplotlib.ticker import MaxNLocator
 
 from surgseg.figures.selection import synthetic_mark
 from surgseg.figures.style import BLUE, GREEN, ORANGE, RED, SKY, mark_synthetic, new_figure, save_figure
+from surgseg.scores.metrics import FRAME_METRICS
 
 
 def draw_comprehensive(metrics: dict[str, Any], frames: list[dict[str, str]], path: Path, *, title: str) -> Path:
-    """Confusion matrix (counts, rows normalised), class bars, per-frame IoU, IoU against coverage, IoU per video.
+    """Confusion matrix (counts, rows normalised), class bars, IoU per video, each frame metric, IoU against coverage.
 
     `metrics` is a metrics JSON, `frames` the rows of its frame table.
     """
     figure, axes = new_figure(3, 2, size=(7.2, 8.8))
-    scores = np.array([[float(row[key] or "nan") for key in ("iou", "coverage")] for row in frames])
     _confusion_panels(axes[0, 0], axes[0, 1], metrics)
     _class_bars(axes[1, 0], metrics["classes"])
-    _iou_histogram(axes[1, 1], scores[:, 0])
-    _iou_against_coverage(axes[2, 0], scores)
-    _iou_per_video(axes[2, 1], metrics["per_video"])
+    _iou_per_video(axes[1, 1], metrics["per_video"])
+    grid = axes[2, 0].get_gridspec()
+    for axis in axes[2]:
+        axis.remove()
+    panels = [name for name in FRAME_METRICS if name in frames[0]]
+    lowest = grid[2, :].subgridspec(1, len(panels) + 1)
+    for column, name in enumerate(panels):
+        _histogram(figure.add_subplot(lowest[column]), _column(frames, name), FRAME_METRICS[name].label)
+    _iou_against_coverage(figure.add_subplot(lowest[len(panels)]), _column(frames, "coverage"), _column(frames, "iou"))
     figure.suptitle(title, x=0.01, ha="left")
     mark = synthetic_mark(metrics.get("data"), metrics.get("weights_data"))
     if mark:
         mark_synthetic(figure, mark)
     return save_figure(figure, path)
+
+
+def _column(frames: list[dict[str, str]], name: str) -> np.ndarray:
+    return np.array([float(row[name] or "nan") for row in frames])
 
 
 def _confusion_panels(left, right, metrics: dict[str, Any]) -> None:
@@ -77,20 +87,24 @@ def _class_bars(axis, classes: dict[str, dict]) -> None:
     axis.set(ylim=(0, 1.02), ylabel="score")
 
 
-def _iou_histogram(axis, iou: np.ndarray) -> None:
-    scored = iou[~np.isnan(iou)]
-    axis.hist(scored, bins=np.linspace(0, 1, 21), color=BLUE)
-    title = f"Per frame ({len(scored)} scored)"
-    if len(scored):
-        axis.axvline(np.median(scored), color=RED, ls="--")
-        title = f"Per frame ({len(scored)} scored, median {np.median(scored):.3f})"
-    axis.set(xlabel="IoU of a frame", ylabel="frames", title=title, xlim=(0, 1))
+def _histogram(axis, values: np.ndarray, label: str) -> None:
+    """A frame metric; between 0 and 1 unless its values say otherwise."""
+    defined = values[~np.isnan(values)]
+    top = max(1.0, float(defined.max(initial=0)))
+    axis.hist(defined, bins=np.linspace(min(0.0, float(defined.min(initial=0))), top, 21), color=BLUE)
+    title = f"{len(defined)} frames scored"
+    if len(defined):
+        axis.axvline(np.median(defined), color=RED, ls="--")
+        title += f"\nmedian {np.median(defined):.3f}"
+    axis.set(xlabel=f"{label} of a frame", ylabel="frames")
+    axis.set_title(title, fontsize=9)
     axis.yaxis.set_major_locator(MaxNLocator(5, integer=True))
 
 
-def _iou_against_coverage(axis, scores: np.ndarray) -> None:
-    axis.scatter(100 * scores[:, 1], scores[:, 0], s=10, alpha=0.6, color=BLUE, linewidths=0)
-    axis.set(xlabel="true coverage (% of frame)", ylabel="IoU", title="IoU against coverage", ylim=(0, 1.02))
+def _iou_against_coverage(axis, coverage: np.ndarray, iou: np.ndarray) -> None:
+    axis.scatter(100 * coverage, iou, s=10, alpha=0.6, color=BLUE, linewidths=0)
+    axis.set(xlabel="true coverage (% of frame)", ylabel="IoU", ylim=(0, 1.02))
+    axis.set_title("IoU against coverage", fontsize=9)
 
 
 def _iou_per_video(axis, per_video: dict[str, dict]) -> None:

@@ -40,12 +40,16 @@ def square(counts: np.ndarray, void: str = "ignore") -> np.ndarray:
 
     Raises `UserError` for another policy.
     """
-    if void not in VOID_POLICIES:
-        raise UserError(f"unknown treatment of void {void!r}: use {' or '.join(VOID_POLICIES)}")
     matrix = np.array(counts[..., :-1, :])
-    if void == "background":
+    if not _ignores(void):
         matrix[..., 0, :] += counts[..., -1, :]
     return matrix
+
+
+def _ignores(void: str) -> bool:
+    if void not in VOID_POLICIES:
+        raise UserError(f"unknown treatment of void {void!r}: use {' or '.join(VOID_POLICIES)}")
+    return void == "ignore"
 
 
 def class_scores(matrix: np.ndarray) -> dict[str, np.ndarray]:
@@ -104,11 +108,12 @@ FRAME_METRICS = {"iou": FrameMetric("IoU", iou), "dice": FrameMetric("Dice", dic
 def frame_metrics(predicted: np.ndarray, truth: np.ndarray, scheme: Scheme, void: str = "ignore") -> dict[str, float]:
     """Every score of `FRAME_METRICS` for one frame, of the union of the instrument classes.
 
-    `predicted` and `truth` are (H, W) uint8 class ids; void (255) stands in `truth` alone.
+    `predicted` and `truth` are (H, W) uint8 class ids; void (255) stands in `truth` alone. Raises `UserError` for an
+    unknown treatment of void.
     """
     instrument = np.zeros(256, bool)
     instrument[scheme.instrument_ids] = True
-    valid = truth != VOID if void == "ignore" else np.ones(truth.shape, bool)
+    valid = truth != VOID if _ignores(void) else np.ones(truth.shape, bool)
     masks = instrument[predicted], instrument[truth], valid
     return {name: float(metric.function(*masks)) for name, metric in FRAME_METRICS.items()}
 

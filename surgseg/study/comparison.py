@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from models import ARCHITECTURES
-from surgseg.files import UserError, list_some, natural_key, read_json
+from surgseg.files import UserError, natural_key, read_json
 from surgseg.study.intervals import mean_interval, signed_rank
 
 SCHEMA = "surgseg.comparison/1"
@@ -23,8 +23,7 @@ SCORES = ("iou", "dice", "accuracy")
 COSTS = ("training_seconds", "images_per_s", "peak_memory_mb", "ms_per_frame")
 MEASURED_ON = ("device", "peak_memory_of")
 IOU_GAIN, VAL_LOSS_GAIN, LOSS_GAIN = 0.005, 0.05, 0.02  # still improving above: a difference; shares of the loss
-ROW_KEYS = ("label", "pretraining", "pretrained", "parameters", "runs", "sd", *SCORES, *COSTS)
-RUN_KEYS = ("seed", "fold", "epochs", "per_video", "folder", *SCORES, *COSTS)
+ROW_FACTS = ("arch", "label", "pretraining", "pretrained", "parameters", "plan")  # of a model, whatever its runs
 
 
 @dataclass(frozen=True)
@@ -153,7 +152,7 @@ def _changes(parts: tuple[list[dict], list[dict]], key: str) -> tuple[float | No
 
 
 def read_comparison(folder: Path) -> dict[str, Any]:
-    """`comparison.json` of a folder, its differences computed anew from its rows.
+    """`comparison.json` of a folder, its means and differences computed anew from its runs.
 
     Raises `UserError` for a missing, broken or foreign file, and for one without a finished run.
     """
@@ -163,32 +162,35 @@ def read_comparison(folder: Path) -> dict[str, Any]:
     value = read_rows(path)
     if not value["models"]:
         raise UserError(f"{path} is of an unfinished comparison without a finished run: run train_comparative.py again")
-    return {**value, "differences": differences(value["models"])}
+    return value
 
 
 def read_rows(path: Path) -> dict[str, Any]:
-    """A `comparison.json` whose rows hold all that tables and figures show. Raises `UserError`."""
+    """A `comparison.json`, its means and differences computed anew. Raises `UserError` where that cannot be done."""
     again = "move it away and run train_comparative.py again (what is finished is not trained again)"
     try:
         value = read_json(path)
+        if not isinstance(value, dict) or value.get("schema") != SCHEMA:
+            raise UserError(f"{path} is no comparison of this version ({SCHEMA})")
+        rows = {name: _computed_anew(name, row) for name, row in value["models"].items()}
+        missing = [(run["model"], run["seed"], run["fold"]) for run in value["missing"]]
+        whole = {"complete": bool(value["complete"]) and not missing, "split": value["split"]}
+        return {**value, **whole, "models": rows, "differences": differences(rows)}
     except UserError as error:
         raise UserError(f"{error}: {again}") from error
-    if not isinstance(value, dict) or value.get("schema") != SCHEMA:
-        raise UserError(f"{path} is no comparison of this version ({SCHEMA}): {again}")
-    try:
-        rows, known = value["models"], compared_models()
-        lacking = [key for key in ("complete", "missing", "split", "settings") if key not in value]
-        lacking += [f"a model named {name}" for name in rows if name not in known]
-        lacking += [f"{name}: {key}" for name, row in rows.items() for key in ROW_KEYS if key not in row]
-        runs = [(name, run) for name, row in rows.items() for run in row.get("runs", ())]
-        lacking += [f"{name}: {key}" for name, run in runs for key in RUN_KEYS if key not in run]
-        if not lacking:
-            differences(rows)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise UserError(f"{path} was changed, or is not whole ({error!r}): {again}") from error
-    if lacking:
-        raise UserError(f"{path} is not whole (no {list_some(dict.fromkeys(lacking), 4)}): {again}")
-    return value
+
+
+def _computed_anew(name: str, row: dict[str, Any]) -> dict[str, Any]:
+    """A model's row with the means of its runs; fails where something is missing, or is of another type."""
+    compared_models()[name]
+    first, *rest = row["runs"]
+    for run in (first, *rest):
+        Path(run["folder"])
+        [scores["iou"] for scores in run["per_video"].values()]
+    facts = {key: row[key] for key in ROW_FACTS}
+    return model_row({**facts, "parameters": int(row["parameters"])}, row["runs"])
 
 
 def read_histories(folder: Path, comparison: dict[str, Any]) -> tuple[dict[str, list[dict]], list[str]]:

@@ -172,9 +172,7 @@ def pretraining_sentence(rows: dict[str, dict[str, Any]]) -> str:
     scratch = [name for name, model in compared_models().items() if model.scratch and model.arch in trained]
     present = [rows[name]["label"] for name in scratch if name in rows]
     if present:
-        return (
-            f"{text} {' and '.join(present)}: its difference from the other random start is that of architecture alone."
-        )
+        return f"{text} {' and '.join(present)} differs from the other random start in architecture alone."
     return (
         f"{text} For all from scratch add {' '.join(scratch)} to --models (what is finished is not trained again), or "
         "give --weights none."

@@ -11,7 +11,7 @@ from typing import Any
 from surgseg.data.dataset import Prepared
 from surgseg.data.splits import PARTS, Split
 from surgseg.files import list_some, write_json
-from surgseg.study.comparison import assemble, compared_models, model_row, read_rows
+from surgseg.study.comparison import ROW_FACTS, assemble, compared_models, model_row, read_rows
 from surgseg.training.config import TrainConfig
 
 
@@ -111,9 +111,8 @@ class Results:
 
     def write(self) -> dict[str, Any]:
         """Write and return the comparison of what is there."""
-        shared = ("arch", "label", "pretraining", "pretrained", "parameters", "plan")
         rows = {
-            model: model_row({key: self.facts[model][key] for key in shared}, list(runs.values()))
+            model: model_row({key: self.facts[model][key] for key in ROW_FACTS}, list(runs.values()))
             for model, runs in self.runs.items()
             if runs
         }

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from surgseg.data.prepare import Target, prepare
-from surgseg.data.readers.cholecseg8k import find_release
+from surgseg.data.readers.cholecseg8k import read_cholecseg8k
 from surgseg.data.sources import open_source
 from surgseg.files import UserError
 from surgseg.labels import SCHEMES
@@ -44,4 +44,4 @@ def make_demo_data(root: Path) -> None:
         )
     write_release(STREAM, **DEMO_STREAM)
     with open_source(STREAM) as (files, data):
-        prepare(find_release(files, STREAM.name), Target(root), SCHEMES["binary"], data)
+        prepare(read_cholecseg8k(files, STREAM.name), Target(root), SCHEMES["binary"], data)

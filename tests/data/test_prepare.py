@@ -11,7 +11,7 @@ from PIL import Image
 from surgseg.data import prepare as engine
 from surgseg.data.dataset import MANIFEST_FIELDS, load_prepared
 from surgseg.data.prepare import Target, check_separate, prepare
-from surgseg.data.readers.cholecseg8k import find_release
+from surgseg.data.readers.cholecseg8k import read_cholecseg8k
 from surgseg.data.sources import image_size, open_source
 from surgseg.files import UserError, read_csv
 from surgseg.labels import SCHEMES, binary_scheme, void_as_background
@@ -30,7 +30,7 @@ from tests.helpers import (
 
 def run(source, output, scheme=SCHEMES["binary"], **options):
     with open_source(source) as (files, data):
-        return prepare(find_release(files, source.name), Target(output, threads=2, **options), scheme, data)
+        return prepare(read_cholecseg8k(files, source.name), Target(output, threads=2, **options), scheme, data)
 
 
 def kinds(result):

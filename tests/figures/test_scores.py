@@ -12,6 +12,7 @@ from surgseg.figures.scores import draw_comprehensive
 from surgseg.files import write_json
 from surgseg.labels import SCHEMES
 from surgseg.scores.metrics import summarise
+from tests.helpers import frame_scores
 
 BINARY = SCHEMES["binary"]
 
@@ -33,7 +34,7 @@ def summary_of(scheme, void="ignore"):
     counts = np.random.default_rng(0).integers(0, 5000, (4, classes + 1, classes))
     counts[2] = 0
     counts[2, 0, 0] = 10
-    return summarise(["a", "a", "b", "c"], counts, scheme, void), counts
+    return summarise(["a", "a", "b", "c"], counts, frame_scores(counts, scheme, void), scheme, void), counts
 
 
 ROWS = [
@@ -64,7 +65,7 @@ def test_all_panels_are_drawn_and_undefined_scores_left_out(kept, tmp_path):
     for words in (
         "Confusion (pixels)",
         "Confusion (share of true class)",
-        "Per frame (2 scored, median 0.500)",
+        "2 frames scored\nmedian 0.500",
         "IoU against coverage",
     ):
         assert words in titles
@@ -72,7 +73,7 @@ def test_all_panels_are_drawn_and_undefined_scores_left_out(kept, tmp_path):
     bars = [patch.get_height() for patch in kept[0].axes[2].patches]
     instrument = metrics["classes"]["instrument"]
     assert len(bars) == 8 and bars[1] == instrument["iou"] and bars[3] == instrument["dice"]
-    videos = kept[0].axes[5]
+    videos = kept[0].axes[3]
     assert [label.get_text() for label in videos.get_yticklabels()] == ["a", "b", "c"]
     assert sum("0." in text.get_text() for text in videos.texts) == 2, "video b has no score"
 

@@ -10,10 +10,12 @@ from PIL import Image
 
 from surgseg.analysis.statistics import detection_statistics
 from surgseg.files import UserError, read_json, write_json
+from surgseg.generate.earlier import check_target, find_earlier
 from surgseg.generate.folder import FrameRow, check_name, read_generated, read_run
-from surgseg.generate.writer import GeneratedWriter, check_target, look_back
+from surgseg.generate.writer import GeneratedWriter
 from surgseg.labels import SCHEMES
 from surgseg.masks import count_components, read_mask
+from surgseg.predict import Measures
 from surgseg.video.reader import Frame
 from tests.helpers import folder_bytes
 
@@ -37,7 +39,7 @@ def asked(name="video", parts=None, overlay_video=False, **changed):
 
 def write(folder, count=3, complete=True, name="video", parts=None, overwrite=False, **changed):
     parts = {"frames": "jpg", "masks": "png"} if parts is None else parts
-    earlier = look_back(folder, asked(name, parts, **changed), overwrite)
+    earlier = find_earlier(folder, asked(name, parts, **changed), overwrite)
     writer = GeneratedWriter(folder, SCHEMES["binary"], name, parts, earlier=earlier)
     run = {**ASKED, **changed}
     writer.begin(run)
@@ -46,7 +48,7 @@ def write(folder, count=3, complete=True, name="video", parts=None, overwrite=Fa
         ids[:index, :6] = 1
         image = np.full((20, 30, 3), 90, np.uint8)
         probability = (ids * 191).astype(np.uint8) if "probabilities" in parts else None
-        measures = np.array([ids.mean(), 0.75, 0.5])
+        measures = Measures(ids.mean(), 0.75, 0.5)
         writer.commit(writer.store(Frame(10 * index, index / 2.5, image, index == 2), ids, measures, probability))
     writer.finish(run, None if complete else "Ctrl-C")
     return folder
@@ -170,7 +172,7 @@ def test_an_earlier_run_is_replaced_only_on_demand(tmp_path):
     (folder / "masks" / ".video_000030.png.ab12.part.png").write_bytes(b"")  # what a killed run leaves
     before = folder_bytes(folder)
     with pytest.raises(UserError, match="--overwrite"):
-        look_back(folder, asked("other"), overwrite=False)
+        find_earlier(folder, asked("other"), overwrite=False)
     assert folder_bytes(folder) == before
     write(folder, count=1, name="other", overwrite=True)
     assert len(read_generated(folder).rows) == 1
@@ -194,7 +196,7 @@ def test_files_of_others_are_never_touched(tmp_path):
     folder = write(tmp_path / "out")
     (folder / "masks" / "video_corrected.png").write_bytes(b"x")
     with pytest.raises(UserError, match=r"no generated run wrote \(masks/video_corrected.png\)"):
-        look_back(folder, asked(), overwrite=True)
+        find_earlier(folder, asked(), overwrite=True)
     prepared = tmp_path / "prepared"
     (prepared / "masks").mkdir(parents=True)
     (prepared / "classes.json").write_text("{}")
@@ -240,11 +242,11 @@ def test_a_name_must_fit_a_file_name(name):
 
 def test_an_unfinished_run_is_kept_to_its_last_row_whose_files_are_there(tmp_path):
     folder = write(tmp_path / "out", count=3, complete=False)
-    found = look_back(folder, asked(), overwrite=False)
+    found = find_earlier(folder, asked(), overwrite=False)
     assert (found.rows, found.last_frame, found.last_time_s) == (3, 20, 0.8)
     assert (found.detected, found.suspects, found.sessions, found.finished) == (1, 1, 1, None)
     (folder / "masks" / "video_000010.png").unlink()
-    found = look_back(folder, asked(), overwrite=False)
+    found = find_earlier(folder, asked(), overwrite=False)
     assert (found.rows, found.detected, found.suspects) == (1, 0, 0)
     kept = (folder / "frames.csv").read_bytes()[: found.size]
     assert kept.count(b"\n") == 2 and kept.endswith(b"\n")
@@ -253,7 +255,7 @@ def test_an_unfinished_run_is_kept_to_its_last_row_whose_files_are_there(tmp_pat
 def test_an_empty_image_is_not_on_the_disk(tmp_path):
     folder = write(tmp_path / "out", count=3, complete=False)
     (folder / "frames" / "video_000020.jpg").write_bytes(b"")
-    assert look_back(folder, asked(), overwrite=False).rows == 2
+    assert find_earlier(folder, asked(), overwrite=False).rows == 2
 
 
 @pytest.mark.parametrize("cut", [1, 5, 30])
@@ -262,7 +264,7 @@ def test_a_line_that_is_not_whole_is_written_again(tmp_path, cut):
     folder = write(tmp_path / "out", complete=False)
     table = folder / "frames.csv"
     table.write_bytes(table.read_bytes()[:-cut])
-    assert look_back(folder, asked(), overwrite=False).rows == 2
+    assert find_earlier(folder, asked(), overwrite=False).rows == 2
     again = folder_bytes(write(folder))
     assert {**again, "run.json": b""} == {**whole, "run.json": b""}
 
@@ -270,16 +272,16 @@ def test_a_line_that_is_not_whole_is_written_again(tmp_path, cut):
 def test_a_table_with_other_columns_is_written_anew(tmp_path):
     folder = write(tmp_path / "out", complete=False)
     edit_table("coverage", "area")(folder)
-    assert look_back(folder, asked(), overwrite=False).rows == 0
+    assert find_earlier(folder, asked(), overwrite=False).rows == 0
 
 
 def test_a_finished_folder_needs_nothing_but_its_batches_may_differ(tmp_path):
     folder = write(tmp_path / "out")
-    assert look_back(folder, asked(batch_size=32), overwrite=False).finished["frames_written"] == 3
-    assert look_back(folder, asked(), overwrite=True).finished is None
+    assert find_earlier(folder, asked(batch_size=32), overwrite=False).finished["frames_written"] == 3
+    assert find_earlier(folder, asked(), overwrite=True).finished is None
     unfinished = write(tmp_path / "part", complete=False)
     with pytest.raises(UserError, match=r"an unfinished run with other settings .*--batch-size: 4 there, 32 now"):
-        look_back(unfinished, asked(batch_size=32), overwrite=False)
+        find_earlier(unfinished, asked(batch_size=32), overwrite=False)
 
 
 CHANGED = [
@@ -299,9 +301,9 @@ CHANGED = [
 def test_a_run_that_differs_says_in_what(tmp_path, complete, changed, message):
     folder = write(tmp_path / "out", complete=complete)
     with pytest.raises(UserError) as caught:
-        look_back(folder, {**asked(), **changed}, overwrite=False)
+        find_earlier(folder, {**asked(), **changed}, overwrite=False)
     assert message in str(caught.value) and "--overwrite" in str(caught.value)
-    assert look_back(folder, {**asked(), **changed}, overwrite=True).rows == 0
+    assert find_earlier(folder, {**asked(), **changed}, overwrite=True).rows == 0
 
 
 # --- measures of masks and tables
@@ -323,7 +325,7 @@ def test_components_join_all_instrument_classes(tmp_path):
     ids[12:16, 12:16] = 2
     writer = GeneratedWriter(tmp_path / "out", SCHEMES["grasper-hook"], "video", {})
     frame = Frame(0, 0.0, np.zeros((20, 30, 3), np.uint8), False)
-    assert writer.store(frame, ids, np.zeros(3), None).row.components == 2
+    assert writer.store(frame, ids, Measures(0.0, 0.0, 0.0), None).row.components == 2
 
 
 def test_detection_statistics_by_hand():

@@ -10,22 +10,15 @@ import numpy as np
 import pytest
 
 from surgseg.files import UserError
-from surgseg.generate import overlay as overlay_video
-from surgseg.generate.overlay import OverlayVideo, keep_segments, remove_segments, segment_path, whole_segments
+from surgseg.generate.overlay import OverlayVideo
 from surgseg.labels import SCHEMES
 from surgseg.overlay import Painter
 from tests.films import draw
-from tests.helpers import folder_bytes
 
 
-@pytest.fixture(autouse=True)
-def short_segments(monkeypatch, same_bytes_each_time):
-    monkeypatch.setattr(overlay_video, "SEGMENT", 4)
-
-
-def write(folder, times, size=(48, 64), synthetic=False, written=0):
-    video = OverlayVideo(folder, synthetic, written)
-    for index in range(written, len(times)):
+def write(folder, times, size=(48, 64), synthetic=False):
+    video = OverlayVideo(folder, synthetic)
+    for index in range(len(times)):
         video.write(draw(index, *size), times[index])
     video.finish()
     return folder / "overlay.mp4"
@@ -84,15 +77,13 @@ def test_times_are_the_sources_less_the_firsts(tmp_path, times):
 
 
 def test_two_frames_of_one_time_do_not_end_the_video(tmp_path):
-    times = [0.0, 0.04, 0.04, 0.04, 0.04, 0.08, 0.12, 0.12, 0.16]  # across the end of a segment too
-    frames = shown(write(tmp_path / "whole", times))
-    assert [time for time, _ in frames] == pytest.approx(times, abs=1e-3)
-    video = OverlayVideo(tmp_path / "parts", False)
-    for index in range(5):
-        video.write(draw(index, 48, 64), times[index])
-    video.abandon()
-    write(tmp_path / "parts", times, written=4)
-    assert folder_bytes(tmp_path / "parts") == folder_bytes(tmp_path / "whole")
+    times = [0.0, 0.04, 0.04, 0.04, 0.04, 0.08, 0.12, 0.12, 0.16]
+    assert [time for time, _ in shown(write(tmp_path, times))] == pytest.approx(times, abs=1e-3)
+
+
+def test_the_last_frame_is_shown_as_long_as_the_one_before(tmp_path):
+    with av.open(str(write(tmp_path, [0.0, 1.0, 3.0]))) as container:
+        assert container.duration / av.time_base == pytest.approx(5.0, abs=0.01)
 
 
 def test_the_last_frame_is_shown_too(tmp_path):
@@ -129,44 +120,21 @@ def test_instruments_are_tinted_where_the_mask_is(tmp_path):
     assert np.abs(picture[:12] - 120).max() < 6
 
 
-# --- segments
-
-
-def test_a_run_that_goes_on_behind_whole_segments_ends_with_the_same_file(tmp_path):
-    times = [index * 1001 / 30000 for index in range(11)]
-    whole = write(tmp_path / "whole", times)
-    video = OverlayVideo(tmp_path / "parts", False)
+def test_a_video_that_is_abandoned_leaves_nothing(tmp_path):
+    video = OverlayVideo(tmp_path, False)
     for index in range(6):
-        video.write(draw(index, 48, 64), times[index])
+        video.write(draw(index, 48, 64), index / 25)
     video.abandon()
-    assert whole_segments(tmp_path / "parts") == 1
-    assert [path.name for path in (tmp_path / "parts" / "overlay.parts").iterdir()] == ["000000.nut"]
-    parts = write(tmp_path / "parts", times, written=4)
-    assert parts.read_bytes() == whole.read_bytes()
+    assert not list(tmp_path.iterdir())
 
 
-def test_segments_count_from_the_first_on_and_the_rest_is_removed(tmp_path):
-    write(tmp_path, [index / 25 for index in range(14)])
-    assert whole_segments(tmp_path) == 4
-    segment_path(tmp_path, 1).unlink()
-    (tmp_path / "overlay.parts" / ".000004.part.nut").write_bytes(b"x")
-    assert whole_segments(tmp_path) == 1
-    keep_segments(tmp_path, 1)
-    assert [path.name for path in (tmp_path / "overlay.parts").iterdir()] == ["000000.nut"]
-    remove_segments(tmp_path)
-    assert not (tmp_path / "overlay.parts").exists()
-
-
-@pytest.mark.parametrize("where", ["segment", "joining"])
-def test_a_full_disk_is_one_clear_error(tmp_path, where):
+def test_a_full_disk_is_one_clear_error(tmp_path):
     """A limit on the size of files stands for the disk."""
     resource = pytest.importorskip("resource")
     times = [index / 25 for index in range(12)]
-    whole = write(tmp_path / "whole", times).stat().st_size
-    largest = max(path.stat().st_size for path in (tmp_path / "whole" / "overlay.parts").iterdir())
-    assert largest < 0.8 * whole
+    size = write(tmp_path / "whole", times).stat().st_size
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (largest // 2 if where == "segment" else largest, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, before[1]))
     try:
         video = OverlayVideo(tmp_path / "full", False)
         with pytest.raises(UserError, match=r"cannot write .*overlay\.mp4"):
@@ -176,8 +144,7 @@ def test_a_full_disk_is_one_clear_error(tmp_path, where):
         video.abandon()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    left = sorted(path.name for path in (tmp_path / "full").rglob("*"))
-    assert left == [*(["000000.nut", "000001.nut", "000002.nut"] if where == "joining" else []), "overlay.parts"]
+    assert not list((tmp_path / "full").iterdir())
 
 
 def test_an_error_of_the_disk_names_the_video(tmp_path, monkeypatch):
@@ -186,6 +153,7 @@ def test_an_error_of_the_disk_names_the_video(tmp_path, monkeypatch):
 
     monkeypatch.setattr("pathlib.Path.replace", full)
     video = OverlayVideo(tmp_path, False)
+    for index in range(4):
+        video.write(draw(index, 48, 64), index / 25)
     with pytest.raises(UserError, match=r"cannot write .*overlay\.mp4.*No space left"):
-        for index in range(4):
-            video.write(draw(index, 48, 64), index / 25)
+        video.finish()

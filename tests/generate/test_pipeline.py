@@ -16,9 +16,8 @@ from surgseg.generate.folder import read_generated
 from surgseg.generate.pipeline import run_pipeline
 from surgseg.generate.writer import GeneratedWriter
 from surgseg.labels import SCHEMES
-from surgseg.predict import Prediction
+from surgseg.predict import Measures, Prediction
 from surgseg.video.reader import Frame
-from surgseg.video.sampling import Sampler, Sampling
 
 
 def frames(count, made=None, size=(16, 24)):
@@ -34,7 +33,7 @@ class Batch:
     def __init__(self, images):
         ids = np.zeros((len(images), *images[0].shape[:2]), np.uint8)
         ids[:, 4:8, 4:10] = 1
-        measures = np.tile([24 / ids[0].size, 1.0, 0.0], (len(images), 1))
+        measures = Measures(*(np.full(len(images), value) for value in (24 / ids[0].size, 1.0, 0.0)))
         self.prediction = Prediction(ids, measures, None)
 
     def result(self):
@@ -260,21 +259,22 @@ def test_ctrl_c_leaves_a_readable_folder(tmp_path):
 
 def test_ctrl_c_does_not_wait_for_the_next_frame_that_is_taken():
     class Film:
-        """An endless film of which nothing is taken; it ends where its sampler says so."""
+        """An endless film of which nothing is taken; it ends where it is told to."""
 
-        def __init__(self):
-            self.choose, self.read = Sampler(Sampling(step=1, start_s=1e9)), 0
+        read, stopped = 0, False
 
         def __iter__(self):
-            while not self.choose.done:
-                self.choose(self.read, self.read / 25)
+            while not self.stopped:
                 self.read += 1
                 time.sleep(0.001)
             return
             yield
 
+        def stop(self):
+            self.stopped = True
+
     film = Film()
-    decoder = pipeline._Decoder(film, 4, {"decode": 0.0})
+    decoder = pipeline._Decoder(film, 4, {"decode": 0.0}, film.stop)
     with ThreadPoolExecutor(1) as pool:
         pool.submit(decoder.stop).result(timeout=5)
     assert film.read > 0 and no_thread_left()

@@ -26,7 +26,6 @@ import surgseg.console
 from models import build_model
 from surgseg.checkpoint import Checkpoint, save_checkpoint
 from surgseg.files import UserError
-from surgseg.generate import overlay as overlay_video
 from surgseg.generate import writer as generated_writer
 from surgseg.generate.folder import read_generated
 from surgseg.labels import SCHEMES
@@ -34,20 +33,17 @@ from tests.films import bright_checkpoint, damage, draw, write_film
 from tests.helpers import ROOT, folder_bytes, save_image
 
 SIZE = (64, 96)
-SHORT = 4  # frames of a segment of the overlay video
 EVERYTHING = "--save masks overlays probabilities video --frame-format png"
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch, same_bytes_each_time):
-    """The square is found, without weights file, git and long segments."""
+    """The square is found, without weights file and git."""
     bright = bright_checkpoint
     monkeypatch.setattr(
         surgseg.checkpoint, "load_checkpoint", lambda path, arch=None: replace(bright(), image_size=(32, 48))
     )
     monkeypatch.setattr(surgseg.console, "git_state", dict)
-    monkeypatch.setattr(overlay_video, "SEGMENT", SHORT)
-    monkeypatch.setattr(generated_writer, "SEGMENT", SHORT)
 
 
 @pytest.fixture(scope="module")
@@ -168,9 +164,9 @@ def cut_images(found):
 CASES = {
     "masks": ("plain.mp4", "--frame-step 2 --batch-size 4", 0),
     "everything": ("plain.mp4", f"--frame-step 2 --batch-size 3 {EVERYTHING}", 0),
-    "whole segments": (
+    "overlay video": (
         "uneven.mp4",
-        "--frame-step 1 --max-frames 8 --batch-size 4 --save video --frame-format none",
+        "--frame-step 1 --max-frames 8 --batch-size 4 --save masks video --frame-format none",
         0,
     ),
     "spread in bursts": ("uneven.mp4", "--sample spread --max-frames 9 --burst 3 --batch-size 2 --save masks video", 0),
@@ -204,13 +200,14 @@ def test_killed_anywhere_and_started_again_it_ends_as_a_whole_run(films, tmp_pat
     assert kept > 4  # they did go on, and not begin anew
 
 
-def test_the_last_act_of_a_run_may_be_missing(films, tmp_path):
-    """Killed after run.json said that all is done: what is left of the segments goes, nothing else is touched."""
-    run(films / "plain.mp4", tmp_path / "out", f"--frame-step 2 {EVERYTHING}")
-    whole = content(tmp_path / "out")
-    restore({"overlay.parts/000001.nut": b"x"}, tmp_path / "out")
-    assert run(films / "plain.mp4", tmp_path / "out", f"--frame-step 2 {EVERYTHING}") == 0
-    assert content(tmp_path / "out") == whole
+def test_an_overlay_video_without_masks_is_begun_anew(films, tmp_path):
+    """Its earlier part cannot be drawn again, for nothing tells where the instruments were."""
+    options = "--frame-step 2 --batch-size 3 --save video --frame-format none"
+    _, found = states(tmp_path / "whole", lambda: run(films / "plain.mp4", tmp_path / "whole", options))
+    folder = restore(found[-4], tmp_path / "killed")
+    assert folder.joinpath("frames.csv").read_bytes().count(b"\n") > 5
+    assert run(films / "plain.mp4", folder, options) == 0
+    assert content(folder) == content(tmp_path / "whole")
 
 
 def test_killed_again_and_again_it_still_ends_as_a_whole_run(films, tmp_path):
@@ -465,7 +462,7 @@ def times(video):
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
 @pytest.mark.slow
 def test_a_killed_process_is_started_again_until_it_is_done(tmp_path, monkeypatch):
-    monkeypatch.undo()  # real weights, real segments
+    monkeypatch.undo()  # real weights
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # as in this process: the last digits depend on it
     torch.manual_seed(0)
     net = build_model("unet", 2, base_channels=4)

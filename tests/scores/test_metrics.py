@@ -9,19 +9,21 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from surgseg.files import write_json
+from surgseg.files import UserError, write_json
 from surgseg.labels import SCHEMES, LabelClass, Scheme
 from surgseg.scores.metrics import (
     class_scores,
     confusion,
     empty_frames,
-    frame_scores,
+    frame_coverage,
+    frame_metrics,
     nanmean,
     pooled_scores,
     square,
     summarise,
     union_matrix,
 )
+from tests.helpers import frame_scores
 
 BINARY, TOOLS = SCHEMES["binary"], SCHEMES["grasper-hook"]
 
@@ -30,6 +32,11 @@ def count(truth, predicted, classes=2):
     """(N, K + 1, K) counts of lists of pixel rows, one list a frame."""
     as_tensor = [torch.tensor(item, dtype=torch.uint8)[:, None] for item in (predicted, truth)]
     return confusion(as_tensor[0], as_tensor[1], classes).numpy()
+
+
+def row_of(ids):
+    """(1, N) uint8 mask."""
+    return np.array([ids], np.uint8)
 
 
 def frame(tp=0, fp=0, fn=0, tn=0, void=(0, 0)):
@@ -109,11 +116,12 @@ def test_an_instrument_of_id_0_is_scored_as_such():
 
 def test_frames_empty_on_both_sides_have_no_score_and_on_one_side_score_0():
     counts = count([[0, 0], [0, 0], [1, 0], [1, 0]], [[0, 0], [1, 0], [0, 0], [1, 0]])
-    scores = frame_scores(counts, BINARY)
-    assert scores["iou"].tolist() == pytest.approx([math.nan, 0, 0, 1], nan_ok=True)
-    assert scores["dice"].tolist() == pytest.approx([math.nan, 0, 0, 1], nan_ok=True)
-    assert scores["coverage"].tolist() == [0, 0, 0.5, 0.5]
-    assert scores["predicted_coverage"].tolist() == [0, 0.5, 0, 0.5]
+    coverage = frame_coverage(counts, BINARY)
+    assert coverage["coverage"].tolist() == [0, 0, 0.5, 0.5]
+    assert coverage["predicted_coverage"].tolist() == [0, 0.5, 0, 0.5]
+    for truth, predicted, expected in (([0, 0], [0, 0], math.nan), ([0, 0], [1, 0], 0), ([1, 0], [0, 0], 0)):
+        scores = frame_metrics(row_of(predicted), row_of(truth), BINARY)
+        assert scores == pytest.approx({"iou": expected, "dice": expected}, nan_ok=True)
     expected = {"truth_empty": 2, "both_empty": 1, "false_alarms": 1, "false_alarm_rate": 0.5, "missed": 1}
     assert empty_frames(counts, BINARY) == expected
 
@@ -123,18 +131,44 @@ def test_void_can_make_a_frame_empty():
     counts = count([[255, 0, 0]], [[1, 0, 0]])
     assert empty_frames(counts, BINARY)["both_empty"] == 1
     assert empty_frames(counts, BINARY, "background")["false_alarms"] == 1
-    assert math.isnan(frame_scores(counts, BINARY)["iou"][0])
+    truth, predicted = row_of([255, 0, 0]), row_of([1, 0, 0])
+    assert math.isnan(frame_metrics(predicted, truth, BINARY)["iou"])
+    assert frame_metrics(predicted, truth, BINARY, "background")["iou"] == 0
 
 
 def test_a_frame_of_void_alone_has_neither_score_nor_coverage():
     counts = count([[255, 255]], [[1, 0]])
-    assert all(math.isnan(values[0]) for values in frame_scores(counts, BINARY).values())
+    assert all(math.isnan(values[0]) for values in frame_coverage(counts, BINARY).values())
+    assert all(map(math.isnan, frame_metrics(row_of([1, 0]), row_of([255, 255]), BINARY).values()))
     assert math.isnan(pooled_scores(counts, BINARY)["accuracy"])
+
+
+def summary_of(videos, counts, void="ignore"):
+    return summarise(videos, counts, frame_scores(counts, BINARY, void), BINARY, void)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["ignore", "background"]), st.sampled_from(["binary", "full13"]))
+def test_scores_of_masks_are_those_of_their_counts(seed, void, name):
+    scheme, rng = SCHEMES[name], np.random.default_rng(seed)
+    classes = scheme.num_classes
+    predicted = rng.integers(0, classes, (5, 7)).astype(np.uint8)
+    truth = rng.choice([*range(classes), 255], (5, 7)).astype(np.uint8)
+    counts = confusion(torch.from_numpy(predicted)[None], torch.from_numpy(truth)[None], classes).numpy()
+    expected = {key: values[0] for key, values in frame_scores(counts, scheme, void).items()}
+    assert frame_metrics(predicted, truth, scheme, void) == pytest.approx(expected, nan_ok=True)
+
+
+def test_an_unknown_treatment_of_void_is_refused():
+    with pytest.raises(UserError, match="unknown treatment of void 'drop': use ignore or background"):
+        square(count([[0, 1]], [[0, 1]]), "drop")
+    with pytest.raises(UserError, match="unknown treatment of void 'drop'"):
+        frame_metrics(row_of([1]), row_of([1]), BINARY, "drop")
 
 
 def test_pooled_per_frame_and_per_video_are_three_things():
     counts = np.stack([frame(tp=1, fp=1, tn=8), frame(tp=4, tn=6), frame(tp=1, fn=3, tn=6)])
-    summary = summarise(["a", "a", "b"], counts, BINARY)
+    summary = summary_of(["a", "a", "b"], counts)
     assert summary["mean_instrument"]["iou"] == pytest.approx(6 / 10)
     assert summary["per_frame"] == pytest.approx(
         {"mean_iou": 1.75 / 3, "mean_dice": (2 / 3 + 1 + 0.4) / 3, "scored": 3}
@@ -149,14 +183,14 @@ def test_pooled_per_frame_and_per_video_are_three_things():
 
 def test_the_summary_holds_the_other_treatment_of_void_too():
     counts = np.stack([frame(tp=2, tn=2, void=(1, 2))])
-    one, other = summarise(["a"], counts, BINARY), summarise(["a"], counts, BINARY, "background")
+    one, other = summary_of(["a"], counts), summary_of(["a"], counts, "background")
     assert one["mean_instrument"]["iou"] == 1 and one["void_background"]["mean_instrument"]["iou"] == 0.5
     assert other["mean_instrument"]["iou"] == 0.5 and other["void_ignore"]["mean_instrument"]["iou"] == 1
     assert one["confusion"]["counts"].tolist() == [[2, 0], [0, 2], [1, 2]]
 
 
 def test_undefined_scores_become_null_in_json(tmp_path):
-    summary = summarise(["a"], count([[0, 0]], [[0, 0]]), BINARY)
+    summary = summary_of(["a"], count([[0, 0]], [[0, 0]]))
     write_json(tmp_path / "metrics.json", summary)
     read = json.loads((tmp_path / "metrics.json").read_text(), parse_constant=lambda name: pytest.fail(name))
     assert read["classes"]["instrument"] == {"iou": None, "dice": None, "precision": None, "recall": None, "n": 0}

@@ -8,7 +8,8 @@ import pytest
 
 from surgseg.labels import SCHEMES
 from surgseg.scores.metrics import summarise
-from surgseg.scores.report import epoch_block, folds_block, metrics_block, number, summarise_folds
+from surgseg.scores.report import epoch_block, metrics_block, number
+from tests.helpers import frame_scores
 
 
 def metrics(scheme="binary", videos=("a", "b"), void="ignore"):
@@ -16,7 +17,7 @@ def metrics(scheme="binary", videos=("a", "b"), void="ignore"):
     counts = np.zeros((2, classes + 1, classes), np.int64)
     counts[0, 0, 0], counts[0, 1, 1], counts[0, 0, 1] = 1_000_000, 600, 200
     counts[1, 0, 0], counts[1, 1, 1], counts[1, 1, 0], counts[1, -1, 1] = 500, 150, 50, 100
-    return summarise(list(videos), counts, SCHEMES[scheme], void)
+    return summarise(list(videos), counts, frame_scores(counts, SCHEMES[scheme], void), SCHEMES[scheme], void)
 
 
 def test_the_block_states_what_the_study_states():
@@ -75,23 +76,3 @@ def test_an_epochs_lines_read_as_the_studys():
     first, second = epoch_block(row, 15).splitlines()
     assert first == "Epoch 2/15 - Average Loss: 0.5123"
     assert second == "Epoch 2 Validation: Loss 0.4000, IoU n/a, Dice 0.7500, Accuracy 0.9877"
-
-
-def fold(iou, dice, frames=10):
-    mean = {"iou": iou, "dice": dice}
-    return {"frames": frames, "accuracy": 0.9, "mean_instrument": mean, "per_frame": {"mean_dice": dice}}
-
-
-def test_folds_are_summarised_by_mean_and_standard_deviation():
-    summary = summarise_folds([["a"], ["b", "c"], ["d"]], [fold(0.4, 0.5), fold(0.6, 0.7), fold(0.8, 0.9)])
-    assert summary["iou"] == pytest.approx({"mean": 0.6, "sd": 0.2, "n": 3})
-    assert summary["folds"][1]["test_videos"] == ["b", "c"]
-    text = folds_block(summary)
-    assert re.search(r"^2 +10 +0\.6000 +0\.7000 +b, c$", text, re.M)
-    assert re.search(r"^mean +0\.6000 +0\.7000$", text, re.M) and re.search(r"^SD +0\.2000 +0\.2000$", text, re.M)
-
-
-def test_a_fold_without_score_is_left_out_and_one_fold_has_no_deviation():
-    summary = summarise_folds([["a"], ["b"]], [fold(0.4, 0.5), fold(None, None)])
-    assert summary["iou"]["n"] == 1 and summary["iou"]["mean"] == 0.4 and math.isnan(summary["iou"]["sd"])
-    assert "n/a" in folds_block(summary)

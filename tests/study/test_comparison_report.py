@@ -89,7 +89,10 @@ def test_pretraining_is_named_with_the_way_to_the_row_without_it():
 def test_with_the_row_from_scratch_nothing_need_be_added():
     runs = {name: [run_of(0.5, {"v1": 0.5})] for name in ("unet", "deeplabv3", "deeplabv3_scratch")}
     text = " ".join(sentences(comparison_of(runs, pretrained=["deeplabv3"])))
-    assert "differs from the U-Net in architecture alone" in text and "--models" not in text
+    assert (
+        "DeepLabV3-ResNet50 from scratch differs from the other random start in architecture alone" in text
+        and "--models" not in text
+    )
 
 
 def test_one_architecture_twice_differs_in_its_start_only():

@@ -8,7 +8,7 @@ import pytest
 
 from surgseg.data.splits import Split
 from surgseg.files import UserError
-from surgseg.study.leak_meter import held_out_by_both, level_splits, paired_difference, shared_videos
+from surgseg.study.leak_meter import difference_of_metrics, held_out_by_both, level_splits, shared_videos
 
 SAMPLES = [SimpleNamespace(name=f"{video}_{i}", video=video) for video in "abcd" for i in range(5)]
 
@@ -63,13 +63,13 @@ def test_paired_frames_are_held_out_by_both():
     assert not set(common) & {*RANDOM.parts["train"], *VIDEO.parts["train"], *VIDEO.parts["val"]}
 
 
-def test_paired_differences_by_hand():
-    found = paired_difference(metrics(0.9, {"a": 0.8, "b": 0.6}), metrics(0.7, {"a": 0.5, "b": 0.5}))
+def test_difference_of_metricss_by_hand():
+    found = difference_of_metrics(metrics(0.9, {"a": 0.8, "b": 0.6}), metrics(0.7, {"a": 0.5, "b": 0.5}))
     assert found["iou_difference"] == pytest.approx(0.2) and found["iou"] == [0.9, 0.7] and found["frames"] == 7
     assert found["by_video"] == {"a": pytest.approx(0.3), "b": pytest.approx(0.1)}
     assert found["video_mean"] == pytest.approx(0.2) and found["video_sd"] == pytest.approx(math.sqrt(0.02))
 
 
 def test_a_video_without_instrument_has_no_difference():
-    found = paired_difference(metrics(0.9, {"a": 0.8, "b": math.nan}), metrics(0.7, {"a": 0.5, "b": math.nan}))
+    found = difference_of_metrics(metrics(0.9, {"a": 0.8, "b": math.nan}), metrics(0.7, {"a": 0.5, "b": math.nan}))
     assert found["by_video"] == {"a": pytest.approx(0.3)} and found["video_sd"] is None

@@ -33,9 +33,8 @@ SAMPLINGS = [
 
 
 def read(path, sampling, skip=0):
-    with VideoReader(path) as reader:
-        reader.choose = Sampler(sampling, reader.length_s, skip, reader.rate)
-        return list(reader), reader.counts()
+    with VideoReader(path, sampling) as reader:
+        return list(reader.frames(skip)), reader.counts()
 
 
 @pytest.fixture

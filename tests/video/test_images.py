@@ -10,7 +10,7 @@ from PIL import Image
 from surgseg.files import UserError
 from surgseg.video.images import ImageReader
 from surgseg.video.reader import VideoReader
-from surgseg.video.sampling import Sampler, Sampling
+from surgseg.video.sampling import ALL_FRAMES, Sampling
 from tests.films import draw, write_film
 
 
@@ -21,11 +21,9 @@ def write_images(folder, count=12, name="frame_{}.png", size=(24, 32)):
     return folder
 
 
-def read(folder, sampling=None, skip=0, **options):
-    with ImageReader(folder, **options) as reader:
-        if sampling is not None:
-            reader.choose = Sampler(sampling, reader.length_s, skip, reader.rate)
-        return list(reader), reader
+def read(folder, sampling=ALL_FRAMES, skip=0, **options):
+    with ImageReader(folder, sampling=sampling, **options) as reader:
+        return list(reader.frames(skip)), reader
 
 
 def indices(frames):

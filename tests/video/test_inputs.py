@@ -1,4 +1,4 @@
-"""What --video-path names, and which of the videos a process works on."""
+"""What --video-path names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from surgseg.files import UserError
 from surgseg.video.images import ImageReader
-from surgseg.video.inputs import Source, find_sources, first_frames, process_of, share_out
+from surgseg.video.inputs import Source, find_sources, first_frames
 from surgseg.video.reader import VideoReader
 from tests.films import write_film
 from tests.helpers import noise_frame, save_image
@@ -54,7 +54,7 @@ def test_a_folder_of_images_is_one_video(tmp_path):
         save_image(tmp_path / "frames" / f"{index}.png", noise_frame(index))
     (source,) = find_sources([str(tmp_path / "frames")])
     assert source == Source(tmp_path / "frames", images=True)
-    with source.open(10.0) as reader:
+    with source.open(image_rate=10.0) as reader:
         assert isinstance(reader, ImageReader) and reader.rate == 10
 
 
@@ -80,78 +80,6 @@ def test_what_names_no_video_is_said(tmp_path):
     for name, message in cases:
         with pytest.raises(UserError, match=message):
             find_sources([str(name)])
-
-
-# --- shares
-
-
-def test_alone_a_process_does_everything():
-    assert process_of("auto", {}) == (0, 1)
-    assert process_of("none", {"SLURM_ARRAY_TASK_COUNT": "4"}) == (0, 1)
-    with pytest.raises(UserError, match="torchrun"):
-        process_of("none", {"RANK": "1", "WORLD_SIZE": "2"})
-
-
-def test_torchrun_says_which_process_this_is():
-    assert process_of("auto", {"RANK": "2", "WORLD_SIZE": "4"}) == (2, 4)
-
-
-def array(task, first, last, step=1, count=None):
-    values = {"ID": task, "MIN": first, "MAX": last, "STEP": step, "COUNT": count or (last - first) // step + 1}
-    return {f"SLURM_ARRAY_TASK_{key}": str(value) for key, value in values.items()}
-
-
-@pytest.mark.parametrize(
-    ("environment", "expected"),
-    [
-        (array(0, 0, 3), (0, 4)),
-        (array(5, 3, 6), (2, 4)),
-        (array(11, 1, 11, 5), (2, 3)),
-        (array(1, 1, 12, 5), (0, 3)),
-        (array(7, 7, 7), (0, 1)),
-    ],
-)
-def test_a_slurm_array_says_which_task_this_is(environment, expected):
-    assert process_of("auto", environment) == expected
-
-
-def test_an_array_of_torchruns_multiplies():
-    processes = [
-        process_of("auto", {**array(task, 1, 3), "RANK": str(rank), "WORLD_SIZE": "2"})
-        for task in (1, 2, 3)
-        for rank in (0, 1)
-    ]
-    assert processes == [(number, 6) for number in range(6)]
-
-
-def test_an_array_with_gaps_needs_a_word():
-    with pytest.raises(UserError, match="--share K/N"):
-        process_of("auto", array(9, 1, 9, count=3))  # --array 1,2,9
-
-
-def test_shares_count_from_one():
-    assert process_of("1/3", {}) == (0, 3)
-    assert process_of("3/3", {}) == (2, 3)
-
-
-@pytest.mark.parametrize("share", ["", "0/3", "4/3", "3", "a/b", "1/0", "-1/2", "1/2/3", "1.5/2"])
-def test_a_share_that_is_none_is_refused(share):
-    with pytest.raises(UserError, match="--share"):
-        process_of(share, {})
-
-
-@pytest.mark.parametrize("count", [1, 2, 3, 5, 20])
-def test_every_video_has_one_process_and_the_loads_are_even(count):
-    sizes = [500, 100, 300, 100, 200, 400, 100, 300, 0, 50]
-    owners = share_out(sizes, count)
-    assert len(owners) == len(sizes) and set(owners) <= set(range(count))
-    loads = [sum(size for size, owner in zip(sizes, owners) if owner == process) for process in range(count)]
-    assert max(loads) - min(loads) <= max(sizes)
-    assert owners == share_out(sizes, count)
-
-
-def test_the_largest_come_first_by_hand():
-    assert share_out([10, 70, 40, 30], 2) == [0, 0, 1, 1]  # 70 | 40 + 30, then 10 to the first of equals
 
 
 # --- fingerprints

@@ -12,7 +12,7 @@ import pytest
 from surgseg.files import UserError
 from surgseg.frames import encode_frame
 from surgseg.video.reader import VideoReader
-from surgseg.video.sampling import Sampler, Sampling
+from surgseg.video.sampling import Sampling
 from surgseg.video.writer import VideoWriter
 from tests.films import (
     SIDE,
@@ -89,8 +89,7 @@ KINDS = {
 
 
 def read(path, step=1):
-    with VideoReader(path) as reader:
-        reader.choose = Sampler(Sampling(step=step))
+    with VideoReader(path, Sampling(step=step)) as reader:
         return list(reader), reader.counts(), reader.describe()
 
 
@@ -117,9 +116,9 @@ def test_every_frame_comes_with_its_number_its_time_and_its_content(tmp_path, na
 
 @pytest.mark.parametrize("name", KINDS)
 def test_length_is_known_whatever_the_header_says(tmp_path, name):
-    with VideoReader(write_film(tmp_path / name, 70, **KINDS[name])) as reader:
+    film = write_film(tmp_path / name, 70, **KINDS[name])
+    with VideoReader(film, Sampling("spread", None, 4)) as reader:
         assert reader.length_s == pytest.approx(2.8, abs=0.05)
-        reader.choose = Sampler(Sampling("spread", None, 4), reader.length_s, rate=reader.rate)
         assert np.allclose([frame.index for frame in reader], [8, 26, 43, 61], atol=1)
 
 
@@ -426,3 +425,18 @@ def test_a_file_that_holds_no_video_is_one_clear_line(tmp_path, make):
     with pytest.raises(UserError, match=BAD[make]) as caught:
         read(make(tmp_path / "bad.mp4"))
     assert "bad" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_frames_that_an_earlier_run_has_are_counted_and_not_given_again(tmp_path):
+    film = write_film(tmp_path / "film.mp4", 30)
+    with VideoReader(film, Sampling(step=3)) as reader:
+        assert [frame.index for frame in reader.frames(skip=4)] == [12, 15, 18, 21, 24, 27]
+        assert reader.counts()["frames_read"] == 30
+
+
+def test_a_reader_that_is_stopped_ends_before_its_next_frame(tmp_path):
+    with VideoReader(write_film(tmp_path / "film.mp4", 30)) as reader:
+        frames = reader.frames()
+        assert next(frames).index == 0
+        reader.stop()
+        assert list(frames) == [] and not reader.ended

@@ -1,4 +1,4 @@
-"""Which frames of a video are taken, and that a later run takes exactly those that an earlier one has not."""
+"""Which frames of a video are taken."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ def times(count, rate=RATE):
     return [index / rate for index in range(count)]
 
 
-def take(sampling, stamps, skip=0, length_s=None, rate=RATE):
+def take(sampling, stamps, length_s=None, rate=RATE):
     """Indices taken, as a reader asks for them; nothing is asked once the sampler is done."""
-    sampler = Sampler(sampling, length_s or (stamps[-1] + 1 / RATE if stamps else 1.0), skip, rate)
+    sampler = Sampler(sampling, length_s or (stamps[-1] + 1 / RATE if stamps else 1.0), rate)
     taken = []
     for index, time_s in enumerate(stamps):
-        if sampler(index, time_s):
+        if sampler.selects(index, time_s):
             taken.append(index)
         if sampler.done:
-            assert not any(sampler(later, stamps[later]) for later in range(index + 1, len(stamps)))
+            assert not any(sampler.selects(later, stamps[later]) for later in range(index + 1, len(stamps)))
             break
     return taken
 
@@ -45,14 +45,14 @@ def test_every_between_two_times_keeps_to_the_source_indices():
 
 def test_end_is_excluded_and_ends_the_reading():
     sampler = Sampler(Sampling(step=1, end_s=0.08))
-    assert [sampler(index, index / 25) for index in range(3)] == [True, True, False]
+    assert [sampler.selects(index, index / 25) for index in range(3)] == [True, True, False]
     assert sampler.done
 
 
 def test_max_frames_ends_the_reading_with_the_last_frame():
     sampler = Sampler(Sampling(step=2, max_frames=2))
-    assert [sampler(index, index / 25) for index in range(3)] == [True, False, True]
-    assert sampler.done and not sampler(4, 0.16)
+    assert [sampler.selects(index, index / 25) for index in range(3)] == [True, False, True]
+    assert sampler.done and not sampler.selects(4, 0.16)
 
 
 def test_spread_takes_the_middle_of_equal_parts():
@@ -83,7 +83,7 @@ def test_spread_is_even_in_time_where_the_rate_varies():
 
 def test_spread_is_done_with_its_last_frame_and_survives_a_length_that_is_too_great():
     sampler = Sampler(Sampling("spread", None, 2), 4.0, rate=RATE)
-    taken = [index for index, time_s in enumerate(times(100)) if sampler(index, time_s)]
+    taken = [index for index, time_s in enumerate(times(100)) if sampler.selects(index, time_s)]
     assert taken == [25, 75] and sampler.done
     assert take(Sampling("spread", None, 4), times(50), length_s=4.0) == [12, 37]
 
@@ -98,7 +98,7 @@ def test_a_gap_in_the_video_costs_only_the_places_inside_it():
     stamps = times(100)
     kept = [index for index in range(100) if not 40 <= index < 60]
     sampler = Sampler(Sampling("spread", None, 10), 4.0, rate=RATE)
-    assert [index for index in kept if sampler(index, stamps[index])] == [5, 15, 25, 35, 60, 65, 75, 85, 95]
+    assert [index for index in kept if sampler.selects(index, stamps[index])] == [5, 15, 25, 35, 60, 65, 75, 85, 95]
 
 
 samplings = st.builds(
@@ -114,11 +114,10 @@ steps = st.lists(st.sampled_from([0.02, 0.04, 0.04, 0.04, 0.2]), max_size=120)
 
 
 @settings(deadline=None)
-@given(samplings, steps, st.integers(0, 70), st.sampled_from([None, RATE]))
-def test_what_is_skipped_and_what_is_taken_make_the_whole_sample(sampling, gaps, skip, rate):
+@given(samplings, steps, st.sampled_from([None, RATE]))
+def test_the_sample_keeps_to_its_limits_whatever_the_times(sampling, gaps, rate):
     stamps = [sum(gaps[:index]) for index in range(len(gaps) + 1)]
     everything = take(sampling, stamps, rate=rate)
-    assert take(sampling, stamps, skip, rate=rate) == everything[skip:]
     assert len(everything) <= sampling.max_frames
     assert all(sampling.start_s <= stamps[index] < (sampling.end_s or 1e9) for index in everything)
 
@@ -138,6 +137,11 @@ def test_expected_without_a_known_length_is_the_limit():
     assert Sampling(max_frames=9).expected(None, RATE) == 9
     assert Sampling().expected(0, None) is None
     assert Sampling(step=10).expected(95, None) == 10
+
+
+def test_an_unknown_mode_is_refused():
+    with pytest.raises(UserError, match="unknown sampling 'random': use every or spread"):
+        Sampling("random")
 
 
 def test_options_become_a_sampling_with_its_defaults():

@@ -1,4 +1,4 @@
-"""Find frame and mask pairs in the CholecSeg8k release: videoXX/videoXX_NNNNN/frame_N_endo*.png, at any depth.
+"""The CholecSeg8k release (Hong et al. 2020): videoXX/videoXX_NNNNN/frame_N_endo*.png, at any depth.
 
 The frame number is not checked against the clip's folder: the release does not promise that they agree.
 """
@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import re
 
-from surgseg.data.readers.folders import Found, Pair, Problem, drop_collisions, video_and_clip
+from surgseg.data.pairs import Found, Pair, Problem, Reader, drop_collisions, video_and_clip
 from surgseg.data.sources import Source
 from surgseg.files import UserError
 
 _FILE = re.compile(r"frame_(\d+)_endo(_watershed_mask|_mask|_color_mask)?", re.IGNORECASE)
 
 
-def find_release(files: list[Source], root_name: str = "") -> Found:
+def read_cholecseg8k(files: list[Source], root_name: str = "") -> Found:
     """Pairs of a release's files, in their order; what has no partner is a problem, not an error.
 
     `root_name` is the source root's own name, for a root that is a single video or clip. Raises `UserError`
@@ -59,4 +59,7 @@ def _pair(key: tuple, frames: list[Source], masks: list[Source], root_name: str)
         if len(candidates) > 1:
             names = ", ".join(source.name for source in candidates[1:])
             return Problem("two candidates", candidates[0].name, f"{names} could be the same {what}", video)
-    return Pair(f"{video}_{number:06d}", video, clip, number, frames[0], masks[0])
+    return Pair(video, number, frames[0], masks[0], clip=clip)
+
+
+READER = Reader("CholecSeg8k", read_cholecseg8k, licence="CC BY-NC-SA 4.0")

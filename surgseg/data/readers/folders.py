@@ -1,87 +1,23 @@
-"""Pair frames with masks in two folders or trees, by name, never by order."""
+"""Pair the frames and masks of two folders or trees by name, never by order."""
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
+from surgseg.data.pairs import (
+    FRAME_SUFFIXES,
+    MASK_SUFFIXES,
+    OTHER_MASKS,
+    Found,
+    Pair,
+    Problem,
+    drop_collisions,
+    video_and_clip,
+)
 from surgseg.data.sources import Source
 from surgseg.files import UserError, list_some, natural_key
-
-FRAME_SUFFIXES = ("_endo", "_raw")
-MASK_SUFFIXES = ("_endo_watershed_mask", "_class")
-OTHER_MASKS = ("_endo_mask", "_endo_color_mask")  # siblings of a watershed mask
-_VIDEO = re.compile(r"video\d+", re.IGNORECASE)
-_CLIP = re.compile(r"(video\d+)_\d+", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A frame and its mask, and what they will be called: `name` is the output stem."""
-
-    name: str
-    video: str
-    clip: str
-    number: int
-    frame: Source
-    mask: Source
-    numbered_by_order: bool = False
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A source file that cannot be used: the kind of fault, the file, what is wrong, the video it belongs to."""
-
-    kind: str
-    file: str
-    what: str
-    video: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.file} ({self.what})" if self.what else self.file
-
-
-@dataclass(frozen=True)
-class Found:
-    """Pairs in order, what could not be paired, and how many image files were passed over on purpose."""
-
-    pairs: list[Pair]
-    problems: list[Problem] = field(default_factory=list)
-    ignored: int = 0
-
-
-def describe_problems(problems: list[Problem], limit: int = 8) -> str:
-    """One line per kind of fault: '3 x frame without mask: a, b, c'."""
-    kinds = defaultdict(list)
-    for problem in problems:
-        kinds[problem.kind].append(problem)
-    return "\n".join(f"  {len(items)} x {kind}: {list_some(items, limit)}" for kind, items in kinds.items())
-
-
-def video_and_clip(folders: tuple[str, ...]) -> tuple[str, str]:
-    """(video, clip) that folders name as CholecSeg8k does (videoXX/videoXX_NNNNN); "" for what they do not say."""
-    clip = next((name for name in reversed(folders) if _CLIP.fullmatch(name)), "").lower()
-    video = next((name for name in reversed(folders) if _VIDEO.fullmatch(name)), "").lower()
-    return video or (_CLIP.fullmatch(clip).group(1) if clip else ""), clip
-
-
-def drop_collisions(pairs: list[Pair]) -> tuple[list[Pair], list[Problem]]:
-    """Leave out pairs that would be written under one name (also where only upper and lower case differ)."""
-    groups = defaultdict(list)
-    for pair in pairs:
-        groups[pair.name.lower()].append(pair)
-    problems = [
-        Problem("same output name", group[0].frame.name, f"{_others(group)} would also be {group[0].name}", pair.video)
-        for group in groups.values()
-        for pair in group[:1]
-        if len(group) > 1
-    ]
-    return [pair for pair in pairs if len(groups[pair.name.lower()]) == 1], problems
-
-
-def _others(group: list[Pair]) -> str:
-    return list_some((pair.frame.name for pair in group[1:]), 3)
 
 
 def pair_folders(
@@ -202,7 +138,7 @@ def _label(key: str, frame: Source, mask: Source, place: tuple, video_id: str | 
     rest = key[: digits.start()] if digits else ""
     video = video or (place[0] if place else rest)
     video = video_id or re.sub(r"[^\w.-]+", "-", video).strip("-._ ") or "video"
-    return Pair("", video, clip or "/".join(place[1:]), number, frame, mask)
+    return Pair(video, number, frame, mask, clip=clip or "/".join(place[1:]))
 
 
 def _number_the_rest(pairs: list[Pair]) -> list[Pair]:
@@ -215,5 +151,5 @@ def _number_the_rest(pairs: list[Pair]) -> list[Pair]:
         if pair.number < 0:
             pair = replace(pair, number=following[pair.video], numbered_by_order=True)
             following[pair.video] += 1
-        named.append(replace(pair, name=f"{pair.video}_{pair.number:06d}"))
+        named.append(pair)
     return sorted(named, key=lambda pair: natural_key(pair.name))

@@ -49,4 +49,4 @@ def test_a_dry_run_names_the_step_whose_frame_is_not_chosen_yet(capsys):
     assert make_figures.main(["--dry-run"]) == 0
     lines = capsys.readouterr().out.splitlines()
     place = next(number for number, line in enumerate(lines) if "test_single_frame.py" in line)
-    assert lines[place].startswith("# then ") and "check_both_videos.py" in lines[place + 1]
+    assert "--frame FRAME --mask MASK" in lines[place] and "check_both_videos.py" in lines[place + 1]

@@ -1,7 +1,7 @@
 """Which command makes which figure: the commands of make_figures.py, for the synthetic stream and for real data.
 
-A line is a command without `python` and, behind =>, the figures that it makes. FRAME and MASK stand for the frame in the
-middle of segmentation_results; it is known when the command before has run.
+A line is a command without `python` and, behind =>, the figures that it makes. FRAME and MASK stand for the frame in
+the middle of segmentation_results; it is known once the commands before have run.
 """
 
 from __future__ import annotations

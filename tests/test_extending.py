@@ -1,4 +1,4 @@
-"""docs/extending.md: its code, entered into the public tables, works in the real scripts and is found in their output."""
+"""docs/extending.md: its code, entered into the tables, works in the real scripts and is found in their output."""
 
 import re
 from pathlib import Path
@@ -29,7 +29,7 @@ def section(title: str) -> tuple[str, str, str]:
     """(the code, the table's entry, the name of the code's file or "") that a section of the page shows."""
     text = PAGE[PAGE.index(f"\n## {title}\n") :].split("\n## ")[1]
     code, entry = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[:2]
-    return code, entry, "".join(re.findall(r"^`\S*/(\w+\.py)`", text, re.MULTILINE))
+    return code, entry, "".join(re.findall(r"^`\S*/(\w+\.py)`[:,]", text, re.MULTILINE))
 
 
 def entered(monkeypatch, table: dict, entry: str, namespace: dict) -> str:

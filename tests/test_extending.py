@@ -21,6 +21,7 @@ from surgseg.files import read_csv, read_json
 from surgseg.scores import metrics
 from surgseg.training import losses
 from tests.helpers import ROOT, noise_frame, save_image
+from tests.test_readme import module_of, shown_commands
 
 PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 
@@ -93,6 +94,13 @@ def test_an_architecture_a_loss_and_a_metric_are_found_in_every_output(extended,
     film = ["--video-path", str(tiny_prepared / "frames"), "--output-dir", "generated", "--frame-step", "1"]
     assert generate_masks_from_model.main([*film, "--device", "cpu", "--backend", "torch"]) == 0
     assert read_json("generated/run.json")["model"]["arch"] == arch
+
+
+def test_the_commands_of_the_page_are_ones_their_scripts_take(extended):
+    commands = [command for command in shown_commands(PAGE) if "--format" not in command]
+    assert len(commands) == 2
+    for command in commands:
+        module_of(command).build_parser().parse_args(command[1:])
 
 
 def test_a_metric_stands_beside_the_statistics_of_a_video(extended, tmp_path, capsys):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import export_model
-from models import build_model
+from models import ARCHITECTURES, Architecture, build_model
 from surgseg import onnx as module
 from surgseg.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from surgseg.files import UserError
@@ -20,9 +20,16 @@ pytestmark = pytest.mark.skipif(bool(module.missing_packages()), reason="the pac
 CPU = torch.device("cpu")
 
 
-def save_weights(path, seed=0, arch="unet", size=(32, 48), scheme="binary", **model_args):
+@pytest.fixture(scope="module", autouse=True)
+def dot():
+    """An architecture that is exported in a second."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(ARCHITECTURES, "dot", Architecture("tests.networks:Dot", "Dot", "#000000"))
+        yield
+
+
+def save_weights(path, seed=0, arch="dot", size=(32, 48), scheme="binary", **model_args):
     torch.manual_seed(seed)
-    model_args = model_args or {"base_channels": 4}
     model = build_model(arch, SCHEMES[scheme].num_classes, **model_args)
     save_checkpoint(path, Checkpoint(model, arch, model_args, SCHEMES[scheme], size, threshold=0.5))
     return path

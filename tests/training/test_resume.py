@@ -26,7 +26,6 @@ import pytest
 import torch
 
 import surgseg.training.fit as run_module
-from models import build_model
 from surgseg.checkpoint import Checkpoint, load_tensors, save_checkpoint
 from surgseg.data.cache import open_cache
 from surgseg.data.dataset import MANIFEST_FIELDS, load_prepared
@@ -40,6 +39,7 @@ from surgseg.training.loop import HISTORY_FIELDS, Trainer
 from surgseg.training.machine import Machine
 from surgseg.training.resume import find_resumable, fingerprint, identity_of, load_state, resume_path, save_state
 from tests.configs import resolved
+from tests.networks import Dropping
 
 ROOT = Path(__file__).resolve().parents[2]
 CPU = torch.device("cpu")
@@ -194,23 +194,25 @@ def test_a_backbone_unfreezes_after_an_interruption_as_it_would_have(tiny_prepar
 
 
 def test_dropout_goes_on_as_it_would_have(tiny_prepared, tmp_path):
-    """A DeepLabV3 draws random numbers in every step."""
+    """A network that draws random numbers in every step, as a DeepLabV3 does."""
     prepared = load_prepared(tiny_prepared)
     cache = open_cache(prepared.samples, (32, 32), prepared.scheme, tmp_path)
     settings = resolved(epochs=2, batch_size=2)
 
     def trainer(seed):
         torch.manual_seed(seed)
-        return Trainer(build_model("deeplabv3", 2), cache, prepared.scheme, CPU, settings)
+        return Trainer(Dropping(2), cache, prepared.scheme, CPU, settings)
 
     def weights(of):
         return {key: zlib.crc32(value.numpy().tobytes()) for key, value in of.averaged.state_dict().items()}
 
-    whole, resumed, rows, nobody = trainer(0), trainer(1), np.arange(2), np.array([], np.int64)
+    whole, resumed, rows, nobody = trainer(0), trainer(1), np.arange(4), np.array([], np.int64)
     whole.run(rows, nobody, lambda row: row["epoch"] == 1 and resumed.restore(copy.deepcopy(whole.state())))
     resumed.run(rows, nobody)
     assert [row["train_loss"] for row in resumed.history] == [row["train_loss"] for row in whole.history]
     assert weights(resumed) == weights(whole)
+    torch.manual_seed(5)
+    assert not torch.equal(*(Dropping(2)(torch.ones(1, 3, 8, 8)) for _ in range(2))), "it does draw"
 
 
 def test_a_run_killed_again_and_again_ends_as_an_uninterrupted_one(tiny_prepared, tmp_path):

@@ -26,6 +26,7 @@ import pytest
 import torch
 
 import surgseg.training.fit as run_module
+from models import build_model
 from surgseg.checkpoint import Checkpoint, load_tensors, save_checkpoint
 from surgseg.data.cache import open_cache
 from surgseg.data.dataset import MANIFEST_FIELDS, load_prepared

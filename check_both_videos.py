@@ -15,7 +15,7 @@ from pathlib import Path
 
 from surgseg import console
 from surgseg.files import UserError, check_folder, write_json
-from surgseg.generate.options import add_image_rate, add_model_options, check_image_rate
+from surgseg.generate.options import add_image_rate, add_weights_options, check_image_rate
 from surgseg.places import find_weights
 
 CAUTION = "A few frames of a video prove nothing."
@@ -36,7 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     source.add_argument("--frames", type=int, default=4, metavar="N", help="frames of each video (default: 4)")
     add_image_rate(source)
-    model = add_model_options(parser)
+    model = add_weights_options(parser)
     model.add_argument(
         "--threshold", type=float, metavar="P", help="instrument probability, 0-1 (default: the weights file's)"
     )

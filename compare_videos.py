@@ -50,7 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def work(args: argparse.Namespace) -> int:
     names = check(args)
-    from surgseg.analysis.compare_report import comparison_block, comparison_markdown
+    from surgseg.analysis.compare_report import video_comparison_block, video_comparison_markdown
     from surgseg.analysis.compare_videos import compare_videos
     from surgseg.figures.videos import draw_video_comparison
 
@@ -61,9 +61,9 @@ def work(args: argparse.Namespace) -> int:
     written = [args.output_dir / f"video_comparison{end}" for end in (".json", ".md")]
     written.append(args.figure or args.output_dir / "figures" / "video_comparison.png")
     write_json(written[0], {**result, "run": run_metadata(vars(args))})
-    write_text(written[1], comparison_markdown(result, mark))
+    write_text(written[1], video_comparison_markdown(result, mark))
     draw_video_comparison(written[2], videos, result)
-    print(comparison_block(result, mark))
+    print(video_comparison_block(result, mark))
     print("\nWritten:", *(f"  {path}" for path in written), sep="\n")
     return 0
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from surgseg.console import make_parser, report_errors
 from surgseg.files import UserError, check_folder, write_bytes
-from surgseg.generate.options import add_model_options
+from surgseg.generate.options import add_weights_options
 from surgseg.places import DATA, FRAMES, find_weights
 
 PREPARED = tuple(root / frames for root, frames in zip(DATA, FRAMES))
@@ -26,7 +26,7 @@ PREPARED = tuple(root / frames for root, frames in zip(DATA, FRAMES))
 
 def build_parser() -> argparse.ArgumentParser:
     parser = make_parser(__doc__)
-    add_model_options(parser)
+    add_weights_options(parser)
     export = parser.add_argument_group("export")
     export.add_argument("--format", choices=["onnx"], default="onnx", help="what to write (default: onnx)")
     export.add_argument(

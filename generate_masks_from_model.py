@@ -34,7 +34,7 @@ from surgseg.video.sampling import choose_sampling
 def build_parser() -> argparse.ArgumentParser:
     parser = make_parser(__doc__)
     options.add_input_options(parser)
-    options.add_model_options(parser)
+    options.add_weights_options(parser)
     options.add_sampling_options(parser)
     options.add_prediction_options(parser)
     options.add_output_options(parser)
@@ -76,9 +76,9 @@ def work(args: argparse.Namespace) -> int:
 
 
 def prepare(args: argparse.Namespace, sampling, sources: list) -> tuple:
-    """(`Predictor`, `Request`): the model loaded once for all videos."""
+    """(`Predictor`, `VideoRequest`): the model loaded once for all videos."""
     from surgseg.checkpoint import load_checkpoint
-    from surgseg.generate.run import Request
+    from surgseg.generate.run import VideoRequest
     from surgseg.onnx import choose_network
     from surgseg.predict import Predictor
     from surgseg.video.inputs import first_frames
@@ -112,7 +112,7 @@ def prepare(args: argparse.Namespace, sampling, sources: list) -> tuple:
         "export": network.metadata.get("parity") if hasattr(network, "metadata") else None,
         "run": run_metadata(public, device),
     }
-    request = Request(
+    request = VideoRequest(
         sampling=sampling,
         parts=options.parts_of(args),
         overlay_video="video" in args.save,
@@ -127,10 +127,10 @@ def prepare(args: argparse.Namespace, sampling, sources: list) -> tuple:
 
 def one(source, folder, name: str, request, predictor) -> int:
     """A single video; returns the exit status."""
-    from surgseg.generate.run import generate, report
+    from surgseg.generate.run import generate, report_video
 
     result = generate(source, folder, name, request, predictor)
-    report(result)
+    report_video(result)
     if result.state == "stopped":
         print(f"Partial: stopped by {result.message}; the same command goes on from here", file=sys.stderr)
     elif not result.whole:

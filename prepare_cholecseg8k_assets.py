@@ -17,7 +17,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from surgseg.console import make_parser, report_errors
-from surgseg.data.options import add_label_options, add_work_options, check_threads, chosen_scheme, report
+from surgseg.data.options import add_label_options, add_work_options, check_threads, chosen_scheme, report_preparation
 from surgseg.data.pairs import Found, describe_problems
 from surgseg.data.prepare import Target, check_separate, prepare
 from surgseg.data.readers.folders import pair_folders
@@ -78,7 +78,7 @@ def run(args) -> int:
     if len(kinds) > 1:
         raise UserError(f"{args.frame_dir} and {args.mask_dir}: one is synthetic, the other is not")
     result = prepare(found, target, scheme, kinds.pop())
-    return report(result, target.root, target.frames, args.skip_bad)
+    return report_preparation(result, target.root, target.frames, args.skip_bad)
 
 
 def scheme_of_codes(args) -> Scheme | None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from surgseg.console import make_parser, report_errors
-from surgseg.data.options import add_label_options, add_work_options, check_threads, chosen_scheme, report
+from surgseg.data.options import add_label_options, add_work_options, check_threads, chosen_scheme, report_preparation
 from surgseg.data.prepare import Target, check_separate, prepare
 from surgseg.data.readers import READERS
 from surgseg.data.sources import open_source
@@ -52,7 +52,7 @@ def run(args) -> int:
     with open_source(args.source_root) as (files, data):
         found = reader.read(files, args.source_root.resolve().name)
         result = prepare(found, target, scheme, data, reader.licence)
-    return report(result, target.root, target.frames, args.skip_bad)
+    return report_preparation(result, target.root, target.frames, args.skip_bad)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from surgseg import console
 from surgseg.files import UserError, check_folder, write_json
-from surgseg.generate.options import add_model_options
+from surgseg.generate.options import add_weights_options
 from surgseg.places import find_weights
 
 
@@ -23,7 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
     source = parser.add_argument_group("input")
     source.add_argument("--frame", type=Path, required=True, metavar="FILE", help="image of the frame (required)")
     source.add_argument("--mask", type=Path, metavar="FILE", help="its true mask, class ids (default: none)")
-    model = add_model_options(parser)
+    model = add_weights_options(parser)
     console.add_device_option(model)
     model.add_argument(
         "--thresholds",

@@ -246,15 +246,15 @@ def write(folder: Path, prediction, images: list, args, count: int) -> None:
 
 def end_to_end(folder: Path, predictor, sha256: str, args, count: int) -> None:
     """Write the generated folder of the film's first `count` frames."""
-    from surgseg.generate.run import Request, generate
-    from surgseg.video.inputs import Source
+    from surgseg.generate.run import VideoRequest, generate
+    from surgseg.video.inputs import VideoSource
 
-    request = Request(
+    request = VideoRequest(
         Sampling(step=1, max_frames=count), args.parts, overlay_video=False, batch_size=args.batch_size,
         overwrite=False, keep_source_name=False, rate=25.0,
         facts={"weights_data": "synthetic", "weights_sha256": sha256},
     )  # fmt: skip
-    result = generate(Source(args.film), folder, "video", request, predictor)
+    result = generate(VideoSource(args.film), folder, "video", request, predictor)
     assert result.state == "done" and result.run["frames_written"] == count, f"{result.state}: {result.message}"
 
 

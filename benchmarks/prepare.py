@@ -132,7 +132,7 @@ def measure_masks(files: list[Path], out: Path, rounds: int) -> dict[str, float]
     """Rates of the mask work as preparation does it, and of its bound."""
     from surgseg.data.pairs import Pair
     from surgseg.data.prepare import mask_to_ids
-    from surgseg.data.sources import Source
+    from surgseg.data.sources import SourceFile
     from surgseg.labels import SCHEMES
     from surgseg.masks import encode_mask
 
@@ -143,7 +143,7 @@ def measure_masks(files: list[Path], out: Path, rounds: int) -> dict[str, float]
     written = itertools.count()  # new names always: some file systems flush where a file is replaced
 
     def work(path: Path) -> None:
-        source = Source(path.name, "", path=path)
+        source = SourceFile(path.name, "", path=path)
         ids, _, _ = mask_to_ids(Pair("video", 0, source, source), lookup)
         write_bytes(out / f"{next(written)}.png", encode_mask(ids, scheme))
 

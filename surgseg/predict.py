@@ -174,7 +174,7 @@ def measure(ids: torch.Tensor, probability: torch.Tensor, instrument_ids: Sequen
     if len(instrument_ids) == 1:
         instrument = ids == instrument_ids[0]
     else:
-        instrument = torch.isin(ids, _index(tuple(instrument_ids), ids.device))
+        instrument = torch.isin(ids, _ids_on(tuple(instrument_ids), ids.device))
     p = probability.flatten(1).clamp(0, 1)
     q = 1 - p
     confidence = (p - 0.5).abs_().mean(1, dtype=exact).add_(0.5)
@@ -191,7 +191,7 @@ def to_mask(probability: torch.Tensor, scheme: Scheme, threshold: float | None) 
     any other the most probable of the rest; without one, the most probable class of all.
     """
     rest = [index for index in range(scheme.num_classes) if index not in scheme.instrument_ids]
-    instruments, others = (_index(tuple(ids), probability.device) for ids in (scheme.instrument_ids, rest))
+    instruments, others = (_ids_on(tuple(ids), probability.device) for ids in (scheme.instrument_ids, rest))
     union = probability[:, instruments].sum(1)
     if threshold is None:
         return probability.argmax(1).to(torch.uint8), union
@@ -201,6 +201,6 @@ def to_mask(probability: torch.Tensor, scheme: Scheme, threshold: float | None) 
 
 
 @functools.lru_cache(maxsize=64)
-def _index(ids: tuple[int, ...], device: torch.device) -> torch.Tensor:
+def _ids_on(ids: tuple[int, ...], device: torch.device) -> torch.Tensor:
     """Class ids on the device, sent there once: each sending would make the host wait for the device."""
     return torch.tensor(ids, device=device)

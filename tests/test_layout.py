@@ -1,6 +1,8 @@
 """The rules of the house: imports go down, and `argparse.Namespace` stays with scripts and options."""
 
 import ast
+from collections import Counter, defaultdict
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 from tests.helpers import ROOT
@@ -46,6 +48,35 @@ def test_imports_go_down():
         if room_of(path.parts) not in LEVEL and room_of(name) in LEVEL
     ]
     assert wrong == []
+
+
+def test_modules_do_not_import_each_other_in_a_circle():
+    known = {".".join(path.with_suffix("").parts).removesuffix(".__init__"): path for path in MODULES}
+    graph = {}
+    for module, path in known.items():
+        names = (".".join(name) for name in imported(path))
+        graph[module] = {name if name in known else name.rpartition(".")[0] for name in names} - {module}
+    TopologicalSorter(graph).prepare()  # raises CycleError, naming the circle
+
+
+def test_one_name_has_one_meaning():
+    """No function or class is defined in two modules. `__main__` is a script."""
+    places = defaultdict(list)
+    for path in MODULES:
+        for node in ast.parse((ROOT / path).read_text(encoding="utf-8")).body:
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and path.stem != "__main__":
+                places[node.name].append(str(path))
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
+def test_no_module_and_no_room_is_too_large():
+    lines = {path: len((ROOT / path).read_text(encoding="utf-8").splitlines()) for path in MODULES}
+    assert {path: count for path, count in lines.items() if count > 300} == {}
+    rooms = Counter()
+    for path, count in lines.items():
+        if path.parts[0] == "surgseg" and len(path.parts) > 2:
+            rooms[path.parts[1]] += count
+    assert max(rooms.values()) <= 0.2 * sum(count for path, count in lines.items() if path.parts[0] == "surgseg")
 
 
 def test_only_scripts_and_options_know_the_command_line():

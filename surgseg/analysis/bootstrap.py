@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-DRAWS = 2000
+RESAMPLES = 2000
 LEVEL = 0.95
 LEAST_BLOCKS = 10  # fewer independent stretches than that, and the interval would be too narrow
 
@@ -37,7 +37,9 @@ def block_length(values: Sequence[float], burst: int = 1) -> int:
     return max(math.ceil(2 * autocorrelation_time(values)), math.ceil(len(values) ** (1 / 3)), burst)
 
 
-def resampled_means(values: Sequence[float], length: int, rng: np.random.Generator, draws: int = DRAWS) -> np.ndarray:
+def resampled_means(
+    values: Sequence[float], length: int, rng: np.random.Generator, draws: int = RESAMPLES
+) -> np.ndarray:
     """(draws,) means of sequences put together from blocks of `length` frames that begin anywhere (and run on at the
     beginning behind the end)."""
     values = np.asarray(values, np.float64)

@@ -54,7 +54,7 @@ class Track:
 
 def read_phases(path: Path, rate: float = RATE) -> Track:
     """Read a phase file. Raises `UserError` for anything that is not in Cholec80's format."""
-    frames, rows, header = _read(path, rate, "Phase")
+    frames, rows, header = _read_table(path, rate, "Phase")
     if [name.lower() for name in header[1:]] != ["phase"]:
         raise UserError(f"{path} is no phase file: its columns are {list_some(header)}, not Frame and Phase")
     for number, row in rows:
@@ -68,7 +68,7 @@ def read_tools(path: Path, chosen: Sequence[str] | None = None, rate: float = RA
 
     Raises `UserError` for anything that is not in Cholec80's format, and for a column that is not there.
     """
-    frames, rows, header = _read(path, rate, "a column for each tool")
+    frames, rows, header = _read_table(path, rate, "a column for each tool")
     names = header[1:]
     if [name.lower() for name in names] == ["phase"]:
         raise UserError(f"{path} is a phase file; a tool file has a column of 0 and 1 for each tool")
@@ -87,7 +87,7 @@ def read_tools(path: Path, chosen: Sequence[str] | None = None, rate: float = RA
     return Track(path, frames, table[:, columns], tuple(names[column] for column in columns), rate)
 
 
-def _read(path: Path, rate: float, what: str) -> tuple[np.ndarray, list[tuple[int, list[str]]], list[str]]:
+def _read_table(path: Path, rate: float, what: str) -> tuple[np.ndarray, list[tuple[int, list[str]]], list[str]]:
     """(frame numbers, number and other columns of each line, the header)."""
     if not 0 < rate < 1000:
         raise UserError(f"--annotation-rate {rate:g}: frames per second between 0 and 1000 are needed")

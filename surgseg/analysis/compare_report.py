@@ -24,7 +24,7 @@ INTERVALS = (
 )
 
 
-def table_rows(result: dict[str, Any]) -> list[tuple[str, list[str]]]:
+def video_table_rows(result: dict[str, Any]) -> list[tuple[str, list[str]]]:
     """The study's table: (what, its value for each video)."""
     videos = result["videos"]
     area = 100 * videos[0]["min_area"]
@@ -36,9 +36,9 @@ def table_rows(result: dict[str, Any]) -> list[tuple[str, list[str]]]:
         ("Median coverage", [percent(video["coverage"]["median"], 2) for video in videos]),
         ("Frames without detection", [str(video["frames_without_detection"]) for video in videos]),
         ("Mean confidence", [decimal(video["mean_confidence"]) for video in videos]),
-        ("Stability: IoU of neighbours", [_stability(video, "iou") for video in videos]),
-        ("Stability: along the flow", [_stability(video, "flow") for video in videos]),
-        ("Stability: flicker", [_stability(video, "flicker") for video in videos]),
+        ("Stability: IoU of neighbours", [_stability_cell(video, "iou") for video in videos]),
+        ("Stability: along the flow", [_stability_cell(video, "flow") for video in videos]),
+        ("Stability: flicker", [_stability_cell(video, "flicker") for video in videos]),
     ]
     if all("presence" in video for video in videos):
         for key in ("sensitivity", "specificity"):
@@ -52,7 +52,7 @@ def table_rows(result: dict[str, Any]) -> list[tuple[str, list[str]]]:
     return rows
 
 
-def _stability(video: dict, what: str) -> str:
+def _stability_cell(video: dict, what: str) -> str:
     found = video["stability"]
     if not found["computed"]:
         return "not computed"
@@ -64,18 +64,18 @@ def _stability(video: dict, what: str) -> str:
     return percent(found["flicker"]["rate"])
 
 
-def comparison_block(result: dict[str, Any], mark: str = "") -> str:
+def video_comparison_block(result: dict[str, Any], mark: str = "") -> str:
     """What compare_videos.py prints."""
     title = TITLES[result["kind"]] + (f" ({mark})" if mark else "")
     names = [video["name"] for video in result["videos"]]
     width = max(18, *(len(name) + 2 for name in names))
     lines = [title, "=" * len(title), f"{'':<36}" + "".join(f"{name:>{width}}" for name in names)]
-    for what, values in table_rows(result):
+    for what, values in video_table_rows(result):
         lines.append(f"{what[:35]:<36}" + "".join(f"{value:>{width}}" for value in values))
-    return "\n".join([*lines, "", *sentences(result)])
+    return "\n".join([*lines, "", *video_sentences(result)])
 
 
-def comparison_markdown(result: dict[str, Any], mark: str = "") -> str:
+def video_comparison_markdown(result: dict[str, Any], mark: str = "") -> str:
     """The same as markdown."""
     names = [video["name"].replace("|", "\\|") for video in result["videos"]]
     lines = [
@@ -83,18 +83,18 @@ def comparison_markdown(result: dict[str, Any], mark: str = "") -> str:
         "",
         "| | " + " | ".join(names) + " |",
         "|---|" + "---|" * len(names),
-        *(f"| {what} | " + " | ".join(values) + " |" for what, values in table_rows(result)),
+        *(f"| {what} | " + " | ".join(values) + " |" for what, values in video_table_rows(result)),
         "",
-        *(f"- {sentence}" for sentence in sentences(result)),
+        *(f"- {sentence}" for sentence in video_sentences(result)),
     ]
     return "\n".join(lines) + "\n"
 
 
-def sentences(result: dict[str, Any]) -> list[str]:
+def video_sentences(result: dict[str, Any]) -> list[str]:
     """What may be said: warnings first, then the differences with their intervals, then what they do not show."""
     said = [f"Warning: {warning}." for warning in result["warnings"]]
     for found in result["differences"]:
-        said += _differences(found)
+        said += _difference_sentences(found)
     said += [f"{video['name']}: stability not computed: {video['stability']['reason']}."
              for video in result["videos"] if not video["stability"]["computed"]]  # fmt: skip
     said += _confidence(result)
@@ -106,14 +106,14 @@ def sentences(result: dict[str, Any]) -> list[str]:
     return [*said, LABELLED.format(scores=", ".join(scores))]
 
 
-def _differences(found: dict) -> list[str]:
+def _difference_sentences(found: dict) -> list[str]:
     both = f"{found['second']} against {found['first']}"
     said = [
         f"{both}: detection rate {_points(found['detection_rate'])}.",
         f"{both}: mean coverage {_points(found['mean_coverage'])}.",
     ]
     for key, difference in found["shift"].items():
-        how = _points(difference) if key != "dice" else _number(difference)
+        how = _points(difference) if key != "dice" else _difference_in_words(difference)
         said.append(f"Shift of {key}, {both}: {how}.")
     looks = found["appearance"]
     if looks:
@@ -129,11 +129,11 @@ def signed(value: float | None) -> str:
 
 
 def _points(found: dict) -> str:
-    """A difference of fractions in percentage points, as `_number` words it."""
-    return _number(found, 100, 2, " points")
+    """A difference of fractions in percentage points, as `_difference_in_words` words it."""
+    return _difference_in_words(found, 100, 2, " points")
 
 
-def _number(found: dict, factor: int = 1, digits: int = 4, unit: str = "") -> str:
+def _difference_in_words(found: dict, factor: int = 1, digits: int = 4, unit: str = "") -> str:
     """A difference with its interval, or why there is none."""
     if found["difference"] is None or math.isnan(found["difference"]):
         return f"undefined ({found['reason']})"

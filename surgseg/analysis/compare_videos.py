@@ -69,13 +69,13 @@ def compare_videos(videos: Sequence[Video], *, seed: int = 0) -> dict:
         "kind": "shift" if labelled else "content",
         "labels": labelled,
         "complete": all(video.generated.run.get("complete") for video in videos),
-        "videos": [describe(video, reference) for video in videos],
-        "differences": [_difference(reference, video, labelled, seed) for video in videos[1:]],
+        "videos": [describe_video(video, reference) for video in videos],
+        "differences": [_video_difference(reference, video, labelled, seed) for video in videos[1:]],
         "warnings": warnings(videos),
     }
 
 
-def describe(video: Video, reference: Video) -> dict:
+def describe_video(video: Video, reference: Video) -> dict:
     """One video's row of the study's table, what was sampled of it, and how it looks."""
     statistics = video.analysis.statistics
     record = {
@@ -134,7 +134,7 @@ def _rank_correlation(first: Sequence[float], second: Sequence[float]) -> float:
     return float(spearmanr(pairs[:, 0], pairs[:, 1]).statistic)
 
 
-def _difference(reference: Video, video: Video, labelled: list[str], seed: int) -> dict:
+def _video_difference(reference: Video, video: Video, labelled: list[str], seed: int) -> dict:
     """`video` minus `reference`, with intervals where frames suffice."""
     bursts = (reference.burst, video.burst)
 
@@ -152,7 +152,7 @@ def _difference(reference: Video, video: Video, labelled: list[str], seed: int) 
     }
     if reference.looks and video.looks:
         looks = {
-            name: between(lambda v, name=name: _defined(getattr(look, name) for _, look in v.looks))
+            name: between(lambda v, name=name: _without_nan(getattr(look, name) for _, look in v.looks))
             for name in MEASURES
         }
         found["appearance"] = {**looks, "histogram_distance": histogram_distance(reference.colours, video.colours)}
@@ -160,11 +160,11 @@ def _difference(reference: Video, video: Video, labelled: list[str], seed: int) 
         found["shift"]["sensitivity"] = between(lambda v: _right(v, True))
         found["shift"]["specificity"] = between(lambda v: _right(v, False))
     if "ground_truth" in labelled:
-        found["shift"]["dice"] = between(lambda v: _defined(score["dice"] for score in v.analysis.scores.values()))
+        found["shift"]["dice"] = between(lambda v: _without_nan(score["dice"] for score in v.analysis.scores.values()))
     return found
 
 
-def _defined(values) -> list[float]:
+def _without_nan(values) -> list[float]:
     return [value for value in values if not math.isnan(value)]
 
 

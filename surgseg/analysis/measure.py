@@ -17,7 +17,7 @@ from surgseg.analysis.flow import FLOW_PAIRS
 from surgseg.analysis.ground_truth import score_rows
 from surgseg.analysis.neighbours import measure_pairs
 from surgseg.analysis.presence import MIN_AREA, agreement, presence_segments, segment_summary, typical_spacing
-from surgseg.analysis.stability import Pair, is_present, stability
+from surgseg.analysis.stability import MaskPair, is_present, stability
 from surgseg.analysis.statistics import describe, detection_statistics, evenly_spaced
 from surgseg.files import UserError, list_some
 from surgseg.generate.folder import MIN_COMPONENT_AREA, FrameRow, Generated
@@ -31,7 +31,7 @@ _ROUNDING = 1e-6  # of the table's coverage
 
 
 @dataclass(frozen=True)
-class Request:
+class AnalysisRequest:
     """What is asked about a folder. `truth`: row name -> ground-truth mask."""
 
     min_area: float = MIN_AREA
@@ -52,7 +52,7 @@ class Analysis:
     """
 
     rows: list[FrameRow]
-    pairs: list[Pair]
+    pairs: list[MaskPair]
     phases: list[str] | None
     in_view: np.ndarray | None
     annotated: np.ndarray | None
@@ -60,7 +60,7 @@ class Analysis:
     statistics: dict
 
 
-def analyse(generated: Generated, request: Request) -> Analysis:
+def analyse(generated: Generated, request: AnalysisRequest) -> Analysis:
     """Measure a generated folder. Raises `UserError` where masks and table disagree, and for files of another video."""
     check_masks(generated, compare=not request.from_masks)
     rows = [row for row in generated.rows if request.include_suspect or not row.suspect]
@@ -103,7 +103,9 @@ class _Describer:
     no_masks: str
     video_end: float
 
-    def __call__(self, rows: Sequence[FrameRow], pairs: Sequence[Pair], chosen: Sequence[bool] | None = None) -> dict:
+    def __call__(
+        self, rows: Sequence[FrameRow], pairs: Sequence[MaskPair], chosen: Sequence[bool] | None = None
+    ) -> dict:
         """Of the `chosen` rows (default: all); the others end a segment of presence, and no pair spans one."""
         chosen = np.ones(len(rows), bool) if chosen is None else np.asarray(chosen, bool)
         times = [row.time_s for row in rows]
@@ -116,7 +118,7 @@ class _Describer:
             "stability": self.stability(some, neighbours),
         }
 
-    def stability(self, rows: Sequence[FrameRow], pairs: Sequence[Pair]) -> dict:
+    def stability(self, rows: Sequence[FrameRow], pairs: Sequence[MaskPair]) -> dict:
         times, coverage = [row.time_s for row in rows], [row.coverage for row in rows]
         return stability(times, coverage, pairs, self.min_area, self.no_flow, self.no_masks)
 
@@ -126,7 +128,7 @@ def video_end(generated: Generated) -> float:
     return (generated.run.get("video") or {}).get("duration_s") or math.inf
 
 
-def _subset(rows: Sequence[FrameRow], pairs: Sequence[Pair], chosen: Sequence[bool]):
+def _subset(rows: Sequence[FrameRow], pairs: Sequence[MaskPair], chosen: Sequence[bool]):
     """The chosen rows, and the pairs of neighbours that are both chosen, counted in these."""
     place = np.cumsum(chosen) - 1
     kept = [
@@ -148,7 +150,9 @@ def _by_phase(about: _Describer, rows, pairs, phases, in_view, annotated) -> dic
     return found
 
 
-def _against_tools(request: Request, rows: Sequence[FrameRow], table: np.ndarray, annotated: np.ndarray) -> dict:
+def _against_tools(
+    request: AnalysisRequest, rows: Sequence[FrameRow], table: np.ndarray, annotated: np.ndarray
+) -> dict:
     """Presence against the tool annotation, by both rules of detection; and how often each tool was noticed."""
     coverage = np.array([row.coverage for row in rows])
     rules = {"any_pixel": coverage > 0, "min_area": is_present(coverage, request.min_area)}
@@ -171,7 +175,7 @@ def _against_tools(request: Request, rows: Sequence[FrameRow], table: np.ndarray
     }
 
 
-def _beside_truth(generated: Generated, request: Request, rows, pairs, about: _Describer, scores: dict) -> dict:
+def _beside_truth(generated: Generated, request: AnalysisRequest, rows, pairs, about: _Describer, scores: dict) -> dict:
     """Overlap with ground truth, and the stability of truth and prediction on the same neighbours."""
     some = [row for row in rows if row.name in scores]
     if not some:
@@ -203,7 +207,7 @@ def check_masks(generated: Generated, *, compare: bool = True) -> None:
         return
     sizes: dict[tuple[int, int], str] = {}
     for row in generated.rows:
-        sizes.setdefault(_size(generated.mask_path(row)), row.name)
+        sizes.setdefault(_image_size(generated.mask_path(row)), row.name)
     if len(sizes) > 1:
         shown = list_some(f"{name} is {width}x{height}" for (width, height), name in sizes.items())
         raise UserError(f"{generated.folder / 'masks'} holds masks of differing sizes: {shown}")
@@ -224,7 +228,7 @@ def differ(row: FrameRow, counted: FrameRow) -> bool:
     return abs(row.coverage - counted.coverage) > _ROUNDING
 
 
-def _size(path: Path) -> tuple[int, int]:
+def _image_size(path: Path) -> tuple[int, int]:
     try:
         with Image.open(path) as image:
             return image.size

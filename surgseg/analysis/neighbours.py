@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from surgseg.analysis.flow import FLOW_PAIRS, gray_for_flow, warp_between
-from surgseg.analysis.stability import Pair, close_pairs, compare_masks, overlap
+from surgseg.analysis.stability import MaskPair, close_pairs, compare_masks, overlap
 from surgseg.analysis.statistics import evenly_spaced
 from surgseg.files import UserError
 from surgseg.frames import read_frame
@@ -30,11 +30,11 @@ def measure_pairs(
     *,
     truth: dict[str, Path] | None = None,
     flow_pairs: int = FLOW_PAIRS,
-) -> tuple[list[Pair], str]:
+) -> tuple[list[MaskPair], str]:
     """Every pair of neighbouring `rows` at most 0.2 s apart, and why there is no flow ("" where there is).
 
     With `truth` (row name -> ground-truth mask) it is those masks that are compared, on the rows that have one; `first`
-    of a `Pair` counts in `rows` all the same. At most `flow_pairs` pairs get optical flow (0: none).
+    of a `MaskPair` counts in `rows` all the same. At most `flow_pairs` pairs get optical flow (0: none).
     """
     if truth is None and generated.run["parts"].get("masks") is None:
         return [], "the run kept no masks (--save masks keeps them)"
@@ -47,7 +47,7 @@ def measure_pairs(
     chosen = set() if no_flow else {firsts[place] for place in evenly_spaced(len(firsts), flow_pairs)}
     read = _reader(generated, truth)
 
-    def work(first: int) -> Pair:
+    def work(first: int) -> MaskPair:
         (earlier, valid_1), (later, valid_2) = (read(row) for row in rows[first : first + 2])
         if earlier.shape != later.shape:
             raise UserError(
@@ -77,7 +77,7 @@ def _reader(generated: Generated, truth: dict[str, Path] | None) -> Callable:
     return read
 
 
-def _with_flow(generated: Generated, pair, first: int, earlier, later, counted) -> Pair:
+def _with_flow(generated: Generated, pair, first: int, earlier, later, counted) -> MaskPair:
     """Masks are brought to the size at which the flow was computed."""
     before, after = (gray_for_flow(read_frame(generated.frame_path(row))) for row in pair)
     if before.shape != after.shape:

@@ -70,8 +70,8 @@ def check_counting(args: argparse.Namespace) -> None:
 
 
 def request_of(args: argparse.Namespace, **more):
-    """The `Request` that the options describe; `more` are its annotations and ground truth."""
-    from surgseg.analysis.measure import Request
+    """The `AnalysisRequest` that the options describe; `more` are its annotations and ground truth."""
+    from surgseg.analysis.measure import AnalysisRequest
 
     counting = {key: getattr(args, key) for key in ("min_area", "include_suspect", "flow_pairs", "from_masks")}
-    return Request(**counting, **more)
+    return AnalysisRequest(**counting, **more)

@@ -22,7 +22,7 @@ _ROUNDING = 1e-6  # seconds
 
 
 @dataclass(frozen=True)
-class Pair:
+class MaskPair:
     """Two neighbouring frames, `first` and `first + 1` of a sequence: overlap of their masks (NaN: both empty).
 
     `flow_iou` compares the later mask with the earlier one carried along by optical flow, on the pixels whose flow can
@@ -52,15 +52,17 @@ def overlap(first: np.ndarray, second: np.ndarray, counted: np.ndarray | None = 
     return int(both.sum()) / union if union else math.nan
 
 
-def compare_masks(index: int, earlier: np.ndarray, later: np.ndarray, counted: np.ndarray, warp: Warp | None) -> Pair:
-    """The `Pair` of two masks (H, W) bool; `counted` (H, W) bool leaves out what is void in either."""
+def compare_masks(
+    index: int, earlier: np.ndarray, later: np.ndarray, counted: np.ndarray, warp: Warp | None
+) -> MaskPair:
+    """The `MaskPair` of two masks (H, W) bool; `counted` (H, W) bool leaves out what is void in either."""
     iou = overlap(earlier, later, counted)
     if warp is None:
-        return Pair(index, iou)
+        return MaskPair(index, iou)
     carried = warp.carry(earlier.astype(np.uint8)) > 0
     usable = warp.trusted & counted
     either = (carried | later) & counted
-    return Pair(
+    return MaskPair(
         index,
         iou,
         flow_iou=overlap(carried, later, usable),
@@ -103,7 +105,7 @@ def jitter(coverage: Sequence[float], firsts: Sequence[int]) -> dict:
 def stability(
     times: Sequence[float],
     coverage: Sequence[float],
-    pairs: Sequence[Pair],
+    pairs: Sequence[MaskPair],
     min_area: float,
     no_flow: str = "",
     no_masks: str = "",

@@ -32,7 +32,7 @@ def make_audit(records: dict[str, dict], rows: list[dict], scheme: Scheme, data:
         "frames": len(rows),
         "frames_without_record": len(rows) - len(known),
         "instrument_free_frames": sum(float(row["instrument_fraction"]) == 0 for row in rows),
-        "videos": _videos(rows),
+        "videos": _video_table(rows),
         "splits": _splits(rows),
         "codes": _codes(codes, frames_with, total, scheme),
         "classes": _classes(classes, total - void, scheme),
@@ -52,7 +52,7 @@ def _share(part: int, whole: int) -> float:
     return round(part / whole, 6) if whole else 0.0
 
 
-def _videos(rows: list[dict]) -> dict[str, dict]:
+def _video_table(rows: list[dict]) -> dict[str, dict]:
     groups = defaultdict(list)
     for row in rows:
         groups[row["video"]].append(row)

@@ -47,7 +47,7 @@ def open_cache(samples: list[Sample], size: tuple[int, int], scheme: Scheme, cac
     It is keyed by the name, length and modification time of every file, the size and the scheme, so that a
     changed file gives another cache. Raises `UserError` for bad files (all named) and a full disk.
     """
-    folder = Path(cache_dir) / f"{size[0]}x{size[1]}-{_key(samples, size, scheme)}"
+    folder = Path(cache_dir) / f"{size[0]}x{size[1]}-{_cache_key(samples, size, scheme)}"
     if not (folder / "cache.json").is_file():
         _build(samples, size, scheme, folder, damaged=folder.exists())
     try:
@@ -65,7 +65,7 @@ def _open(samples: list[Sample], folder: Path) -> Cache:
     return Cache(frames, masks, folder, [sample.name for sample in samples], checksums)
 
 
-def _key(samples: list[Sample], size: tuple[int, int], scheme: Scheme) -> str:
+def _cache_key(samples: list[Sample], size: tuple[int, int], scheme: Scheme) -> str:
     digest = hashlib.sha256(json.dumps([FORMAT, list(size), scheme.to_json()]).encode())
     for sample in samples:
         for path in (sample.frame, sample.mask):

@@ -144,10 +144,10 @@ def _by_stem(folder: Path) -> dict[str, Path]:
 
 def video_of(stem: str) -> str:
     """The video that a frame's name speaks of: the name less known suffixes and the trailing number."""
-    return _key(stem)[0] or "video"
+    return _name_and_number(stem)[0] or "video"
 
 
-def _key(stem: str) -> tuple[str, int]:
+def _name_and_number(stem: str) -> tuple[str, int]:
     """(name less suffix and number, number) of a frame's stem; ("", 0) where it has no number."""
     for suffix in (*MASK_SUFFIXES, *FRAME_SUFFIXES):
         stem = stem[: -len(suffix)] if stem.lower().endswith(suffix) else stem
@@ -158,6 +158,6 @@ def _key(stem: str) -> tuple[str, int]:
 def _sample(frame: Path, mask: Path, root: Path) -> Sample:
     """The video is the one that the folders name (a clip's folder names its video too), or that of the name."""
     folders = frame.relative_to(root).parts[:-1]
-    spoken, number = _key(frame.stem)
+    spoken, number = _name_and_number(frame.stem)
     video = video_and_clip(folders)[0] or (folders[0] if folders else spoken or root.name)
     return Sample(frame.stem, frame, mask, video, number)

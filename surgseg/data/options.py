@@ -1,4 +1,4 @@
-"""What the two preparation scripts share: options, the class scheme they ask for, the report at the end."""
+"""What the two preparation scripts share: options, the class scheme they ask for, the report_preparation at the end."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from surgseg.data.audit import summary
 from surgseg.data.pairs import describe_problems
-from surgseg.data.prepare import Result
+from surgseg.data.prepare import PrepareResult
 from surgseg.files import UserError, list_some
 from surgseg.labels import SCHEMES, Scheme, load_scheme, void_as_background
 
@@ -52,7 +52,7 @@ def chosen_scheme(args: argparse.Namespace, default: str | Scheme = "binary") ->
     return void_as_background(scheme) if args.void_to_background or args.void == "background" else scheme
 
 
-def report(result: Result, root: Path, frames: str, skip_bad: bool) -> int:
+def report_preparation(result: PrepareResult, root: Path, frames: str, skip_bad: bool) -> int:
     """Print the summary, the bad files, where things are and what to do next. Returns the exit status."""
     print(summary(result.audit))
     print(f"prepared {result.done} frames, {result.kept} stood finished from an earlier run")

@@ -9,7 +9,7 @@ from typing import Callable
 
 import numpy as np
 
-from surgseg.data.sources import Source
+from surgseg.data.sources import SourceFile
 from surgseg.files import list_some
 from surgseg.masks import decode_codes
 
@@ -31,8 +31,8 @@ class Pair:
 
     video: str
     number: int
-    frame: Source
-    mask: Source
+    frame: SourceFile
+    mask: SourceFile
     clip: str = ""
     split: str = ""
     read_codes: Callable[[bytes, str], tuple[np.ndarray, str]] = decode_codes
@@ -74,7 +74,7 @@ class Reader:
     """
 
     label: str
-    read: Callable[[list[Source], str], Found]
+    read: Callable[[list[SourceFile], str], Found]
     scheme: str = "binary"
     licence: str = ""
 

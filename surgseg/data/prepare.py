@@ -51,7 +51,7 @@ class Target:
 
 
 @dataclass
-class Result:
+class PrepareResult:
     """What a run did: the folder's audit, this run's problems, pairs done now and found done; and the names of frames
     that lost their source (`left_over`), whose mask was corrected since (`corrected`, kept as they are), or that came
     from other files before (`replaced`)."""
@@ -65,7 +65,7 @@ class Result:
     replaced: list[str] = field(default_factory=list)
 
 
-def prepare(found: Found, target: Target, scheme: Scheme, data: str = "real", licence: str = "") -> Result:
+def prepare(found: Found, target: Target, scheme: Scheme, data: str = "real", licence: str = "") -> PrepareResult:
     """Write every good pair of `found` into `target`, then the folder's classes.json, audit.json, manifest.csv.
 
     `data` is "real" or "synthetic". Pairs that stand finished from an earlier run are not done again. Videos of
@@ -92,7 +92,7 @@ def prepare(found: Found, target: Target, scheme: Scheme, data: str = "real", li
         else:
             open_pairs.append(pair)
     _check_corrections([pair.name for pair in open_pairs if pair.name in corrected], target)
-    result = Result({}, list(found.problems), kept=len(records), corrected=sorted(corrected, key=natural_key))
+    result = PrepareResult({}, list(found.problems), kept=len(records), corrected=sorted(corrected, key=natural_key))
     for pair in open_pairs:
         if pair.name in journal and journal[pair.name]["sources"] != _stamps(pair):
             result.replaced.append(pair.name)
@@ -116,7 +116,7 @@ def prepare(found: Found, target: Target, scheme: Scheme, data: str = "real", li
             f"{describe_problems(result.problems, 3)}"
         )
     result.left_over = [row["name"] for row in rows if row["video"] in videos and row["name"] not in records]
-    _finish(target, scheme, data, records, other_rows, result)
+    _write_tables(target, scheme, data, records, other_rows, result)
     return result
 
 
@@ -293,7 +293,9 @@ def _link(source: Path, destination: Path) -> bool:
     return True
 
 
-def _finish(target: Target, scheme: Scheme, data: str, records: dict, others: list[dict], result: Result) -> None:
+def _write_tables(
+    target: Target, scheme: Scheme, data: str, records: dict, others: list[dict], result: PrepareResult
+) -> None:
     """Write the folder's tables, the manifest last: a folder with a manifest is a whole one.
 
     `records` are this run's by name, `others` the manifest rows of videos that were not in it.

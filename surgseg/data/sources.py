@@ -23,7 +23,7 @@ _ZIP_LOCK = threading.Lock()
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceFile:
     """One file: `name` is its path below the source root (posix), `stamp` changes when its content does."""
 
     name: str
@@ -60,7 +60,7 @@ class Source:
 
 
 @contextlib.contextmanager
-def open_source(root: Path | str) -> Iterator[tuple[list[Source], str]]:
+def open_source(root: Path | str) -> Iterator[tuple[list[SourceFile], str]]:
     """Yield (image files in natural order, "real" or "synthetic") of a folder or zip. Raises `UserError`."""
     root = Path(root)
     if root.is_dir():
@@ -76,14 +76,14 @@ def open_source(root: Path | str) -> Iterator[tuple[list[Source], str]]:
             members = [info for info in archive.infolist() if not info.is_dir()]
             names = {PurePosixPath(info.filename).name for info in members}
             files = [
-                Source(info.filename, f"{info.file_size}:{info.CRC:08x}", archive=archive)
+                SourceFile(info.filename, f"{info.file_size}:{info.CRC:08x}", archive=archive)
                 for info in members
                 if _is_image(PurePosixPath(info.filename).parts)
             ]
             yield _sorted(files), "synthetic" if MARKER in names else data_kind(root)
 
 
-def list_folder(root: Path) -> list[Source]:
+def list_folder(root: Path) -> list[SourceFile]:
     """Image files at any depth below a folder, in natural order; linked folders are followed once."""
     if not root.is_dir():
         raise UserError(f"{root} is not a folder")
@@ -99,7 +99,7 @@ def list_folder(root: Path) -> list[Source]:
             if _is_image((name,)) and path.is_file():
                 status = path.stat()
                 stamp = f"{status.st_size}:{status.st_mtime_ns}"
-                found.append(Source(path.relative_to(root).as_posix(), stamp, path=path))
+                found.append(SourceFile(path.relative_to(root).as_posix(), stamp, path=path))
     return _sorted(found)
 
 
@@ -150,5 +150,5 @@ def _is_image(parts: tuple[str, ...]) -> bool:
     return parts[-1].lower().endswith(IMAGE_SUFFIXES) and not any(is_hidden(part) for part in parts)
 
 
-def _sorted(files: list[Source]) -> list[Source]:
+def _sorted(files: list[SourceFile]) -> list[SourceFile]:
     return sorted(files, key=lambda source: natural_key(source.name))

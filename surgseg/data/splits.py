@@ -149,12 +149,12 @@ def stored_part(samples: list, stored: dict | None, part: str) -> list:
     return [samples[index] for index in indices]
 
 
-def _by_video(samples: list, name: str, assignment: dict[str, str]) -> Split:
+def _split_by_video(samples: list, name: str, assignment: dict[str, str]) -> Split:
     stored = {"by": "video", "assignment": assignment}
     return Split(name, "video", assignment, apply_assignment(samples, stored))
 
 
-def _by_frame(samples: list, name: str, assignment: dict[str, str]) -> Split:
+def _split_by_frame(samples: list, name: str, assignment: dict[str, str]) -> Split:
     stored = {"by": "frame", "assignment": assignment}
     return Split(name, "frame", assignment, apply_assignment(samples, stored))
 
@@ -171,7 +171,7 @@ def _video_split(samples: list) -> Split:
             f"all {len(samples)} frames belong to one video ({samples[0].video}), so they cannot be split by video: "
             "prepare more videos (--video-id names them), or use --split time"
         )
-    return _by_video(samples, "video", assignment)
+    return _split_by_video(samples, "video", assignment)
 
 
 def _manifest_split(samples: list) -> Split:
@@ -182,8 +182,8 @@ def _manifest_split(samples: list) -> Split:
     for sample in samples:
         by_video[sample.video].add(sample.part)
     if all(len(parts) == 1 for parts in by_video.values()):
-        return _by_video(samples, "manifest", {video: next(iter(parts)) for video, parts in by_video.items()})
-    return _by_frame(samples, "manifest", {sample.name: sample.part for sample in samples})
+        return _split_by_video(samples, "manifest", {video: next(iter(parts)) for video, parts in by_video.items()})
+    return _split_by_frame(samples, "manifest", {sample.name: sample.part for sample in samples})
 
 
 def _named_videos(samples: list, name: str, val: list[str], test: list[str]) -> Split:
@@ -195,7 +195,7 @@ def _named_videos(samples: list, name: str, val: list[str], test: list[str]) -> 
     if both:
         raise UserError(f"{list_some(both)}: a video cannot be in validation and test")
     assignment = {video: "test" if video in test else "val" if video in val else "train" for video in videos}
-    return _by_video(samples, name, assignment)
+    return _split_by_video(samples, name, assignment)
 
 
 def _published_split(samples: list, name: str) -> Split:
@@ -216,7 +216,7 @@ def _random_split(samples: list, seed: int) -> Split:
     order = np.random.default_rng([seed, 1]).permutation(len(samples))
     held_out = set(order[round(0.8 * len(samples)) :].tolist())
     assignment = {s.name: "test" if index in held_out else "train" for index, s in enumerate(samples)}
-    return _by_frame(samples, "random", assignment)
+    return _split_by_frame(samples, "random", assignment)
 
 
 def _time_split(samples: list) -> Split:
@@ -237,7 +237,7 @@ def _time_split(samples: list) -> Split:
             ranges = {"train": (0, second), "test": (second + gap, count)}
         for part, (start, stop) in ranges.items():
             assignment.update({sample.name: part for sample in group[start:stop]})
-    return _by_frame(samples, "time", assignment)
+    return _split_by_frame(samples, "time", assignment)
 
 
 def _fold_split(samples: list, folds: str, fold: int) -> Split:
@@ -280,7 +280,7 @@ def _file_split(samples: list, path: str) -> Split:
     if twice:
         raise UserError(f"{path}: {list_some(twice)} stands in two parts")
     videos, names = set(_videos(samples)), {sample.name for sample in samples}
-    for kind, known, make in (("video", videos, _by_video), ("frame", names, _by_frame)):
+    for kind, known, make in (("video", videos, _split_by_video), ("frame", names, _split_by_frame)):
         if set(assignment) <= known:
             missing = sorted(known - set(assignment), key=natural_key)
             if missing and kind == "video":

@@ -46,7 +46,7 @@ def draw_training(
     `histories` are the history JSONs of each model's runs; with several runs each is a thin line, their mean a thick
     one. `problems` say which histories are not there.
     """
-    validated = any(_values(run, "val_iou") for runs in histories.values() for run in runs)
+    validated = any(_history_values(run, "val_iou") for runs in histories.values() for run in runs)
     figure, axes = new_figure(2, 2 if validated else 1, size=(WIDTH if validated else 4.6, 5.6))
     lasted = [_clock(run)[-1] for runs in histories.values() for run in runs]
     _, scale, unit = _unit(max(lasted))
@@ -74,11 +74,11 @@ def draw_training(
     _legend(figure, [model for model in compared_models() if model in histories], comparison, dashed=validated)
     texts = [improvement_sentence(comparison["models"][model]) for model in histories]
     missing = [f"Not shown: {'; '.join(problems)}."] if problems else []
-    _finish(figure, comparison, [*missing, *texts, _thin(comparison), note])
+    _caption_and_mark(figure, comparison, [*missing, *texts, _thin(comparison), note])
     return save_figure(figure, path)
 
 
-def _values(run: dict[str, Any], key: str) -> list[float]:
+def _history_values(run: dict[str, Any], key: str) -> list[float]:
     return [row[key] for row in run["epochs"] if row.get(key) is not None]
 
 
@@ -97,7 +97,7 @@ def _unit(longest: float) -> tuple[float, float, str]:
 
 def _curves(axis, model: str, runs: list[dict], x_of, key: str, line: str) -> None:
     """A model's curve; of several runs each as a thin line, and the mean over those of equal length."""
-    runs = [run for run in runs if _values(run, key)]
+    runs = [run for run in runs if _history_values(run, key)]
     several = len(runs) > 1
     columns = []
     for run in runs:
@@ -143,12 +143,12 @@ def draw_final(comparison: dict[str, Any], path: Path, *, note: str = "") -> Pat
     _score_bars(figure.add_subplot(grid[0, :]), rows)
     _cost_panels([figure.add_subplot(grid[1, column]) for column in range(3)], rows)
     if paired:
-        _by_video(figure.add_subplot(grid[2, :]), by_video, videos)
+        _draw_by_video(figure.add_subplot(grid[2, :]), by_video, videos)
     _bar_legend(figure, rows)
     pairs = [pair for pair in comparison["differences"] if pair["runs"]]
     texts = [difference_sentences(pair, rows)[0] for pair in pairs]
     texts += [single_run_sentence(comparison), *(improvement_sentence(row) for row in rows.values())]
-    _finish(figure, comparison, [*texts, note])
+    _caption_and_mark(figure, comparison, [*texts, note])
     return save_figure(figure, path)
 
 
@@ -218,7 +218,7 @@ def _scaled(value: float | None, scale: float) -> float | None:
     return None if value is None else value / scale
 
 
-def _by_video(axis, by_video: dict[str, dict[str, float]], videos: list[str]) -> None:
+def _draw_by_video(axis, by_video: dict[str, dict[str, float]], videos: list[str]) -> None:
     """A marker per model, side by side, joined where they are of the same video."""
     step = 0.5 / len(by_video)
     shifts = {model: (index - (len(by_video) - 1) / 2) * step for index, model in enumerate(by_video)}
@@ -243,7 +243,7 @@ def _thin(comparison: dict[str, Any]) -> str:
     return "Thin lines are single runs, thick ones their mean." if several else ""
 
 
-def _finish(figure, comparison: dict[str, Any], texts: list[str]) -> None:
+def _caption_and_mark(figure, comparison: dict[str, Any], texts: list[str]) -> None:
     """The caption under the panels, unfinished runs first; the mark of synthetic data."""
     lines = [text for text in [unfinished(comparison), *texts] if text]
     width = int(figure.get_size_inches()[0] * 16.4)

@@ -12,7 +12,7 @@ from surgseg.figures.selection import synthetic_mark
 from surgseg.figures.style import BLACK, BLUE, GRAY, GREEN, ORANGE, RED, SKY, mark_synthetic, new_figure, save_figure
 from surgseg.files import natural_key
 
-PARTS = {"train": BLUE, "val": ORANGE, "test": RED}
+PART_COLOURS = {"train": BLUE, "val": ORANGE, "test": RED}
 MAX_CODES = 16  # rows of the code table that are drawn; the rest stands in one
 
 
@@ -28,7 +28,7 @@ def draw_full_dataset(metrics: dict[str, Any], rows: list[dict[str, str]], path:
     _frames_of_videos(frames, rows, videos)
     names = [f"{fit_name(video, 18, 1)} ({metrics['per_video'][video]['frames']})" for video in videos]
     _video_axis(scores, names, "video (frames scored)")
-    _finish(figure, metrics, title)
+    _title_and_mark(figure, metrics, title)
     return save_figure(figure, path)
 
 
@@ -44,7 +44,7 @@ def _video_axis(axis, names: list[str], label: str) -> None:
     axis.set_ylabel(label)
 
 
-def _finish(figure, metrics: dict[str, Any], title: str) -> None:
+def _title_and_mark(figure, metrics: dict[str, Any], title: str) -> None:
     figure.suptitle(title, x=0.01, ha="left", fontsize=10)
     mark = synthetic_mark(metrics.get("data"), metrics.get("weights_data"))
     if mark:
@@ -54,9 +54,9 @@ def _finish(figure, metrics: dict[str, Any], title: str) -> None:
 def _scores_of_videos(axis, metrics: dict[str, Any], videos: list[str]) -> None:
     places = np.arange(len(videos))
     for key, colour, marker, shift in (("iou", BLUE, "o", -0.12), ("dice", ORANGE, "s", 0.12)):
-        values = np.array([_number(metrics["per_video"][video][key]) for video in videos])
+        values = np.array([_nan_for_none(metrics["per_video"][video][key]) for video in videos])
         name = {"iou": "IoU", "dice": "Dice"}[key]
-        mean = _number(metrics["video_mean"][key])
+        mean = _nan_for_none(metrics["video_mean"][key])
         label = name if np.isnan(mean) else f"{name} (mean {mean:.3f})"
         axis.hlines(places + shift, 0, np.nan_to_num(values), color=colour, linewidth=1)
         axis.plot(values, places + shift, marker, color=colour, markersize=5, label=label)
@@ -107,7 +107,7 @@ def draw_complete(metrics: dict[str, Any], audit: dict[str, Any], path: Path, *,
         axis.remove()
     _code_shares(figure.add_subplot(grid[1, 0:2]), codes)
     _class_shares(figure.add_subplot(grid[1, 2]), audit)
-    _finish(figure, metrics, title)
+    _title_and_mark(figure, metrics, title)
     return save_figure(figure, path)
 
 
@@ -125,7 +125,7 @@ def _frames_per_video(axis, table: dict[str, dict], videos: list[str]) -> None:
     top = max(a + b for a, b in zip(shown, without))
     for place, video in enumerate(videos):
         part = table[video].get("split") or ""
-        colour = PARTS.get(part, BLACK)
+        colour = PART_COLOURS.get(part, BLACK)
         axis.text(shown[place] + without[place] + 0.03 * top, place, part, va="center", fontsize=7.5, color=colour)
     axis.set_xlim(0, 1.32 * top)
     axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=7.5, handlelength=1, columnspacing=0.8)
@@ -135,13 +135,13 @@ def _frames_per_video(axis, table: dict[str, dict], videos: list[str]) -> None:
 def _share_per_video(axis, table: dict[str, dict], videos: list[str]) -> None:
     shares = [100 * table[video]["mean_instrument_fraction"] for video in videos]
     axis.barh(range(len(videos)), shares, color=BLUE, height=0.66)
-    _values(axis, shares, "{:.1f}")
+    _value_labels(axis, shares, "{:.1f}")
     axis.set_xlabel("instrument (% of pixels)", fontsize=8.5)
 
 
 def _iou_beside(axis, per_video: dict[str, dict], videos: list[str]) -> None:
     for place, video in enumerate(videos):
-        value = _number(per_video[video]["iou"]) if video in per_video else np.nan
+        value = _nan_for_none(per_video[video]["iou"]) if video in per_video else np.nan
         text = "not scored" if video not in per_video else "n/a" if np.isnan(value) else f"{value:.3f}"
         axis.barh(place, np.nan_to_num(value), color=ORANGE, height=0.66)
         axis.text(np.nan_to_num(value) + 0.02, place, text, va="center", fontsize=7.5)
@@ -166,7 +166,7 @@ def _code_shares(axis, codes: list[tuple[str, float, str]]) -> None:
     axis.barh(range(len(codes)), shares, color=colours, height=0.7)
     axis.set_yticks(range(len(codes)), [fit_name(name, 26, 1) for name in names], fontsize=7.5)
     axis.set_ylim(max(len(codes), 4) - 0.5, -0.5)
-    _values(axis, shares, "{:.2f}")
+    _value_labels(axis, shares, "{:.2f}")
     for colour, name in ((BLUE, "instrument"), (SKY, "background and tissue"), (GRAY, "void")):
         axis.barh(0, 0, color=colour, label=name)
     axis.legend(loc="lower right", fontsize=7.5)
@@ -180,11 +180,11 @@ def _class_shares(axis, audit: dict[str, Any]) -> None:
     axis.barh(range(len(names)), shares, color=[*[BLUE] * len(tools), GRAY], height=0.6)
     axis.set_yticks(range(len(names)), [fit_name(name, 16) for name in names], fontsize=7.5)
     axis.set_ylim(max(len(names), 4) - 0.5, -0.5)
-    _values(axis, shares, "{:.2f}")
+    _value_labels(axis, shares, "{:.2f}")
     axis.set_xlabel("classes (% of labelled)\nvoid (% of all pixels)", fontsize=8.5)
 
 
-def _values(axis, shares, form: str) -> None:
+def _value_labels(axis, shares, form: str) -> None:
     """A number beside each bar, with room for it."""
     top = max(max(shares), 1e-9)
     for place, share in enumerate(shares):
@@ -192,5 +192,5 @@ def _values(axis, shares, form: str) -> None:
     axis.set_xlim(0, 1.3 * top)
 
 
-def _number(value: float | None) -> float:
+def _nan_for_none(value: float | None) -> float:
     return np.nan if value is None else float(value)

@@ -41,14 +41,14 @@ def draw_mask_statistics(path: Path | str, generated: Generated, analysis: Analy
     rows = left.subplots(
         2 + len(bands), 1, sharex=True, gridspec_kw={"height_ratios": [1.3, *[0.17] * len(bands), 1]}
     )  # fmt: skip
-    _timeline(rows[0], generated, analysis, include_suspect)
+    _coverage_timeline(rows[0], generated, analysis, include_suspect)
     for axis, (name, values, colours) in zip(rows[1:], bands):
         _band(axis, analysis, name, values, colours, video_end(generated))
-    _stability(rows[-1], analysis)
+    _stability_axis(rows[-1], analysis)
     rows[-1].set_xlabel("Time in the video (s)")
     _legend_of_phases(left, bands)
     upper, lower = right.subplots(2, 1)
-    _histogram(upper, np.array([100 * row.coverage for row in analysis.rows]), analysis.statistics["coverage"])
+    _coverage_histogram(upper, np.array([100 * row.coverage for row in analysis.rows]), analysis.statistics["coverage"])
     _stability_histogram(lower, analysis)
     rate, count = analysis.statistics["detection_rate"], analysis.statistics["frames"]
     title = f"Instrument found in {percent(rate)} of {count} frame{'s' * (count > 1)}"
@@ -104,7 +104,7 @@ def broken_line(times: np.ndarray, values: np.ndarray, spacing: float) -> tuple[
     return np.insert(times, holes, np.nan), np.insert(values.astype(float), holes, np.nan)
 
 
-def _timeline(axis, generated: Generated, analysis: Analysis, include_suspect: bool) -> None:
+def _coverage_timeline(axis, generated: Generated, analysis: Analysis, include_suspect: bool) -> None:
     times = np.array([row.time_s for row in analysis.rows])
     coverage = np.array([100 * row.coverage for row in analysis.rows])
     absent = coverage == 0
@@ -125,7 +125,7 @@ def _timeline(axis, generated: Generated, analysis: Analysis, include_suspect: b
     axis.set_ylabel("Coverage (%)")
 
 
-def _histogram(axis, coverage: np.ndarray, spread: dict) -> None:
+def _coverage_histogram(axis, coverage: np.ndarray, spread: dict) -> None:
     top = max(float(coverage.max()), 1.0)
     axis.hist(coverage, bins=np.linspace(0, top, 21), color=SKY)
     axis.axvline(100 * spread["mean"], color=BLACK, linewidth=1.4, label=f"mean {100 * spread['mean']:.2f} %")
@@ -136,7 +136,7 @@ def _histogram(axis, coverage: np.ndarray, spread: dict) -> None:
     axis.set(xlabel="Coverage (% of frame)", ylabel="Frames")
 
 
-def _stability(axis, analysis: Analysis) -> None:
+def _stability_axis(axis, analysis: Analysis) -> None:
     found = analysis.statistics["stability"]
     axis.set(ylim=(0, 1.03), ylabel="IoU of neighbours")
     if not found["computed"] or not found["iou"]["n"]:

@@ -77,7 +77,7 @@ def draw_visual_analysis(looks: list[Look], scheme: Scheme, path: Path, *, title
     for index, look in enumerate(looks):
         row, side = divmod(index, pairs)
         _three_panels(axes[row, 4 * side : 4 * side + 3], look, scheme, mark)
-        _label(axes[row, 4 * side], look.label)
+        _label_row(axes[row, 4 * side], look.label)
     _class_legend(figure, looks, scheme)
     _page_title(figure, title, mark)
     return save_figure(figure, path)
@@ -182,7 +182,7 @@ def draw_videos(videos: list[VideoLook], scheme: Scheme, path: Path, *, title: s
             for axis in (left, right):
                 axis.set_anchor("N")  # videos of other shapes stand on the same line
             heading = f"{fit_name(video.name, 40, 1)}\n{video.words}\n" if row == 0 else ""
-            _label(left, heading + look.label)
+            _label_row(left, heading + look.label)
     _class_legend(figure, shown, scheme)
     _page_title(figure, title, mark)
     return save_figure(figure, path)
@@ -194,7 +194,7 @@ def _three_panels(axes, look: Look, scheme: Scheme, mark: str) -> None:
     show_image(axes[2], Painter(scheme)(look.frame, look.ids), mark=mark)
 
 
-def _label(axis, text: str, size: float = 8) -> None:
+def _label_row(axis, text: str, size: float = 8) -> None:
     """Text above an axis and the ones to its right; a title as wide as that would push the columns apart."""
     axis.set_title("\n".join("|" for _ in text.split("\n")), fontsize=size, alpha=0)  # keeps the height free
     axis.annotate(

@@ -29,7 +29,7 @@ def draw_comprehensive(metrics: dict[str, Any], frames: list[dict[str, str]], pa
     panels = [name for name in FRAME_METRICS if name in frames[0]]
     lowest = grid[2, :].subgridspec(1, len(panels) + 1)
     for column, name in enumerate(panels):
-        _histogram(figure.add_subplot(lowest[column]), _column(frames, name), FRAME_METRICS[name].label)
+        _metric_histogram(figure.add_subplot(lowest[column]), _column(frames, name), FRAME_METRICS[name].label)
     _iou_against_coverage(figure.add_subplot(lowest[len(panels)]), _column(frames, "coverage"), _column(frames, "iou"))
     figure.suptitle(title, x=0.01, ha="left")
     mark = synthetic_mark(metrics.get("data"), metrics.get("weights_data"))
@@ -51,7 +51,7 @@ def _confusion_panels(left, right, metrics: dict[str, Any]) -> None:
     rows = matrix.sum(1, keepdims=True)
     share = np.divide(matrix, rows, out=np.zeros_like(matrix), where=rows > 0)
     size = 10 if len(names) <= 3 else 7 if len(names) <= 8 else 5
-    text = np.vectorize(_short)(matrix)
+    text = np.vectorize(_short_count)(matrix)
     common = {"cbar": False, "square": True, "xticklabels": names, "yticklabels": names, "annot_kws": {"size": size}}
     sns.heatmap(np.log10(matrix + 1), annot=text, fmt="", cmap="Blues", ax=left, **common)
     left.set_title("Confusion (pixels)")
@@ -65,7 +65,7 @@ def _confusion_panels(left, right, metrics: dict[str, Any]) -> None:
         axis.tick_params(axis="y", rotation=90 if len(names) <= 3 else 0, labelsize=9 if len(names) <= 3 else 6)
 
 
-def _short(count: float) -> str:
+def _short_count(count: float) -> str:
     for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if count >= limit:
             return f"{count / limit:.3g}{unit}"
@@ -87,7 +87,7 @@ def _class_bars(axis, classes: dict[str, dict]) -> None:
     axis.set(ylim=(0, 1.02), ylabel="score")
 
 
-def _histogram(axis, values: np.ndarray, label: str) -> None:
+def _metric_histogram(axis, values: np.ndarray, label: str) -> None:
     """A frame metric; between 0 and 1 unless its values say otherwise."""
     defined = values[~np.isnan(values)]
     top = max(1.0, float(defined.max(initial=0)))

@@ -34,7 +34,7 @@ def draw_video_comparison(path: Path, videos: Sequence[Video], result: dict) -> 
     top = max(1.0, *(100 * row.coverage for video in videos for row in video.analysis.rows)) * 1.08
     _boxes(left.subplots(), videos, colours, top)
     for axis, video, colour in zip(right.subplots(count, 1, squeeze=False)[:, 0], videos, colours):
-        _timeline(axis, video, colour, top)
+        _video_timeline(axis, video, colour, top)
     for part in lower:
         _looks(part, panels, videos, colours)
     several = "s" * (len(result["warnings"]) > 1)
@@ -64,7 +64,7 @@ def _boxes(axis, videos: Sequence[Video], colours: list[str], top: float) -> Non
     axis.tick_params(labelsize=8)
 
 
-def _timeline(axis, video: Video, colour: str, top: float) -> None:
+def _video_timeline(axis, video: Video, colour: str, top: float) -> None:
     times = np.array([row.time_s for row in video.analysis.rows])
     coverage = np.array([100 * row.coverage for row in video.analysis.rows])
     spacing = video.analysis.statistics["presence"]["resolution_s"]

@@ -9,11 +9,11 @@ import numpy as np
 from surgseg.data.dataset import data_kind_near
 from surgseg.files import UserError
 from surgseg.predict import Predictor
-from surgseg.video.inputs import Source
+from surgseg.video.inputs import VideoSource
 from surgseg.video.reader import Frame
 from surgseg.video.sampling import Sampling
 
-STEP = 25  # frames, where a video's length is unknown
+BLIND_STEP = 25  # frames, where a video's length is unknown
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,9 @@ class VideoCheck:
         }
 
 
-def check_video(source: Source, name: str, predictor: Predictor, count: int, image_rate: float = 25.0) -> VideoCheck:
+def check_video(
+    source: VideoSource, name: str, predictor: Predictor, count: int, image_rate: float = 25.0
+) -> VideoCheck:
     """Decode `count` frames spread over a video and predict them once.
 
     If the length of the video is unknown, every 25th frame from its beginning. Frames that follow damage are left out.
@@ -58,8 +60,8 @@ def check_video(source: Source, name: str, predictor: Predictor, count: int, ima
     """
     with source.open(image_rate=image_rate) as reader:
         length = reader.length_s
-    sampling = Sampling("spread", None, count) if length else Sampling(step=STEP, max_frames=count)
-    rule = "spread over the video" if length else f"every {STEP}th from the beginning (length unknown)"
+    sampling = Sampling("spread", None, count) if length else Sampling(step=BLIND_STEP, max_frames=count)
+    rule = "spread over the video" if length else f"every {BLIND_STEP}th from the beginning (length unknown)"
     with source.open(sampling, image_rate) as reader:
         taken = list(reader)
         marked = reader.data == "synthetic" or (source.images and data_kind_near(source.path) == "synthetic")

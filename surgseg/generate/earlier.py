@@ -67,7 +67,9 @@ def find_earlier(folder: Path, asked: dict, overwrite: bool) -> Earlier:
     if "fingerprint" in different:
         raise UserError(f"{folder} holds a run of another video; choose another --output-dir, or --overwrite")
     if different:
-        shown = list_some(f"{keys[key]}: {_short(run.get(key))} there, {_short(asked[key])} now" for key in different)
+        shown = list_some(
+            f"{keys[key]}: {_shortened(run.get(key))} there, {_shortened(asked[key])} now" for key in different
+        )
         state = "a finished" if complete else "an unfinished"
         raise UserError(f"{folder} holds {state} run with other settings ({shown}); repeat those, or use --overwrite")
     sessions = run.get("timing", {}).get("sessions", 1)
@@ -80,7 +82,7 @@ def find_earlier(folder: Path, asked: dict, overwrite: bool) -> Earlier:
     return _rows_to_keep(folder, run, sessions)
 
 
-def _short(value) -> str:
+def _shortened(value) -> str:
     if isinstance(value, dict):
         return " ".join(f"{key} {item}" for key, item in value.items() if item is not None) or "none"
     return str(value)[:12] if isinstance(value, str) and len(value) > 40 else str(value)

@@ -22,7 +22,7 @@ from surgseg.labels import Scheme, read_scheme
 from surgseg.predict import Measures
 
 SCHEMA = "surgseg.generated/2"
-PARTS = ("frames", "masks", "overlays", "probabilities")  # folders that hold one image a frame
+IMAGE_PARTS = ("frames", "masks", "overlays", "probabilities")  # folders that hold one image a frame
 OVERLAY_VIDEO = "overlay.mp4"
 MIN_COMPONENT_AREA = 0.0005  # of the frame's area; smaller specks are not counted as components
 DERIVED = (  # what analyses say of a run goes with it
@@ -105,7 +105,7 @@ class Generated:
         return "SYNTHETIC WEIGHTS" if self.run.get("weights_data") == "synthetic" else ""
 
     def path(self, part: str, row: FrameRow) -> Path | None:
-        """The image of a frame in one of `PARTS`; None where the run was told to keep none."""
+        """The image of a frame in one of `IMAGE_PARTS`; None where the run was told to keep none."""
         suffix = self.run["parts"].get(part)
         return self.folder / part / f"{row.name}.{suffix}" if suffix else None
 
@@ -124,7 +124,9 @@ def read_run(folder: Path) -> dict | None:
 
 
 def _known_parts(parts) -> bool:
-    return isinstance(parts, dict) and all(key in PARTS and value in ("jpg", "png") for key, value in parts.items())
+    return isinstance(parts, dict) and all(
+        key in IMAGE_PARTS and value in ("jpg", "png") for key, value in parts.items()
+    )
 
 
 def _whole_facts(run: dict) -> bool:
@@ -138,7 +140,7 @@ def _whole_facts(run: dict) -> bool:
 
 def images_of(folder: Path) -> Iterator[Path]:
     """Everything that lies in the folders of images."""
-    for part in PARTS:
+    for part in IMAGE_PARTS:
         if (folder / part).is_dir():
             yield from (folder / part).iterdir()
 

@@ -12,20 +12,20 @@ import torch.distributed as dist
 from surgseg.console import PARTIAL
 from surgseg.files import UserError
 from surgseg.generate.folder import read_run
-from surgseg.generate.run import Request, Result, clock, detection_rate, generate, report
+from surgseg.generate.run import VideoRequest, VideoResult, clock, detection_rate, generate, report_video
 from surgseg.launch import launched
 from surgseg.predict import Predictor
-from surgseg.video.inputs import Source
+from surgseg.video.inputs import VideoSource
 
-Job = tuple[Source, Path, str]  # a video, its folder, its name
+VideoJob = tuple[VideoSource, Path, str]  # a video, its folder, its name
 _MEETING = datetime.timedelta(minutes=5)
 _PATIENCE = datetime.timedelta(days=14)  # a process waits for the others' operations
 
 
-def generate_all(jobs: list[Job], mine: list[Job], request: Request, predictor: Predictor) -> int:
+def generate_all(jobs: list[VideoJob], mine: list[VideoJob], request: VideoRequest, predictor: Predictor) -> int:
     """Do this process's share `mine` of `jobs`; a table closes the run. Returns the exit status for the whole run."""
     _join()
-    results: dict[str, Result] = {}
+    results: dict[str, VideoResult] = {}
     for number, (source, folder, name) in enumerate(mine, 1):
         print(f"\n[{number}/{len(mine)}] {name}: {source.path.name}", flush=True)
         results[name] = _generate_one(source, folder, name, request, predictor)
@@ -40,18 +40,20 @@ def generate_all(jobs: list[Job], mine: list[Job], request: Request, predictor: 
     return 0 if all(name in everyone and everyone[name].whole for name in names) else PARTIAL
 
 
-def _generate_one(source: Source, folder: Path, name: str, request: Request, predictor: Predictor) -> Result:
+def _generate_one(
+    source: VideoSource, folder: Path, name: str, request: VideoRequest, predictor: Predictor
+) -> VideoResult:
     try:
         result = generate(source, folder, name, request, predictor)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
-        return Result(name, folder, "failed", {}, str(error))
+        return VideoResult(name, folder, "failed", {}, str(error))
     except KeyboardInterrupt:  # before its first frame
-        return Result(name, folder, "stopped", {}, "by Ctrl-C")
+        return VideoResult(name, folder, "stopped", {}, "by Ctrl-C")
     except Exception as error:  # a fault of ours: shown whole, and the other videos are still done
         traceback.print_exc()
-        return Result(name, folder, "failed", {}, f"{type(error).__name__}: {error}")
-    report(result)
+        return VideoResult(name, folder, "failed", {}, f"{type(error).__name__}: {error}")
+    report_video(result)
     return result
 
 
@@ -67,7 +69,7 @@ def _join() -> None:
         raise UserError(f"the processes that torchrun started do not find each other ({error})") from error
 
 
-def _gather(results: dict[str, Result], names: list[str]) -> tuple[dict[str, Result], list[str]]:
+def _gather(results: dict[str, VideoResult], names: list[str]) -> tuple[dict[str, VideoResult], list[str]]:
     """Results and shares of all processes that torchrun started, which wait for each other here.
 
     torchrun ends all processes when one ends with an error: none may leave while another still works.
@@ -81,7 +83,7 @@ def _gather(results: dict[str, Result], names: list[str]) -> tuple[dict[str, Res
     return everyone, [name for _, share in gathered for name in share]
 
 
-def print_summary(jobs: list[Job], results: dict[str, Result]) -> None:
+def print_summary(jobs: list[VideoJob], results: dict[str, VideoResult]) -> None:
     """A closing table of all videos; those that other jobs work on are shown as their folders stand now."""
     print(f"\n{'video':<14}{'frames':>8}{'detected':>10}{'lost':>7}{'suspect':>9}{'covered':>10}  state")
     for source, folder, name in jobs:
@@ -96,8 +98,8 @@ def print_summary(jobs: list[Job], results: dict[str, Result]) -> None:
         print(f"{name:<14}{numbers}  {state} ({source.path.parent.name}/{source.path.name})")
 
 
-def _as_it_stands(folder: Path, name: str) -> Result:
+def _as_it_stands(folder: Path, name: str) -> VideoResult:
     run = read_run(folder)
     if run is None:
-        return Result(name, folder, "not begun", {})
-    return Result(name, folder, "finished before" if run.get("complete") else "unfinished", run)
+        return VideoResult(name, folder, "not begun", {})
+    return VideoResult(name, folder, "finished before" if run.get("complete") else "unfinished", run)

@@ -15,7 +15,7 @@ from surgseg.video.sampling import SAMPLES, SPREAD_FRAMES, STEP, seconds
 SAVED = {"masks": "png", "overlays": "jpg", "probabilities": "png"}  # folders of --save; its `video` is one file
 
 
-def add_model_options(parser: argparse.ArgumentParser):
+def add_weights_options(parser: argparse.ArgumentParser):
     """Returns the group, for options of the script's own."""
     group = parser.add_argument_group("model")
     group.add_argument(

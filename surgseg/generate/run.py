@@ -1,4 +1,4 @@
-"""One video into its generated folder: find what an earlier run left, decode, predict, write, report."""
+"""One video into its generated folder: find what an earlier run left, decode, predict, write, report_video."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from surgseg.generate.pipeline import run_pipeline
 from surgseg.generate.writer import GeneratedWriter
 from surgseg.launch import launched
 from surgseg.predict import Predictor
-from surgseg.video.inputs import Source
+from surgseg.video.inputs import VideoSource
 from surgseg.video.reader import Frame
 from surgseg.video.sampling import Sampling
 
 
 @dataclass(frozen=True)
-class Request:
+class VideoRequest:
     """What is asked of every video. `parts` maps folders of images to their suffix; `facts` is what `run.json` says
     of weights and run; `rate` is that of folders of images, frames per second."""
 
@@ -39,7 +39,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Result:
+class VideoResult:
     """What became of a video: done, finished before, damaged (done, with frames lost), stopped or failed."""
 
     name: str
@@ -54,7 +54,7 @@ class Result:
         return self.state in ("done", "finished before") and not self.run.get("frames_lost")
 
 
-def generate(source: Source, folder: Path, name: str, request: Request, predictor: Predictor) -> Result:
+def generate(source: VideoSource, folder: Path, name: str, request: VideoRequest, predictor: Predictor) -> VideoResult:
     """Write the generated folder of one video, or continue an unfinished one.
 
     Raises `UserError` where nothing can be done; what was written before an error stays, and a repeated run goes on.
@@ -64,7 +64,7 @@ def generate(source: Source, folder: Path, name: str, request: Request, predicto
         asked = {**described(), "name": name, "parts": request.parts, "overlay_video": request.overlay_video}
         earlier = find_earlier(folder, asked, request.overwrite)
         if earlier.finished:
-            return Result(name, folder, "finished before", earlier.finished)
+            return VideoResult(name, folder, "finished before", earlier.finished)
         if request.facts["weights_data"] == "synthetic" and reader.data != "synthetic":
             print("Warning: these weights were trained on synthetic frames, and this video is not marked synthetic")
 
@@ -84,7 +84,7 @@ def generate(source: Source, folder: Path, name: str, request: Request, predicto
         return _apply(reader, predictor, writer, request, described)
 
 
-def _describer(source: Source, reader, request: Request, predictor: Predictor) -> Callable[[], dict]:
+def _describer(source: VideoSource, reader, request: VideoRequest, predictor: Predictor) -> Callable[[], dict]:
     """A function that gives what `run.json` says besides the folder's own state; frame counts are those of its call."""
     kept = {"source": {"name": source.path.name, "path": str(source.path)}} if request.keep_source_name else {}
     fixed = {
@@ -101,7 +101,7 @@ def _describer(source: Source, reader, request: Request, predictor: Predictor) -
     return lambda: {**kept, "video": reader.describe(), **fixed, **reader.counts()}
 
 
-def _apply(reader, predictor: Predictor, writer: GeneratedWriter, request: Request, described) -> Result:
+def _apply(reader, predictor: Predictor, writer: GeneratedWriter, request: VideoRequest, described) -> VideoResult:
     sampling, earlier = request.sampling, writer.earlier
     total = sampling.expected(reader.expected, reader.rate)
     lane = launched().local_rank  # a line of the terminal for each process
@@ -120,7 +120,7 @@ def _apply(reader, predictor: Predictor, writer: GeneratedWriter, request: Reque
             if not writer.begun:
                 _begin_without_frames(writer, reader, described, outcome.stopped)
         except BaseException as error:
-            with contextlib.suppress(UserError):  # the first error is the one to report
+            with contextlib.suppress(UserError):  # the first error is the one to report_video
                 writer.finish(described(), stopped=f"error: {type(error).__name__}")
             if isinstance(error, Exception) and out_of_memory(error):
                 raise UserError(
@@ -132,7 +132,7 @@ def _apply(reader, predictor: Predictor, writer: GeneratedWriter, request: Reque
     run = {**described(), "covered_s": _covered(reader, writer, sampling, outcome.stopped), "timing": timing}
     written = writer.finish(run, outcome.stopped)
     state = "stopped" if outcome.stopped else "damaged" if written["frames_lost"] else "done"
-    return Result(writer.name, writer.folder, state, written, outcome.stopped or "")
+    return VideoResult(writer.name, writer.folder, state, written, outcome.stopped or "")
 
 
 def _begin_without_frames(writer: GeneratedWriter, reader, described, stopped: str | None) -> None:
@@ -170,7 +170,7 @@ def detection_rate(run: dict) -> str:
     return f"{run['frames_detected'] / max(run['frames_written'] - run['frames_suspect'], 1):.1%}"
 
 
-def report(result: Result) -> None:
+def report_video(result: VideoResult) -> None:
     """Print what became of one video, as a user reads it."""
     run = result.run
     if result.state == "finished before":

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from surgseg.generate.folder import read_run
-from surgseg.video.inputs import Source
+from surgseg.video.inputs import VideoSource
 
 
-def number_videos(sources: Sequence[Source], output_dir: Path, prefix: str) -> list[str]:
+def number_videos(sources: Sequence[VideoSource], output_dir: Path, prefix: str) -> list[str]:
     """A name `prefix`_01, `prefix`_02, ... for each video.
 
     A video keeps the number of its folder in `output_dir`, if an earlier run made one; otherwise it gets the next free

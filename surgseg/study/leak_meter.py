@@ -48,7 +48,7 @@ def run_leak_meter(
     splits = level_splits(splits, prepared.samples, train.seed)
     runs = []
     for split in splits:
-        runs.append(_train(split, model, train, prepared, machine, record, output_dir))
+        runs.append(_train_split(split, model, train, prepared, machine, record, output_dir))
         if runs[-1].stopped:
             return PARTIAL
     if machine.processes.first:
@@ -59,7 +59,7 @@ def run_leak_meter(
     return 0
 
 
-def _train(
+def _train_split(
     split: Split, model: ModelConfig, train: TrainConfig, prepared: Prepared, machine: Machine, record, folder: Path
 ) -> TrainedRun:
     print(heading(f"SPLIT {split.name.upper()}: {len(split.parts['train'])} frames train"))

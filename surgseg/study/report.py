@@ -7,14 +7,25 @@ from typing import Any
 from surgseg.scores.report import heading, number
 from surgseg.study.comparison import compared_models
 
-COLUMNS = ("Model", "Parameters", "Start", "IoU", "Dice", "Accuracy", "Train s", "Images/s", "Peak MB", "ms/frame")
+TABLE_COLUMNS = (
+    "Model",
+    "Parameters",
+    "Start",
+    "IoU",
+    "Dice",
+    "Accuracy",
+    "Train s",
+    "Images/s",
+    "Peak MB",
+    "ms/frame",
+)
 SAME = 0.00005  # differences below it vanish in four digits
 
 
 def comparison_block(comparison: dict[str, Any]) -> str:
     """The closing table, what its columns are, and the sentences, as the console shows them."""
-    rows = [COLUMNS, *table_rows(comparison)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
+    rows = [TABLE_COLUMNS, *table_rows(comparison)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(TABLE_COLUMNS))]
     lines = [
         "  ".join(cell.ljust(width) if column in (0, 2) else cell.rjust(width)
                   for column, (cell, width) in enumerate(zip(row, widths)))
@@ -26,7 +37,7 @@ def comparison_block(comparison: dict[str, Any]) -> str:
 
 def comparison_markdown(comparison: dict[str, Any], note: str = "", problems: list[str] | None = None) -> str:
     """The same as a Markdown document; `problems` say what is missing from the figures beside it."""
-    rows = [COLUMNS, ("---", *["---:" if column != "Start" else "---" for column in COLUMNS[1:]])]
+    rows = [TABLE_COLUMNS, ("---", *["---:" if column != "Start" else "---" for column in TABLE_COLUMNS[1:]])]
     table = ["| " + " | ".join(row) + " |" for row in [*rows, *table_rows(comparison)]]
     first = [f"**{comparison['data'].upper()} data.**"] if comparison.get("data") == "synthetic" else []
     missing = unfinished(comparison)

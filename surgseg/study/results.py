@@ -87,7 +87,7 @@ class Results:
         if not self.path.is_file():
             return
         earlier = read_rows(self.path)
-        differing = _differences(earlier, _json_types(self.header))
+        differing = _header_differences(earlier, _json_types(self.header))
         left_out = []
         for model, row in earlier["models"].items():
             changed = model in self.facts and row.get("plan") != _json_types(self.facts[model]["plan"])
@@ -132,7 +132,7 @@ def _json_types(value: Any) -> Any:
     return json.loads(json.dumps(value))
 
 
-def _differences(earlier: dict[str, Any], header: dict[str, Any]) -> list[str]:
+def _header_differences(earlier: dict[str, Any], header: dict[str, Any]) -> list[str]:
     """What of the shared header is another one, in words."""
     found = [key for key in ("data", "split", "seeds", "folds") if earlier.get(key) != header[key]]
     old, new = earlier.get("settings", {}), header["settings"]

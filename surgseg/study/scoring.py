@@ -98,9 +98,9 @@ def run_entry(job: Job, run: TrainedRun, metrics: dict[str, Any]) -> dict[str, A
         "fold": job.fold,
         "folder": job.folder,
         "part": metrics["part"],
-        "iou": _defined(metrics["mean_instrument"]["iou"]),
-        "dice": _defined(metrics["mean_instrument"]["dice"]),
-        "accuracy": _defined(metrics["accuracy"]),
+        "iou": _none_for_nan(metrics["mean_instrument"]["iou"]),
+        "dice": _none_for_nan(metrics["mean_instrument"]["dice"]),
+        "accuracy": _none_for_nan(metrics["accuracy"]),
         "frames": metrics["frames"],
         **metrics["efficiency"],
         "epochs": len(run.history),
@@ -108,7 +108,7 @@ def run_entry(job: Job, run: TrainedRun, metrics: dict[str, Any]) -> dict[str, A
         "learning_rate": run.checkpoint.training["settings"]["learning_rate"],
         "improvement": improvement(run.history),
         "per_video": {
-            video: {"iou": _defined(row["iou"]), "dice": _defined(row["dice"]), "frames": row["frames"]}
+            video: {"iou": _none_for_nan(row["iou"]), "dice": _none_for_nan(row["dice"]), "frames": row["frames"]}
             for video, row in videos.items()
         },
         "test_videos": list(videos),
@@ -116,5 +116,5 @@ def run_entry(job: Job, run: TrainedRun, metrics: dict[str, Any]) -> dict[str, A
     }
 
 
-def _defined(value: float | None) -> float | None:
+def _none_for_nan(value: float | None) -> float | None:
     return None if value is None or value != value else value

@@ -40,10 +40,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    return report_errors(_run, build_parser().parse_args(argv))
+    return report_errors(_draw, build_parser().parse_args(argv))
 
 
-def _run(args: argparse.Namespace) -> int:
+def _draw(args: argparse.Namespace) -> int:
     from surgseg.files import UserError
     from surgseg.synthetic.release import DEMO_STREAM, MARKER, write_release
 

@@ -53,7 +53,7 @@ def write_release(
     cannot be written, or one that holds anything else than this very stream.
     """
     root, size = Path(output_root), tuple(int(length) for length in size)
-    _check(videos, clips, frames, size, seed, domain)
+    _check_stream(videos, clips, frames, size, seed, domain)
     _claim(root, _description(videos, clips, frames, size, seed, domain))
     jobs = [
         (root, seed, video, start, range(first, min(first + _BATCH, start + frames)), size, domain)
@@ -90,7 +90,7 @@ def video_path(root: Path | str, video: int) -> Path:
     return Path(root) / "videos" / f"video{video:02d}.mp4"
 
 
-def _check(videos: int, clips: int, frames: int, size: tuple, seed: int, domain: str) -> None:
+def _check_stream(videos: int, clips: int, frames: int, size: tuple, seed: int, domain: str) -> None:
     for name, value in (("videos", videos), ("clips", clips), ("frames", frames)):
         if value < 1:
             raise UserError(f"number of {name} must be at least 1, not {value}")

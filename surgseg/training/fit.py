@@ -118,7 +118,7 @@ def fit(
         print(f"Resumed after epoch {len(trainer.history)} of {train.epochs}.")
     reset_peak_memory(machine.device)
     start_facts = {**(facts or {}), "arch": model.arch, "data": prepared.data, "pretraining": started.origin}
-    _run(trainer, split, weights_path, history_path, identity, start_facts, tensorboard)
+    _train(trainer, split, weights_path, history_path, identity, start_facts, tensorboard)
     checkpoint = Checkpoint(
         model=trainer.averaged,
         arch=model.arch,
@@ -217,7 +217,7 @@ def _make_trainer(
         raise UserError("out of memory before the first step: try --cache-device cpu, or a smaller model") from error
 
 
-def _run(
+def _train(
     trainer: Trainer, split: Split, weights_path: Path, history_path: Path, identity: dict, facts: dict, tensorboard
 ) -> None:
     """Train; print each epoch, and save state, history and curves after it."""

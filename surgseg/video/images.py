@@ -131,7 +131,7 @@ class ImageReader:
 
     def _decode(self, index: int) -> tuple[int, np.ndarray | UserError]:
         try:
-            return index, _read(self.images[index])
+            return index, _read_image(self.images[index])
         except UserError as error:
             return index, error
 
@@ -158,7 +158,7 @@ def _first_size(folder: Path, images: list[Path]) -> tuple[tuple[int, int], str]
     raise UserError(f"{folder}: not one of its {len(images)} images can be decoded")
 
 
-def _read(path: Path) -> np.ndarray:
+def _read_image(path: Path) -> np.ndarray:
     """`read_frame`, but gray of 16 bits is scaled to 8: Pillow would cut it off at 255, and show it white."""
     try:
         with Image.open(path) as image:

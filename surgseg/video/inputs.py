@@ -24,7 +24,7 @@ _BLOCKS, _BLOCK = 256, 4096  # and between them
 
 
 @dataclass(frozen=True)
-class Source:
+class VideoSource:
     """A video file, or a folder of images that is read as one (`images`)."""
 
     path: Path
@@ -71,12 +71,12 @@ class Source:
         return sorted((path for path in found if not is_hidden(path.name)), key=lambda path: natural_key(path.name))
 
 
-def find_sources(names: Sequence[str]) -> list[Source]:
+def find_sources(names: Sequence[str]) -> list[VideoSource]:
     """The videos that files, globs and folders name, in that order, each once; `UserError` for what names none.
 
     A folder stands for the videos in it or, where it holds images instead, for one video.
     """
-    found: dict[Path, Source] = {}
+    found: dict[Path, VideoSource] = {}
     for name in names:
         matches = [Path(name)]
         if not matches[0].exists():
@@ -87,12 +87,12 @@ def find_sources(names: Sequence[str]) -> list[Source]:
         for path in matches:
             if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
                 raise UserError(f"{path} is an image; --video-path takes the folder of the images as one video")
-            for source in _in_folder(path) if path.is_dir() else [Source(path)]:
+            for source in _in_folder(path) if path.is_dir() else [VideoSource(path)]:
                 found.setdefault(source.path.resolve(), source)
     return list(found.values())
 
 
-def _in_folder(folder: Path) -> list[Source]:
+def _in_folder(folder: Path) -> list[VideoSource]:
     try:
         files = [path for path in folder.iterdir() if path.is_file() and not is_hidden(path.name)]
     except OSError as error:
@@ -106,10 +106,10 @@ def _in_folder(folder: Path) -> list[Source]:
         )
     if not videos and not images:
         raise UserError(f'{folder} holds neither videos nor images; of the folders in it say "{folder / "*"}"')
-    return [Source(path) for path in videos] or [Source(folder, images=True)]
+    return [VideoSource(path) for path in videos] or [VideoSource(folder, images=True)]
 
 
-def first_frames(sources: Sequence[Source], count: int = 4) -> list[np.ndarray]:
+def first_frames(sources: Sequence[VideoSource], count: int = 4) -> list[np.ndarray]:
     """A few frames of the first video that has any, far apart where that costs little: (H, W, 3) uint8 RGB each."""
     reason = UserError("no frame of these videos can be decoded")
     for source in sources:

@@ -16,7 +16,7 @@ from surgseg.files import UserError
 from surgseg.video.deinterlace import Deinterlacer
 from surgseg.video.gop_skip import Jump
 from surgseg.video.sampling import ALL_FRAMES, Sampler, Sampling
-from surgseg.video.source import Packets, measure, open_source, video_tracks
+from surgseg.video.source import Packets, measure_length, open_video, video_tracks
 from surgseg.video.timeline import Place, Timeline
 
 _REORDERED = 16  # frames that a codec may show in another order than they are stored
@@ -53,7 +53,7 @@ class VideoReader:
         self.interlaced = self.ended = self._jumped = False
         self.size: tuple[int, int] | None = None  # (H, W) as delivered, known from the first frame on
         self._deinterlacer: Deinterlacer | None = None
-        self.container, self.stream = open_source(self.path)
+        self.container, self.stream = open_video(self.path)
         self.format = self.container.format.name
         self._start_decoder()
         self.packets = Packets(self.container, self.stream, self.timeline)
@@ -97,7 +97,7 @@ class VideoReader:
         """Seconds from the first frame to the end of the last: the header's where the file's end bears it out, else
         measured by going through the packets once, without decoding. None where neither tells."""
         if self._length is None:
-            self._length = measure(self.path, self.duration, self.rate) or self.duration
+            self._length = measure_length(self.path, self.duration, self.rate) or self.duration
         return self._length
 
     @property

@@ -22,7 +22,7 @@ _STILL = ("mjpeg", "png", "bmp", "gif")  # codecs of cover pictures that some fi
 _NO_VIDEO = ("tty", "image2")  # FFmpeg reads text and single images as "video"
 
 
-def open_source(path: Path) -> tuple:
+def open_video(path: Path) -> tuple:
     """(open PyAV container, its main video stream). Raises `UserError` for anything that cannot be decoded."""
     if path.is_dir():
         raise UserError(f"{path} is a folder, not a video file")
@@ -60,13 +60,13 @@ def _choose_stream(container, path: Path):
     if name in _NO_VIDEO or name.endswith("_pipe"):
         raise UserError(f"{path} is no video (read as {name})")
     best = container.streams.best("video")
-    stream = max(tracks, key=lambda track: (*_size(track), track is best))
+    stream = max(tracks, key=lambda track: (*_moving_and_size(track), track is best))
     if stream.codec_context is None or not stream.codec_context.width:
         raise UserError(f"{path} is cut off inside its first frame, or its codec is unknown")
     return stream
 
 
-def _size(stream) -> tuple[bool, int]:
+def _moving_and_size(stream) -> tuple[bool, int]:
     """(moving, pixels): a still picture beside a video is none, and the main one of several is the largest."""
     codec = stream.codec_context
     return (codec.name not in _STILL, codec.width * codec.height) if codec is not None else (False, 0)
@@ -199,11 +199,11 @@ class Packets:
         return damaged
 
 
-def measure(path: Path, claimed: float | None, rate: float | None) -> float | None:
+def measure_length(path: Path, claimed: float | None, rate: float | None) -> float | None:
     """Seconds from the first packet of the video to the end of its last one. Only the last seconds are read
     where the file's header claims a length and the packets there bear it out."""
     if claimed:
-        container, stream = open_source(path)
+        container, stream = open_video(path)
         with container:
             start = stream.start_time or 0
             try:
@@ -213,7 +213,7 @@ def measure(path: Path, claimed: float | None, rate: float | None) -> float | No
                 length = None
         if length and abs(length - claimed) < 2:
             return length
-    container, stream = open_source(path)
+    container, stream = open_video(path)
     with container:
         return _length(container, stream, rate, None)
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from surgseg.analysis.bootstrap import difference_of_means
-from surgseg.analysis.compare_report import CONTENT, sentences, table_rows
+from surgseg.analysis.compare_report import CONTENT, video_sentences, video_table_rows
 from surgseg.analysis.report import statistics_block
 from surgseg.analysis.statistics import describe
 
@@ -35,22 +35,22 @@ def comparison(first, second, shift=None) -> dict:
 
 def test_an_interval_says_where_one_video_s_value_is_taken_for_certain():
     varied = np.random.default_rng(0).integers(0, 2, 300)
-    assert any("taken for certain" in sentence for sentence in sentences(comparison([1.0] * 300, varied)))
+    assert any("taken for certain" in sentence for sentence in video_sentences(comparison([1.0] * 300, varied)))
     both = comparison(varied, varied[::-1])
-    assert any("95 % interval" in sentence for sentence in sentences(both))
-    assert not any("taken for certain" in sentence for sentence in sentences(both))
+    assert any("95 % interval" in sentence for sentence in video_sentences(both))
+    assert not any("taken for certain" in sentence for sentence in video_sentences(both))
 
 
 def test_with_labels_detection_and_coverage_are_still_said_to_speak_of_content():
     shift = {"sensitivity": difference_of_means([1.0], [0.0]), "specificity": difference_of_means([], [1.0])}
     assert math.isnan(shift["specificity"]["difference"])
-    last = sentences(comparison([1.0], [0.0], shift))[-1]
+    last = video_sentences(comparison([1.0], [0.0], shift))[-1]
     assert "what the videos show" in last and "sensitivity, specificity alone" in last
-    assert sentences(comparison([1.0], [0.0]))[-1] == CONTENT
+    assert video_sentences(comparison([1.0], [0.0]))[-1] == CONTENT
 
 
 def test_the_table_says_over_how_many_pairs_the_flow_went():
-    rows = dict(table_rows(comparison([1.0], [0.0])))
+    rows = dict(video_table_rows(comparison([1.0], [0.0])))
     assert rows["Stability: IoU of neighbours"] == ["0.800 (40 pairs)"] * 2
     assert rows["Stability: along the flow"] == ["0.500 (3 pairs)"] * 2
 

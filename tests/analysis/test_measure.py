@@ -11,7 +11,8 @@ import pytest
 from surgseg.analysis.cholec80 import read_phases, read_tools
 from surgseg.analysis.frame_table import frame_rows
 from surgseg.analysis.ground_truth import match_ground_truth
-from surgseg.analysis.measure import Request, analyse
+from surgseg.analysis.measure import AnalysisRequest as Request
+from surgseg.analysis.measure import analyse
 from surgseg.files import UserError
 from surgseg.labels import SCHEMES
 from surgseg.masks import write_mask
@@ -113,7 +114,10 @@ def test_a_run_without_masks_is_analysed_as_far_as_the_table_goes(tmp_path):
     with pytest.raises(UserError, match="keeps no masks"):
         analyse(generated, Request(from_masks=True))
     with pytest.raises(UserError, match="keeps no masks"):
-        analyse(generated, Request(truth=match_ground_truth(generated, truth_folder(tmp_path / "t", {"x_000000": 5}))))
+        analyse(
+            generated,
+            Request(truth=match_ground_truth(generated, truth_folder(tmp_path / "t", {"x_000000": 5}))),
+        )
 
 
 def test_a_single_frame_is_analysed(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 
 from surgseg.analysis.flow import Warp
 from surgseg.analysis.stability import (
-    Pair,
+    MaskPair,
     close_pairs,
     compare_masks,
     flicker,
@@ -142,7 +142,7 @@ def test_present_means_any_pixel_and_at_least_the_area():
 
 def test_stability_gathers_the_pairs_with_the_detection_rate_of_the_same_frames():
     times, coverage = [0, 0.1, 0.3, 5, 5.1], [0.2, 0.4, 0.0, 0.0, 0.0]
-    pairs = [Pair(0, 0.5, 0.75, 0.1, 0.2), Pair(1, 0.0), Pair(3, math.nan, math.nan, 0.3, math.nan)]
+    pairs = [MaskPair(0, 0.5, 0.75, 0.1, 0.2), MaskPair(1, 0.0), MaskPair(3, math.nan, math.nan, 0.3, math.nan)]
     found = stability(times, coverage, pairs, 0.001)
     assert found["computed"] and found["pairs"] == 3 and found["frames"] == 5
     assert found["detection_rate"] == 2 / 5 and found["median_step_s"] == pytest.approx(0.1)
@@ -167,9 +167,9 @@ def test_masks_that_were_not_kept_are_the_reason_where_frames_are_close():
 
 
 def test_why_there_is_no_flow_is_always_said():
-    found = stability([0, 0.04], [0.1, 0.1], [Pair(0, 0.5)], 0.001, "the run kept no frames")
+    found = stability([0, 0.04], [0.1, 0.1], [MaskPair(0, 0.5)], 0.001, "the run kept no frames")
     assert not found["flow"]["computed"] and found["flow"]["reason"] == "the run kept no frames"
-    found = stability([0, 0.04], [0.1, 0.1], [Pair(0, 0.5)], 0.001)
+    found = stability([0, 0.04], [0.1, 0.1], [MaskPair(0, 0.5)], 0.001)
     assert "--flow-pairs" in found["flow"]["reason"], "other pairs got flow, these did not"
 
 

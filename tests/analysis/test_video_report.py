@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from surgseg.analysis.compare_report import comparison_markdown, sentences
+from surgseg.analysis.compare_report import video_comparison_markdown, video_sentences
 from surgseg.analysis.report import SHOWN, decimal, percent, stability_lines, statistics_block
 from surgseg.analysis.statistics import describe
 
@@ -96,32 +96,32 @@ def comparison(kind="content", shift=None, **differences):
 
 
 def test_differences_are_points_with_their_interval_or_why_there_is_none():
-    said = sentences(comparison(detection_rate=difference(0.1, [0.05, 0.15])))
+    said = video_sentences(comparison(detection_rate=difference(0.1, [0.05, 0.15])))
     assert "b against a: detection rate +10.00 points (95 % interval +5.00 to +15.00)." in said
     assert "b against a: mean coverage -5.00 points (no interval: few frames)." in said
     assert said[0] == "Warning: mind this."
 
 
 def test_intervals_are_explained_where_there_are_any():
-    assert not any("bootstrap" in sentence for sentence in sentences(comparison()))
+    assert not any("bootstrap" in sentence for sentence in video_sentences(comparison()))
     labelled = comparison("shift", {"dice": difference(-0.2, [-0.3, -0.1])})
-    said = sentences(labelled)
+    said = video_sentences(labelled)
     assert "Shift of dice, b against a: -0.2000 (95 % interval -0.3000 to -0.1000)." in said
     assert any("bootstrap" in sentence for sentence in said)
 
 
 def test_an_undefined_shift_says_so():
-    said = sentences(comparison("shift", {"specificity": difference(math.nan, reason="no frames on one side")}))
+    said = video_sentences(comparison("shift", {"specificity": difference(math.nan, reason="no frames on one side")}))
     assert "Shift of specificity, b against a: undefined (no frames on one side)." in said
 
 
 def test_only_without_labels_it_is_called_a_comparison_of_content():
-    assert "comparison of content" in sentences(comparison())[-1]
-    assert not any("comparison of content" in sentence for sentence in sentences(comparison("shift")))
+    assert "comparison of content" in video_sentences(comparison())[-1]
+    assert not any("comparison of content" in sentence for sentence in video_sentences(comparison("shift")))
 
 
 def test_markdown_is_a_table_with_a_column_for_each_video():
-    lines = comparison_markdown(comparison(), "SYNTHETIC").splitlines()
+    lines = video_comparison_markdown(comparison(), "SYNTHETIC").splitlines()
     assert lines[0] == "# Comparison of content (SYNTHETIC)"
     table = [line for line in lines if line.startswith("|")]
     assert len(table) >= 8 and {line.count("|") for line in table} == {4}

@@ -13,7 +13,7 @@ from PIL import Image
 
 from surgseg.analysis.measure import Analysis
 from surgseg.analysis.presence import presence_segments, segment_summary, typical_spacing
-from surgseg.analysis.stability import Pair, close_pairs, is_present, stability
+from surgseg.analysis.stability import MaskPair, close_pairs, is_present, stability
 from surgseg.analysis.statistics import detection_statistics
 from surgseg.figures import mask_statistics as module
 from surgseg.figures.mask_statistics import NOT_ANNOTATED, broken_line, draw_mask_statistics
@@ -37,7 +37,7 @@ def analysis_of(folder, include_suspect=False, *, iou=0.5, flow=math.nan, phases
     rows = [row for row in folder.rows if include_suspect or not row.suspect]
     times, coverage = [row.time_s for row in rows], [row.coverage for row in rows]
     untrusted = math.nan if math.isnan(flow) else 0.1
-    pairs = [Pair(first, iou, flow, untrusted) for first in close_pairs(times)] if not no_masks else []
+    pairs = [MaskPair(first, iou, flow, untrusted) for first in close_pairs(times)] if not no_masks else []
     spacing = typical_spacing(times)
     segments = presence_segments(times, is_present(coverage, 0.001), spacing)
     statistics = {

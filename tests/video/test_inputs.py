@@ -10,7 +10,7 @@ import pytest
 
 from surgseg.files import UserError
 from surgseg.video.images import ImageReader
-from surgseg.video.inputs import Source, find_sources, first_frames
+from surgseg.video.inputs import VideoSource, find_sources, first_frames
 from surgseg.video.reader import VideoReader
 from tests.films import write_film
 from tests.helpers import noise_frame, save_image
@@ -53,7 +53,7 @@ def test_a_folder_of_images_is_one_video(tmp_path):
     for index in range(2):
         save_image(tmp_path / "frames" / f"{index}.png", noise_frame(index))
     (source,) = find_sources([str(tmp_path / "frames")])
-    assert source == Source(tmp_path / "frames", images=True)
+    assert source == VideoSource(tmp_path / "frames", images=True)
     with source.open(image_rate=10.0) as reader:
         assert isinstance(reader, ImageReader) and reader.rate == 10
 
@@ -87,31 +87,31 @@ def test_what_names_no_video_is_said(tmp_path):
 
 def test_a_fingerprint_stays_with_the_video_not_with_its_name(tmp_path):
     film = write_film(tmp_path / "Anna Example.mp4", 5, (48, 64))
-    before = Source(film).fingerprint()
+    before = VideoSource(film).fingerprint()
     renamed = film.rename(tmp_path / "other.mp4")
     os.utime(renamed, (0, 0))
-    assert Source(renamed).fingerprint() == before
+    assert VideoSource(renamed).fingerprint() == before
     assert len(before) == 64 and int(before, 16)
-    assert Source(write_film(tmp_path / "Anna Example.mp4", 6, (48, 64))).fingerprint() != before
+    assert VideoSource(write_film(tmp_path / "Anna Example.mp4", 6, (48, 64))).fingerprint() != before
 
 
 def test_a_fingerprint_sees_size_and_both_ends(tmp_path):
     content = bytearray(3 << 20)
     path = tmp_path / "film.mp4"
     path.write_bytes(content)
-    prints = {Source(path).fingerprint()}
+    prints = {VideoSource(path).fingerprint()}
     for place in (0, -1):
         changed = bytearray(content)
         changed[place] = 1
         path.write_bytes(changed)
-        prints.add(Source(path).fingerprint())
+        prints.add(VideoSource(path).fingerprint())
     path.write_bytes(content + b"\0")
-    prints.add(Source(path).fingerprint())
+    prints.add(VideoSource(path).fingerprint())
     assert len(prints) == 4
 
 
 def test_a_fingerprint_of_images_sees_names_and_sizes(tmp_path):
-    source = Source(touch(tmp_path / "frames", "2.png", "10.png"), images=True)
+    source = VideoSource(touch(tmp_path / "frames", "2.png", "10.png"), images=True)
     before = source.fingerprint()
     touch(tmp_path / "frames", ".DS_Store", "notes.txt")
     assert source.fingerprint() == before and source.size == 11
@@ -122,10 +122,10 @@ def test_a_fingerprint_of_images_sees_names_and_sizes(tmp_path):
 def test_first_frames_come_from_the_first_video_that_has_any(tmp_path):
     touch(tmp_path, "bad.mp4")
     film = write_film(tmp_path / "good.mp4", 45, (48, 64))
-    frames = first_frames([Source(tmp_path / "bad.mp4"), Source(film)])
+    frames = first_frames([VideoSource(tmp_path / "bad.mp4"), VideoSource(film)])
     assert {frame.shape for frame in frames} == {(48, 64, 3)} and 2 <= len(frames) <= 4
     with pytest.raises(UserError, match=r"bad\.mp4 is no video"):
-        first_frames([Source(tmp_path / "bad.mp4")])
+        first_frames([VideoSource(tmp_path / "bad.mp4")])
 
 
 def test_a_file_that_was_damaged_in_the_middle_is_another_video(tmp_path):
@@ -134,9 +134,9 @@ def test_a_file_that_was_damaged_in_the_middle_is_another_video(tmp_path):
     for place in range(2_600_000, 2_640_000):
         data[place] ^= 255
     (tmp_path / "b.mp4").write_bytes(data)
-    assert Source(tmp_path / "a.mp4").fingerprint() != Source(tmp_path / "b.mp4").fingerprint()
+    assert VideoSource(tmp_path / "a.mp4").fingerprint() != VideoSource(tmp_path / "b.mp4").fingerprint()
 
 
 def test_a_video_opens_as_one(tmp_path):
-    with Source(write_film(tmp_path / "film.mp4", 3, (48, 64))).open() as reader:
+    with VideoSource(write_film(tmp_path / "film.mp4", 3, (48, 64))).open() as reader:
         assert isinstance(reader, VideoReader) and len(list(reader)) == 3

@@ -8,20 +8,20 @@ from __future__ import annotations
 import re
 
 from surgseg.data.pairs import Found, Pair, Problem, Reader, drop_collisions, video_and_clip
-from surgseg.data.sources import Source
+from surgseg.data.sources import SourceFile
 from surgseg.files import UserError
 
 _FILE = re.compile(r"frame_(\d+)_endo(_watershed_mask|_mask|_color_mask)?", re.IGNORECASE)
 
 
-def read_cholecseg8k(files: list[Source], root_name: str = "") -> Found:
+def read_cholecseg8k(files: list[SourceFile], root_name: str = "") -> Found:
     """Pairs of a release's files, in their order; what has no partner is a problem, not an error.
 
     `root_name` is the source root's own name, for a root that is a single video or clip. Raises `UserError`
     where nothing looks like the release.
     """
-    frames: dict[tuple, list[Source]] = {}
-    masks: dict[tuple, list[Source]] = {}
+    frames: dict[tuple, list[SourceFile]] = {}
+    masks: dict[tuple, list[SourceFile]] = {}
     ignored = 0
     for source in files:
         match = _FILE.fullmatch(source.stem)
@@ -45,7 +45,7 @@ def read_cholecseg8k(files: list[Source], root_name: str = "") -> Found:
     return Found(pairs, problems + collisions, ignored)
 
 
-def _pair(key: tuple, frames: list[Source], masks: list[Source], root_name: str) -> Pair | Problem:
+def _pair(key: tuple, frames: list[SourceFile], masks: list[SourceFile], root_name: str) -> Pair | Problem:
     folders, number = key
     video, clip = video_and_clip((root_name, *folders))
     first = (frames or masks)[0].name

@@ -16,13 +16,13 @@ from surgseg.data.pairs import (
     drop_collisions,
     video_and_clip,
 )
-from surgseg.data.sources import Source
+from surgseg.data.sources import SourceFile
 from surgseg.files import UserError, list_some, natural_key
 
 
 def pair_folders(
-    frames: list[Source],
-    masks: list[Source],
+    frames: list[SourceFile],
+    masks: list[SourceFile],
     *,
     frame_suffix: str | None = None,
     mask_suffix: str | None = None,
@@ -43,10 +43,13 @@ def pair_folders(
     shared = _folders(chosen_frames) & _folders(chosen_masks)
     frame_suffixes = FRAME_SUFFIXES if frame_suffix is None else (frame_suffix,)
     mask_suffixes = (*MASK_SUFFIXES, *FRAME_SUFFIXES) if mask_suffix is None else (mask_suffix,)
-    frames_at, masks_at = _index(chosen_frames, frame_suffixes, shared), _index(chosen_masks, mask_suffixes, shared)
+    frames_at, masks_at = (
+        _by_place(chosen_frames, frame_suffixes, shared),
+        _by_place(chosen_masks, mask_suffixes, shared),
+    )
     matched, problems = _match(frames_at, masks_at, video_id or "")
     place_of = _naming_places(chosen_frames, chosen_masks, shared)
-    pairs = [_label(key, frame, mask, place_of(frame, mask), video_id, root_name) for key, frame, mask in matched]
+    pairs = [_make_pair(key, frame, mask, place_of(frame, mask), video_id, root_name) for key, frame, mask in matched]
     pairs, collisions = drop_collisions(_number_the_rest(pairs))
     return Found(pairs, problems + collisions, ignored)
 
@@ -72,15 +75,15 @@ def _choose(frames: list, masks: list, frame_suffix: str | None, mask_suffix: st
     return frames, masks
 
 
-def _ends(source: Source, *suffixes: str) -> bool:
+def _ends(source: SourceFile, *suffixes: str) -> bool:
     return source.stem.lower().endswith(tuple(suffix.lower() for suffix in suffixes)) if suffixes else False
 
 
-def _folders(sources: list[Source]) -> set[str]:
+def _folders(sources: list[SourceFile]) -> set[str]:
     return {folder for source in sources for folder in source.folders}
 
 
-def _index(sources: list[Source], suffixes: tuple[str, ...], shared: set[str]) -> dict[tuple, list[Source]]:
+def _by_place(sources: list[SourceFile], suffixes: tuple[str, ...], shared: set[str]) -> dict[tuple, list[SourceFile]]:
     """Sources by (place, stem less its suffix)."""
     index = defaultdict(list)
     for source in sources:
@@ -90,7 +93,9 @@ def _index(sources: list[Source], suffixes: tuple[str, ...], shared: set[str]) -
     return index
 
 
-def _match(frames_at: dict, masks_at: dict, video: str) -> tuple[list[tuple[str, Source, Source]], list[Problem]]:
+def _match(
+    frames_at: dict, masks_at: dict, video: str
+) -> tuple[list[tuple[str, SourceFile, SourceFile]], list[Problem]]:
     matched, problems = [], []
     for place_and_key in [*frames_at, *(key for key in masks_at if key not in frames_at)]:
         frames, masks = frames_at.get(place_and_key, []), masks_at.get(place_and_key, [])
@@ -107,7 +112,7 @@ def _match(frames_at: dict, masks_at: dict, video: str) -> tuple[list[tuple[str,
     return matched, problems
 
 
-def _naming_places(frames: list[Source], masks: list[Source], shared: set[str]):
+def _naming_places(frames: list[SourceFile], masks: list[SourceFile], shared: set[str]):
     """How the folders of a pair name its video: shared folders, else those of the side that has any.
 
     Where both sides have folders and share none, those of the frames count if they differ (a lone `Raw` does not).
@@ -115,7 +120,7 @@ def _naming_places(frames: list[Source], masks: list[Source], shared: set[str]):
     frame_tree, mask_tree = bool(_folders(frames)), bool(_folders(masks))
     differ = len({source.folders[:1] for source in frames}) > 1
 
-    def place_of(frame: Source, mask: Source) -> tuple[str, ...]:
+    def place_of(frame: SourceFile, mask: SourceFile) -> tuple[str, ...]:
         if frame_tree and mask_tree:
             place = tuple(folder for folder in frame.folders if folder in shared)
             return place or (frame.folders if differ and not shared else ())
@@ -124,7 +129,9 @@ def _naming_places(frames: list[Source], masks: list[Source], shared: set[str]):
     return place_of
 
 
-def _label(key: str, frame: Source, mask: Source, place: tuple, video_id: str | None, root_name: str) -> Pair:
+def _make_pair(
+    key: str, frame: SourceFile, mask: SourceFile, place: tuple, video_id: str | None, root_name: str
+) -> Pair:
     """Name a pair; number -1 where the key has no trailing number."""
     digits = re.search(r"\d+$", key)
     number = int(digits.group()) if digits else -1

@@ -1,7 +1,7 @@
 """Frame, mask and overlay of some frames of a generated folder, for people to look at.
 
     python analyze_generated_masks.py --generated-dir data/generated
-    python analyze_generated_masks.py --generated-dir data/generated --select uncertain --num-samples 20 --output looks
+    python analyze_generated_masks.py --generated-dir data/generated --select uncertain --num-samples 20 --output panels
 
 The frames are spread over the video, or chosen by the rule of --select; the rule stands in the figure. Beside the
 figure, a JSON of the same name lists them. generate_masks_from_model.py writes the folder.
@@ -52,7 +52,7 @@ def work(args: argparse.Namespace) -> int:
             raise UserError(f"{option} {value}: at least {least} is needed")
     path = figure_path(args.output or args.generated_dir / "figures")
     from surgseg.analysis.measure import differ, recount
-    from surgseg.figures.panels import draw_visual_analysis, read_looks
+    from surgseg.figures.panels import draw_visual_analysis, read_panels
     from surgseg.figures.selection import select_frames
     from surgseg.generate.folder import read_generated
 
@@ -62,11 +62,11 @@ def work(args: argparse.Namespace) -> int:
         raise UserError(f"all {len(generated.rows)} frames of {args.generated_dir} are suspect; see --include-suspect")
     selected = select_frames(rows, args.select, args.num_samples, args.seed)
     shown = recount(generated, selected.rows) if "masks" in generated.run["parts"] else selected.rows
-    looks = read_looks(generated, shown, uncertainty=args.select == "uncertain")
+    panels = read_panels(generated, shown, uncertainty=args.select == "uncertain")
     suspect = len(generated.rows) - len(rows)
     corrected = sum(map(differ, selected.rows, shown))
     words = notes(selected.words, suspect, corrected, generated.run)
-    draw_visual_analysis(looks, generated.scheme, path, title=words, mark=generated.synthetic)
+    draw_visual_analysis(panels, generated.scheme, path, title=words, mark=generated.synthetic)
     write_json(path.with_suffix(".json"), listing(args, generated, shown, selected.seed, words, rows))
     print(words)
     print(f"Written: {path}, {path.with_suffix('.json')}")

@@ -116,15 +116,15 @@ def numbers(video: dict) -> list[str]:
 
 def draw(path: Path, checks: list, scheme, weights_data: str) -> None:
     """The figure; each video's images carry their own mark."""
-    from surgseg.figures.panels import Look, VideoLook, draw_videos
+    from surgseg.figures.panels import Panel, VideoPanel, draw_videos
     from surgseg.figures.selection import synthetic_mark
 
     videos = []
     for check in checks:
         labels = [f"{frame.time_s:.1f} s, {covered:.2%}" for frame, covered in zip(check.frames, check.coverage)]
-        looks = [Look(frame.image, ids, label) for frame, ids, label in zip(check.frames, check.ids, labels)]
+        panels = [Panel(frame.image, ids, label) for frame, ids, label in zip(check.frames, check.ids, labels)]
         mark = synthetic_mark(check.data, weights_data)
-        videos.append(VideoLook(check.name, "\n".join(numbers(check.record())), looks, mark))
+        videos.append(VideoPanel(check.name, "\n".join(numbers(check.record())), panels, mark))
     rules = dict.fromkeys(check.rule for check in checks)
     title = f"Frames {', or '.join(rules)}, each with its overlay, time and coverage\n{CAUTION}"
     draw_videos(videos, scheme, path, title=title, mark=next((video.mark for video in videos if video.mark), ""))

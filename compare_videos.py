@@ -107,7 +107,7 @@ def read_video(args: argparse.Namespace, index: int, name: str):
     request = request_of(
         args,
         tools=tools,
-        truth=match_ground_truth(generated, args.mask_dirs[index], mask_video) if args.mask_dirs else None,
+        ground_truth=match_ground_truth(generated, args.mask_dirs[index], mask_video) if args.mask_dirs else None,
     )
     analysis = analyse(generated, request)
     return Video(name, generated, analysis, look_at(generated, analysis.rows))

@@ -15,8 +15,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from surgseg.console import make_parser, report_errors
+from surgseg.data.convert import Target
 from surgseg.data.options import add_label_options, add_work_options, check_threads, chosen_scheme, report_preparation
-from surgseg.data.prepare import Target, check_separate, prepare
+from surgseg.data.prepare import check_separate, prepare
 from surgseg.data.readers import READERS
 from surgseg.data.sources import open_source
 

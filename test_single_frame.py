@@ -86,7 +86,7 @@ def apply_thresholds(args, frame, probabilities, scheme, truth, mark: str) -> tu
     import numpy as np
 
     from surgseg.analysis.thresholds import threshold_curves, threshold_grid, threshold_label
-    from surgseg.figures.panels import Look, draw_single_frame, draw_threshold
+    from surgseg.figures.panels import Panel, draw_single_frame, draw_threshold
     from surgseg.generate.folder import MIN_COMPONENT_AREA
     from surgseg.masks import count_components, write_mask
     from surgseg.predict import to_mask
@@ -109,9 +109,9 @@ def apply_thresholds(args, frame, probabilities, scheme, truth, mark: str) -> tu
         ]
         write_mask(written[-2], ids, scheme)
         title = f"threshold {threshold:g}: " + ", ".join(words(scores))
-        draw_threshold(Look(frame, ids, args.frame.name), scheme, written[-1], title=title, mark=mark)
+        draw_threshold(Panel(frame, ids, args.frame.name), scheme, written[-1], title=title, mark=mark)
     overview = args.output_dir / "test_single_frame.png"
-    draw_single_frame(Look(frame, ids, args.frame.name), union, curves, marked, overview, mark=mark)
+    draw_single_frame(Panel(frame, ids, args.frame.name), union, curves, marked, overview, mark=mark)
     record = {
         "schema": "surgseg.single_frame/1",
         "frame": args.frame.name,

@@ -130,8 +130,8 @@ def draw_mask(seed: int) -> bytes:
 
 def measure_masks(files: list[Path], out: Path, rounds: int) -> dict[str, float]:
     """Rates of the mask work as preparation does it, and of its bound."""
+    from surgseg.data.convert import mask_to_ids
     from surgseg.data.pairs import Pair
-    from surgseg.data.prepare import mask_to_ids
     from surgseg.data.sources import SourceFile
     from surgseg.labels import SCHEMES
     from surgseg.masks import encode_mask
@@ -159,7 +159,8 @@ def measure_masks(files: list[Path], out: Path, rounds: int) -> dict[str, float]
 
 
 def measure_preparation(release: Path, out: Path, pairs: int) -> float:
-    from surgseg.data.prepare import Target, prepare
+    from surgseg.data.convert import Target
+    from surgseg.data.prepare import prepare
     from surgseg.data.readers.cholecseg8k import read_cholecseg8k
     from surgseg.data.sources import open_source
     from surgseg.labels import SCHEMES

@@ -87,8 +87,9 @@ def run(args) -> int:
 
 def draw_data(folder: Path, frames: int):
     """Synthetic frames of native size as PNG, prepared; returns (samples, scheme)."""
+    from surgseg.data.convert import Target
     from surgseg.data.dataset import load_prepared
-    from surgseg.data.prepare import Target, prepare
+    from surgseg.data.prepare import prepare
     from surgseg.data.readers.cholecseg8k import read_cholecseg8k
     from surgseg.data.sources import open_source
     from surgseg.labels import SCHEMES

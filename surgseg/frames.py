@@ -12,6 +12,10 @@ from PIL import Image
 
 from surgseg.files import IMAGE_SUFFIXES, UserError, is_hidden, natural_key
 
+# Of 255, the brightest channel. Darker pixels are the border around a round field of view: this is above the black of a
+# limited-range video (16) and its noise, and below dim tissue.
+LIT = 24
+
 
 def read_frame(source: Path | bytes, name: str = "") -> np.ndarray:
     """Decode one frame: (H, W, 3) uint8 RGB. A damaged or foreign file is a `UserError` that names it."""

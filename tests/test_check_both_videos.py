@@ -76,8 +76,8 @@ def test_the_four_numbers_of_each_video(film, images, drawn, tmp_path, capsys):
     for words in ("prove nothing", "generate_masks_from_model.py", "compare_videos.py"):
         assert words in shown
     videos, options = drawn[0]
-    assert "prove nothing" in options["title"] and len(videos[0].looks) == 5 and videos[1].name == "video B"
-    assert videos[1].looks[0].label == "0.0 s, 0.00%" and not videos[1].looks[0].ids.any()
+    assert "prove nothing" in options["title"] and len(videos[0].panels) == 5 and videos[1].name == "video B"
+    assert videos[1].panels[0].label == "0.0 s, 0.00%" and not videos[1].panels[0].ids.any()
 
 
 def test_nothing_that_is_written_names_the_files(film, images, tmp_path):

@@ -255,12 +255,12 @@ def test_brighter_frames_are_measured_to_be_brighter(run, folder):
     )
     bright = folder("b", [10] * 4, images=images_of(4, 150), confidence=sure[::-1])
     done = run(dark, bright)
-    looks = [video["appearance"] for video in done.result["videos"]]
-    assert looks[1]["brightness"] > looks[0]["brightness"] + 20 and looks[0]["reference"] == "a"
-    assert looks[0]["confidence_rank_correlation"]["brightness"] == pytest.approx(1), "the brighter, the surer"
-    assert looks[0]["confidence_rank_correlation"]["saturation"] is None, "all gray"
+    appearance = [video["appearance"] for video in done.result["videos"]]
+    assert appearance[1]["brightness"] > appearance[0]["brightness"] + 20 and appearance[0]["reference"] == "a"
+    assert appearance[0]["confidence_rank_correlation"]["brightness"] == pytest.approx(1), "the brighter, the surer"
+    assert appearance[0]["confidence_rank_correlation"]["saturation"] is None, "all gray"
     change = done.result["differences"][0]["appearance"]["brightness"]["difference"]
-    assert change == pytest.approx(looks[1]["brightness"] - looks[0]["brightness"])
+    assert change == pytest.approx(appearance[1]["brightness"] - appearance[0]["brightness"])
     assert f"brightness {change:+.2f}" in done.out and "rank correlation of confidence over 4 frames" in done.out
 
 
@@ -356,7 +356,7 @@ def test_annotations_that_do_not_fit_are_refused(run, folder, tmp_path):
     run(*folders, options=["--tool-files", fits, long]).refused("covers 90.0 s")
     run(*folders, options=["--tool-files", fits, tmp_path / "no.txt"]).refused("cannot read")
     run(*folders, options=["--tool-files", fits, fits, "--tools", "Scalpel"]).refused("has no tool Scalpel")
-    run(*folders, options=["--mask-dirs", tmp_path / "no", tmp_path / "no"]).refused("no")
+    run(*folders, options=["--mask-dirs", tmp_path / "no", tmp_path / "no"]).refused("is not a folder")
 
 
 def test_an_output_folder_that_is_a_file_is_refused(run, folder, tmp_path):

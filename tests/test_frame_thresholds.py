@@ -50,14 +50,14 @@ def weights(monkeypatch):
 
 @pytest.fixture
 def drawn(monkeypatch):
-    """(look, title, mark) of each figure of a threshold, instead of drawing it; the overview is drawn as nothing."""
-    import surgseg.figures.panels as looks
+    """(panel, title, mark) of each figure of a threshold, instead of drawing it; the overview is drawn as nothing."""
+    import surgseg.figures.panels as panels
 
     calls = []
     monkeypatch.setattr(
-        looks, "draw_threshold", lambda look, scheme, path, *, title, mark: calls.append((look, title, mark))
+        panels, "draw_threshold", lambda panel, scheme, path, *, title, mark: calls.append((panel, title, mark))
     )
-    monkeypatch.setattr(looks, "draw_single_frame", lambda *given, **options: None)
+    monkeypatch.setattr(panels, "draw_single_frame", lambda *given, **options: None)
     return calls
 
 

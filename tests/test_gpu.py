@@ -12,7 +12,7 @@ from surgseg.labels import SCHEMES
 from surgseg.predict import Predictor
 from tests.helpers import noise_frame
 
-pytestmark = pytest.mark.gpu
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 
 
 def predictor(device, scheme="binary", **options):

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-LIT = 24  # of 255, the brightest channel: darker pixels are the border around a round field of view
+from surgseg.frames import LIT
+
 HEIGHT = 240  # pixels; sharpness depends on the size, so it is measured at one
 BINS = (30, 32)  # of hue and saturation
 

@@ -45,10 +45,10 @@ def video_table_rows(result: dict[str, Any]) -> list[tuple[str, list[str]]]:
             rows.append((f"Presence: {key}", [percent(video["presence"]["min_area"][key]) for video in videos]))
     if all("dice" in video for video in videos):
         rows.append(("Dice, mean of frames", [decimal(video["dice"]["mean"]) for video in videos]))
-    looks = [video["appearance"] for video in videos]
-    if all(looks):
-        rows += [(name, [decimal(look[key], 2) for look in looks]) for key, name in MEASURES.items()]
-        rows.append(("Colour distance from the first", [decimal(look["histogram_distance"], 2) for look in looks]))
+    appearance = [video["appearance"] for video in videos]
+    if all(appearance):
+        rows += [(name, [decimal(look[key], 2) for look in appearance]) for key, name in MEASURES.items()]
+        rows.append(("Colour distance from the first", [decimal(look["histogram_distance"], 2) for look in appearance]))
     return rows
 
 
@@ -115,11 +115,11 @@ def _difference_sentences(found: dict) -> list[str]:
     for key, difference in found["shift"].items():
         how = _points(difference) if key != "dice" else _difference_in_words(difference)
         said.append(f"Shift of {key}, {both}: {how}.")
-    looks = found["appearance"]
-    if looks:
-        changes = ", ".join(f"{key} {signed(looks[key]['difference'])}" for key in MEASURES)
+    appearance = found["appearance"]
+    if appearance:
+        changes = ", ".join(f"{key} {signed(appearance[key]['difference'])}" for key in MEASURES)
         said.append(
-            f"Appearance, {both}: {changes}, colour histogram distance {decimal(looks['histogram_distance'], 2)}."
+            f"Appearance, {both}: {changes}, colour histogram distance {decimal(appearance['histogram_distance'], 2)}."
         )
     return said
 
@@ -150,17 +150,19 @@ def _certain(found: dict) -> str:
 
 
 def _confidence(result: dict) -> list[str]:
-    """How the model's confidence goes with the looks of the frames, within each video."""
+    """How the model's confidence goes with the appearance of the frames, within each video."""
     said = []
     for video in result["videos"]:
-        looks = video["appearance"]
-        if looks is None:
+        appearance = video["appearance"]
+        if appearance is None:
             said.append(
                 f"{video['name']}: appearance not measured: the run kept no frames (--frame-format jpg keeps them)."
             )
             continue
-        found = {key: value for key, value in looks["confidence_rank_correlation"].items() if value == value}
+        found = {key: value for key, value in appearance["confidence_rank_correlation"].items() if value == value}
         if found:
             shown = ", ".join(f"{key.replace('_', ' ')} {value:+.2f}" for key, value in found.items())
-            said.append(f"{video['name']}: rank correlation of confidence over {looks['frames']} frames with {shown}.")
+            said.append(
+                f"{video['name']}: rank correlation of confidence over {appearance['frames']} frames with {shown}."
+            )
     return said

@@ -32,12 +32,12 @@ _APART = 0.1  # shares by which sampled parts may differ without a warning
 
 @dataclass(frozen=True)
 class Video:
-    """One folder of a comparison. `looks` are the frames whose appearance was measured, with it."""
+    """One folder of a comparison. `appearances` are the frames whose appearance was measured, with it."""
 
     name: str
     generated: Generated
     analysis: Analysis
-    looks: list[tuple[FrameRow, Appearance]]
+    appearances: list[tuple[FrameRow, Appearance]]
 
     @property
     def burst(self) -> int:
@@ -46,7 +46,7 @@ class Video:
     @property
     def colours(self) -> np.ndarray:
         """Mean histogram of hue and saturation; zeros where no frame was looked at."""
-        lit = [look.histogram for _, look in self.looks if look.histogram.any()]
+        lit = [seen.histogram for _, seen in self.appearances if seen.histogram.any()]
         return np.mean(lit, axis=0) if lit else np.zeros((1, 1))
 
 
@@ -56,8 +56,8 @@ def look_at(generated: Generated, rows: Sequence[FrameRow]) -> list[tuple[FrameR
         return []
     chosen = [rows[place] for place in evenly_spaced(len(rows), LOOKED_AT)]
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        looks = ahead(pool, lambda row: appearance(read_frame(generated.frame_path(row))), chosen, 32)
-        return list(zip(chosen, looks))
+        appearances = ahead(pool, lambda row: appearance(read_frame(generated.frame_path(row))), chosen, 32)
+        return list(zip(chosen, appearances))
 
 
 def compare_videos(videos: Sequence[Video], *, seed: int = 0) -> dict:
@@ -113,13 +113,15 @@ def sampled_part(video: Video) -> dict:
 def _appearance(video: Video, reference: Video) -> dict | None:
     """Means over the frames looked at; distance of each frame's colours from the reference video's mean colours; rank
     correlation of the model's confidence with each of these."""
-    if not video.looks:
+    if not video.appearances:
         return None
-    values = {name: [getattr(look, name) for _, look in video.looks] for name in MEASURES}
-    values["histogram_distance"] = [histogram_distance(look.histogram, reference.colours) for _, look in video.looks]
-    confidence = [row.mean_confidence for row, _ in video.looks]
+    values = {name: [getattr(seen, name) for _, seen in video.appearances] for name in MEASURES}
+    values["histogram_distance"] = [
+        histogram_distance(seen.histogram, reference.colours) for _, seen in video.appearances
+    ]
+    confidence = [row.mean_confidence for row, _ in video.appearances]
     return {
-        "frames": len(video.looks),
+        "frames": len(video.appearances),
         "reference": reference.name,
         **{name: nanmean(some) for name, some in values.items()},
         "confidence_rank_correlation": {name: _rank_correlation(some, confidence) for name, some in values.items()},
@@ -150,12 +152,15 @@ def _video_difference(reference: Video, video: Video, labelled: list[str], seed:
         "appearance": None,
         "shift": {},
     }
-    if reference.looks and video.looks:
-        looks = {
-            name: between(lambda v, name=name: _without_nan(getattr(look, name) for _, look in v.looks))
+    if reference.appearances and video.appearances:
+        appearances = {
+            name: between(lambda v, name=name: _without_nan(getattr(seen, name) for _, seen in v.appearances))
             for name in MEASURES
         }
-        found["appearance"] = {**looks, "histogram_distance": histogram_distance(reference.colours, video.colours)}
+        found["appearance"] = {
+            **appearances,
+            "histogram_distance": histogram_distance(reference.colours, video.colours),
+        }
     if "tools" in labelled:
         found["shift"]["sensitivity"] = between(lambda v: _right(v, True))
         found["shift"]["specificity"] = between(lambda v: _right(v, False))

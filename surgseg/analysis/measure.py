@@ -32,7 +32,7 @@ _ROUNDING = 1e-6  # of the table's coverage
 
 @dataclass(frozen=True)
 class AnalysisRequest:
-    """What is asked about a folder. `truth`: row name -> ground-truth mask."""
+    """What is asked about a folder. `ground_truth`: row name -> ground-truth mask."""
 
     min_area: float = MIN_AREA
     include_suspect: bool = False
@@ -40,7 +40,7 @@ class AnalysisRequest:
     from_masks: bool = False
     phases: Track | None = None
     tools: Track | None = None
-    truth: dict[str, Path] | None = None
+    ground_truth: dict[str, Path] | None = None
 
 
 @dataclass(frozen=True)
@@ -86,9 +86,9 @@ def analyse(generated: Generated, request: AnalysisRequest) -> Analysis:
     if table is not None:
         statistics["tools"] = _against_tools(request, rows, table, annotated)
     scores = None
-    if request.truth is not None:
+    if request.ground_truth is not None:
         names = {row.name for row in rows}
-        scores = score_rows(generated, {name: path for name, path in request.truth.items() if name in names})
+        scores = score_rows(generated, {name: path for name, path in request.ground_truth.items() if name in names})
         statistics["ground_truth"] = _beside_truth(generated, request, rows, pairs, about, scores)
     return Analysis(rows, pairs, phases, in_view, annotated, scores, statistics)
 
@@ -182,13 +182,13 @@ def _beside_truth(generated: Generated, request: AnalysisRequest, rows, pairs, a
         raise UserError("ground truth exists for suspect frames only; --include-suspect counts them")
     kept = [scores[row.name] for row in some]
     true_rows = [replace(row, coverage=scores[row.name]["true_coverage"]) for row in some]
-    truth_pairs, _ = measure_pairs(generated, some, truth=request.truth, flow_pairs=request.flow_pairs)
+    truth_pairs, _ = measure_pairs(generated, some, ground_truth=request.ground_truth, flow_pairs=request.flow_pairs)
     own_pairs = pairs
     if len(some) < len(rows):  # frames with ground truth may be neighbours where others lie between them
         own_pairs, _ = measure_pairs(generated, some, flow_pairs=request.flow_pairs)
     return {
         "frames": len(some),
-        "first_mask": request.truth[some[0].name].name,
+        "first_mask": request.ground_truth[some[0].name].name,
         **{name: describe(one[name] for one in kept if not np.isnan(one[name])) for name in FRAME_METRICS},
         "both_empty": sum(np.isnan(one["dice"]) for one in kept),
         "true_coverage": describe(one["true_coverage"] for one in kept if not np.isnan(one["true_coverage"])),
@@ -240,11 +240,11 @@ def recount(generated: Generated, rows: Sequence[FrameRow]) -> list[FrameRow]:
     """The rows with coverage (instrument / pixels that are not void) and components counted from the masks."""
     if generated.run["parts"].get("masks") is None:
         raise UserError(f"{generated.folder} keeps no masks to count (--save masks keeps them)")
-    tools = generated.scheme.instrument_ids
+    instrument_ids = generated.scheme.instrument_ids
 
     def count(row: FrameRow) -> FrameRow:
         ids = read_mask(generated.mask_path(row), generated.scheme.num_classes)
-        instrument = np.isin(ids, tools)
+        instrument = np.isin(ids, instrument_ids)
         counted = int((ids != VOID).sum())
         components = count_components(instrument.astype(np.uint8), MIN_COMPONENT_AREA)
         return replace(row, coverage=int(instrument.sum()) / max(counted, 1), components=components)

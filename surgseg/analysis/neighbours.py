@@ -28,24 +28,24 @@ def measure_pairs(
     generated: Generated,
     rows: Sequence[FrameRow],
     *,
-    truth: dict[str, Path] | None = None,
+    ground_truth: dict[str, Path] | None = None,
     flow_pairs: int = FLOW_PAIRS,
 ) -> tuple[list[MaskPair], str]:
     """Every pair of neighbouring `rows` at most 0.2 s apart, and why there is no flow ("" where there is).
 
-    With `truth` (row name -> ground-truth mask) it is those masks that are compared, on the rows that have one; `first`
-    of a `MaskPair` counts in `rows` all the same. At most `flow_pairs` pairs get optical flow (0: none).
+    With `ground_truth` (row name -> mask) those masks are compared, on the rows that have one; `first` of a
+    `MaskPair` counts in `rows` all the same. At most `flow_pairs` pairs get optical flow (0: none).
     """
-    if truth is None and generated.run["parts"].get("masks") is None:
+    if ground_truth is None and generated.run["parts"].get("masks") is None:
         return [], "the run kept no masks (--save masks keeps them)"
     firsts = close_pairs([row.time_s for row in rows])
-    if truth is not None:
-        firsts = [first for first in firsts if rows[first].name in truth and rows[first + 1].name in truth]
+    if ground_truth is not None:
+        firsts = [first for first in firsts if {row.name for row in rows[first : first + 2]} <= ground_truth.keys()]
     no_flow = "" if flow_pairs else "not asked for (--flow-pairs 0)"
     if generated.run["parts"].get("frames") is None:
         no_flow = "the run kept no frames (--frame-format jpg keeps them)"
     chosen = set() if no_flow else {firsts[place] for place in evenly_spaced(len(firsts), flow_pairs)}
-    read = _reader(generated, truth)
+    read = _reader(generated, ground_truth)
 
     def work(first: int) -> MaskPair:
         (earlier, valid_1), (later, valid_2) = (read(row) for row in rows[first : first + 2])
@@ -65,12 +65,12 @@ def measure_pairs(
     return pairs, no_flow
 
 
-def _reader(generated: Generated, truth: dict[str, Path] | None) -> Callable:
+def _reader(generated: Generated, ground_truth: dict[str, Path] | None) -> Callable:
     """A function from a row to its mask: (instrument, not void), each (H, W) bool."""
     scheme = generated.scheme
 
     def read(row: FrameRow) -> tuple[np.ndarray, np.ndarray]:
-        path = generated.mask_path(row) if truth is None else truth[row.name]
+        path = generated.mask_path(row) if ground_truth is None else ground_truth[row.name]
         ids = read_mask(path, scheme.num_classes)
         return np.isin(ids, scheme.instrument_ids), ids != VOID
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 MIN_AREA = 0.001  # of the frame: below it a mask counts as a speck, not as an instrument in view
-_GAP = 2.0  # typical spacings; a longer step between two frames is a part of the video nobody looked at
+GAP = 2.0  # typical spacings; a longer step between two frames is a part of the video nobody looked at
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def presence_segments(
     run: list[int] = []
     ends = frame_ends(times, spacing, video_end)
     for index, seen in enumerate(present):
-        if run and (not seen or times[index] - times[index - 1] > _GAP * spacing):
+        if run and (not seen or times[index] - times[index - 1] > GAP * spacing):
             found.append(Segment(float(times[run[0]]), ends[run[-1]], len(run)))
             run = []
         if seen:
@@ -63,7 +63,7 @@ def frame_ends(times: Sequence[float], spacing: float, video_end: float = math.i
     if math.isnan(spacing):
         return [float(time) for time in times]
     following = [*times[1:], math.inf]
-    ends = [float(after if after - time <= _GAP * spacing else time + spacing) for time, after in zip(times, following)]
+    ends = [float(after if after - time <= GAP * spacing else time + spacing) for time, after in zip(times, following)]
     return [min(end, video_end) for end in ends] if len(times) and times[-1] <= video_end else ends
 
 

@@ -10,10 +10,10 @@ import numpy as np
 
 from surgseg.data.splits import PARTS, Split
 from surgseg.files import UserError, list_some, natural_key
+from surgseg.frames import LIT
 
 SHARING = ("random", "time")  # splits that divide videos by frame on purpose and are announced as such
 HELD_OUT = PARTS[1:]
-LIT = 24  # of 255, the brightest channel: above the black of a limited-range video (16) and its noise, below dim tissue
 LIT_SHARE = 0.1  # of a row or column; a column that a round field only grazes is left out
 FIELD = 0.25  # of a frame's height and width: what is lit in less than that is a reflex or a caption
 FLAT = 2.0  # gray levels, standard deviation of the cells hashed; the flattest of 144 real frames has 10

@@ -6,48 +6,26 @@ import hashlib
 import json
 import os
 import sys
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
 from surgseg.data import audit, manifest
+from surgseg.data.convert import Target, digest, prepare_pair, stamps
 from surgseg.data.pairs import Found, Pair, Problem, describe_problems
-from surgseg.data.sources import image_size
 from surgseg.data.splits import PARTS
 from surgseg.files import (
-    IMAGE_SUFFIXES,
     UserError,
     list_some,
-    make_folder,
     natural_key,
     read_json,
-    write_bytes,
     write_json,
 )
 from surgseg.labels import Scheme, read_scheme, write_scheme
-from surgseg.masks import decode_codes, encode_mask, remap
-
-
-@dataclass(frozen=True)
-class Target:
-    """Where a preparation writes, whether frames must be copies, and how many threads work (None: all cores)."""
-
-    root: Path
-    frames: str = "frames"
-    masks: str = "masks"
-    copy: bool = False
-    threads: int | None = None
-
-    def frame_path(self, pair: Pair) -> Path:
-        return self.root / self.frames / f"{pair.name}{pair.frame.suffix}"
-
-    def mask_path(self, pair: Pair) -> Path:
-        return self.root / self.masks / f"{pair.name}.png"
+from surgseg.masks import decode_codes
 
 
 @dataclass
@@ -94,7 +72,7 @@ def prepare(found: Found, target: Target, scheme: Scheme, data: str = "real", li
     _check_corrections([pair.name for pair in open_pairs if pair.name in corrected], target)
     result = PrepareResult({}, list(found.problems), kept=len(records), corrected=sorted(corrected, key=natural_key))
     for pair in open_pairs:
-        if pair.name in journal and journal[pair.name]["sources"] != _stamps(pair):
+        if pair.name in journal and journal[pair.name]["sources"] != stamps(pair):
             result.replaced.append(pair.name)
     with manifest.Journal(target.root) as log:
         for pair in open_pairs:
@@ -161,7 +139,7 @@ def _settings(scheme: Scheme, data: str) -> str:
 
 def _stands(pair: Pair, record: dict | None, settings: str, target: Target) -> bool:
     """Whether the frame and a mask, ours or a corrected one, of this very source are still in place."""
-    if not record or record["sources"] != _stamps(pair) or record.get("settings") != settings:
+    if not record or record["sources"] != stamps(pair) or record.get("settings") != settings:
         return False
     try:
         frame = target.frame_path(pair).stat()
@@ -188,17 +166,9 @@ def _is_corrected(pair: Pair, record: dict | None, target: Target) -> bool:
 
 def _mask_digest(pair: Pair, target: Target) -> str | None:
     try:
-        return _digest(target.mask_path(pair).read_bytes())
+        return digest(target.mask_path(pair).read_bytes())
     except OSError:
         return None
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:32]
-
-
-def _stamps(pair: Pair) -> list[str]:
-    return [pair.frame.name, pair.frame.stamp, pair.mask.name, pair.mask.stamp]
 
 
 def _work(pairs: list[Pair], scheme: Scheme, settings: str, target: Target, total: int) -> Iterator[dict | Problem]:
@@ -221,76 +191,6 @@ def _work(pairs: list[Pair], scheme: Scheme, settings: str, target: Target, tota
         finally:
             for job in jobs:
                 job.cancel()
-
-
-def prepare_pair(pair: Pair, scheme: Scheme, lookup: np.ndarray, settings: str, target: Target) -> dict | Problem:
-    """Check one pair and write its two files. Returns its record, or what is wrong with the source."""
-    kind = "bad frame"
-    try:
-        frame = pair.frame.read()
-        width, height = image_size(frame, pair.frame.name)
-        kind = "bad mask"
-        ids, counts, mode = mask_to_ids(pair, lookup)
-    except UserError as error:
-        file = pair.mask.name if kind == "bad mask" else pair.frame.name
-        return Problem(kind, file, str(error).replace(f"{file}: ", "", 1), pair.video)
-    if ids.shape != (height, width):
-        sizes = f"{width}x{height}, its mask {ids.shape[1]}x{ids.shape[0]}"
-        return Problem("size mismatch", pair.frame.name, sizes, pair.video)
-    mask_bytes = encode_mask(ids, scheme)
-    place_frame(frame, pair.frame.path, target.frame_path(pair), target.copy)
-    write_bytes(target.mask_path(pair), mask_bytes)
-    return {
-        "name": pair.name,
-        "video": pair.video,
-        "clip": pair.clip,
-        "frame": pair.number,
-        "width": width,
-        "height": height,
-        "codes": {str(code): int(counts[code]) for code in counts.nonzero()[0]},
-        "mode": mode,
-        "digest": _digest(frame),
-        "mask_digest": _digest(mask_bytes),
-        "split": pair.split,
-        "numbered_by_order": pair.numbered_by_order,
-        "sources": _stamps(pair),
-        "bytes": len(frame),
-        "settings": settings,
-    }
-
-
-def mask_to_ids(pair: Pair, lookup: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
-    """Read and check a mask: ((H, W) uint8 class ids, (256,) pixels per source code, the kind of file in a word)."""
-    data = pair.mask.read()
-    image_size(data, pair.mask.name)
-    codes, mode = pair.read_codes(data, pair.mask.name)
-    return (*remap(codes, lookup, pair.mask.name), mode)
-
-
-def place_frame(data: bytes, source: Path | None, destination: Path, copy: bool) -> None:
-    """Put a frame's file at `destination`: a hard link to `source` where that works and is wanted, else a copy.
-
-    An older file there is replaced, never written into: it may be a hard link to somebody's original. A file of
-    the same stem with another image suffix goes, since two frames of one name would be ambiguous.
-    """
-    make_folder(destination.parent)
-    if copy or source is None or not _link(source, destination):
-        write_bytes(destination, data)
-    for suffix in IMAGE_SUFFIXES:
-        if suffix != destination.suffix:
-            destination.with_suffix(suffix).unlink(missing_ok=True)
-
-
-def _link(source: Path, destination: Path) -> bool:
-    temporary = destination.with_name(f".{destination.name}.{os.getpid()}.{threading.get_ident()}.part")
-    try:
-        os.link(source.resolve(), temporary)  # a symbolic link's target, not the link
-        temporary.replace(destination)
-    except OSError:
-        return False
-    finally:
-        temporary.unlink(missing_ok=True)  # it stays where both names were one file already
-    return True
 
 
 def _write_tables(

@@ -151,10 +151,10 @@ def _iou_beside(axis, per_video: dict[str, dict], videos: list[str]) -> None:
 
 def _code_rows(audit: dict[str, Any]) -> list[tuple[str, float, str]]:
     """(name, percent of all pixels, colour) of each code, largest first; what is left of a long table in one row."""
-    tools = {name for name, row in audit["classes"].items() if row["instrument"]}
+    instruments = {name for name, row in audit["classes"].items() if row["instrument"]}
     rows = []
     for code, row in audit["codes"].items():
-        colour = GRAY if row["class"] == "void" else BLUE if row["class"] in tools else SKY
+        colour = GRAY if row["class"] == "void" else BLUE if row["class"] in instruments else SKY
         rows.append((f"{code}  {row['name']}", 100 * row["share"], colour))
     rows.sort(key=lambda row: -row[1])
     shown, rest = rows[:MAX_CODES], rows[MAX_CODES:]
@@ -174,10 +174,10 @@ def _code_shares(axis, codes: list[tuple[str, float, str]]) -> None:
 
 
 def _class_shares(axis, audit: dict[str, Any]) -> None:
-    tools = {name: 100 * row["share"] for name, row in audit["classes"].items() if row["instrument"]}
+    instruments = {name: 100 * row["share"] for name, row in audit["classes"].items() if row["instrument"]}
     void = 100 * audit["void"]["share"]
-    names, shares = [*tools, "void"], [*tools.values(), void]
-    axis.barh(range(len(names)), shares, color=[*[BLUE] * len(tools), GRAY], height=0.6)
+    names, shares = [*instruments, "void"], [*instruments.values(), void]
+    axis.barh(range(len(names)), shares, color=[*[BLUE] * len(instruments), GRAY], height=0.6)
     axis.set_yticks(range(len(names)), [fit_name(name, 16) for name in names], fontsize=7.5)
     axis.set_ylim(max(len(names), 4) - 0.5, -0.5)
     _value_labels(axis, shares, "{:.2f}")

@@ -155,8 +155,8 @@ def colour_patch(colour: tuple[int, int, int], name: str) -> Patch:
 
 def error_map(example: Example, scheme: Scheme) -> np.ndarray:
     """(H, W, 3) uint8: dimmed frame with hits, false positives, misses and void of the instrument union."""
-    tools = scheme.instrument_ids
-    truth, predicted = np.isin(example.truth, tools), np.isin(example.predicted, tools)
+    instrument_ids = scheme.instrument_ids
+    truth, predicted = np.isin(example.truth, instrument_ids), np.isin(example.predicted, instrument_ids)
     void = example.truth == VOID
     image = (example.frame * 0.35 + 150).astype(np.uint8)
     image[truth & predicted] = ERRORS["correct"]

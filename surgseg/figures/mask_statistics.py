@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from surgseg.analysis.measure import Analysis, video_end
-from surgseg.analysis.presence import frame_ends
+from surgseg.analysis.presence import GAP, frame_ends
 from surgseg.analysis.report import percent
 from surgseg.analysis.stability import is_present
 from surgseg.figures.style import (
@@ -28,7 +28,6 @@ from surgseg.figures.style import (
 from surgseg.generate.folder import Generated
 
 NOT_ANNOTATED = "#CCCCCC"  # no row of the annotation speaks of that time
-_GAP = 2.0  # typical spacings; lines are not drawn across longer ones
 
 
 def draw_mask_statistics(path: Path | str, generated: Generated, analysis: Analysis, include_suspect: bool) -> Path:
@@ -100,7 +99,7 @@ def broken_line(times: np.ndarray, values: np.ndarray, spacing: float) -> tuple[
     """The points with NaN put in where a step is longer than two spacings, so that no line crosses what nobody saw."""
     if spacing != spacing or len(times) < 2:
         return times, values
-    holes = np.flatnonzero(np.diff(times) > _GAP * spacing) + 1
+    holes = np.flatnonzero(np.diff(times) > GAP * spacing) + 1
     return np.insert(times, holes, np.nan), np.insert(values.astype(float), holes, np.nan)
 
 

@@ -23,7 +23,7 @@ _LEGEND_COLUMNS = 4
 
 
 @dataclass(frozen=True)
-class Look:
+class Panel:
     """A frame (H, W, 3) uint8 RGB, its class ids (H, W) uint8, and what stands above them."""
 
     frame: np.ndarray
@@ -32,16 +32,16 @@ class Look:
 
 
 @dataclass(frozen=True)
-class VideoLook:
+class VideoPanel:
     """Some frames of a video, its name, its numbers in lines of at most 55 letters, and what its images must carry."""
 
     name: str
     words: str
-    looks: list[Look]
+    panels: list[Panel]
     mark: str = ""
 
 
-def read_looks(generated, rows: Sequence, *, uncertainty: bool = False) -> list[Look]:
+def read_panels(generated, rows: Sequence, *, uncertainty: bool = False) -> list[Panel]:
     """Frames and masks of rows of a generated folder, labelled with time and coverage (and uncertainty).
 
     Raises `UserError` where the run kept no frames or no masks, or where sizes differ.
@@ -51,53 +51,59 @@ def read_looks(generated, rows: Sequence, *, uncertainty: bool = False) -> list[
             raise UserError(
                 f"{generated.folder} holds no {part}: run generate_masks_from_model.py with {option} (and --overwrite)"
             )
-    looks = []
+    panels = []
     for row in rows:
         frame_path, mask_path = generated.frame_path(row), generated.mask_path(row)
         frame, ids = read_frame(frame_path), read_mask(mask_path, generated.scheme.num_classes)
         check_size(frame, frame_path, ids, mask_path)
         label = f"{row.time_s:.2f} s, coverage {row.coverage:.2%}"
         label += f", uncertainty {row.uncertainty:.3f}" if uncertainty else ""
-        looks.append(Look(frame, ids, label + (", suspect" if row.suspect else "")))
-    return looks
+        panels.append(Panel(frame, ids, label + (", suspect" if row.suspect else "")))
+    return panels
 
 
-def draw_visual_analysis(looks: list[Look], scheme: Scheme, path: Path, *, title: str, mark: str = "") -> Path:
+def draw_visual_analysis(panels: list[Panel], scheme: Scheme, path: Path, *, title: str, mark: str = "") -> Path:
     """Frame, mask (class colours on black) and overlay of each sample, two samples side by side."""
-    pairs = 2 if len(looks) > 1 else 1
-    rows = -(-len(looks) // pairs)
+    pairs = 2 if len(panels) > 1 else 1
+    rows = -(-len(panels) // pairs)
     widths = [1, 1, 1, 0.08, 1, 1, 1] if pairs == 2 else [1, 1, 1]
-    panel = _WIDTH / sum(widths)
-    ratio = max(look.frame.shape[0] / look.frame.shape[1] for look in looks)
+    panel_width = _WIDTH / sum(widths)
+    ratio = max(panel.frame.shape[0] / panel.frame.shape[1] for panel in panels)
     title = _fit_title(f"{title}\nEach: frame, mask, overlay")
-    size = (_WIDTH, rows * (panel * ratio + 0.27) + _margins(title, looks, scheme))
+    size = (_WIDTH, rows * (panel_width * ratio + 0.27) + _margins(title, panels, scheme))
     figure, axes = new_figure(rows, len(widths), size=size, gridspec_kw={"width_ratios": widths})
     for axis in axes.flat:
         axis.set_axis_off()
-    for index, look in enumerate(looks):
+    for index, panel in enumerate(panels):
         row, side = divmod(index, pairs)
-        _three_panels(axes[row, 4 * side : 4 * side + 3], look, scheme, mark)
-        _label_row(axes[row, 4 * side], look.label)
-    _class_legend(figure, looks, scheme)
+        _three_panels(axes[row, 4 * side : 4 * side + 3], panel, scheme, mark)
+        _label_row(axes[row, 4 * side], panel.label)
+    _class_legend(figure, panels, scheme)
     _page_title(figure, title, mark)
     return save_figure(figure, path)
 
 
-def draw_threshold(look: Look, scheme: Scheme, path: Path, *, title: str, mark: str = "") -> Path:
+def draw_threshold(panel: Panel, scheme: Scheme, path: Path, *, title: str, mark: str = "") -> Path:
     """Frame, mask and overlay of one frame at one threshold, said in `title`."""
-    ratio = look.frame.shape[0] / look.frame.shape[1]
-    title = _fit_title(f"{fit_name(look.label, 70, 1)}\n{title}")
-    figure, axes = new_figure(1, 3, size=(_WIDTH, _WIDTH / 3 * ratio + 0.25 + _margins(title, [look], scheme)))
-    _three_panels(axes[0], look, scheme, mark)
+    ratio = panel.frame.shape[0] / panel.frame.shape[1]
+    title = _fit_title(f"{fit_name(panel.label, 70, 1)}\n{title}")
+    figure, axes = new_figure(1, 3, size=(_WIDTH, _WIDTH / 3 * ratio + 0.25 + _margins(title, [panel], scheme)))
+    _three_panels(axes[0], panel, scheme, mark)
     for axis, name in zip(axes[0], ("frame", "mask", "overlay")):
         axis.set_title(name, fontsize=9)
-    _class_legend(figure, [look], scheme)
+    _class_legend(figure, [panel], scheme)
     _page_title(figure, title, mark)
     return save_figure(figure, path)
 
 
 def draw_single_frame(
-    look: Look, probability: np.ndarray, curves: dict[str, np.ndarray], marked: list[int], path: Path, *, mark: str = ""
+    panel: Panel,
+    probability: np.ndarray,
+    curves: dict[str, np.ndarray],
+    marked: list[int],
+    path: Path,
+    *,
+    mark: str = "",
 ) -> Path:
     """Frame, probability map, coverage against threshold and, where `curves` has it, IoU against threshold.
 
@@ -105,12 +111,12 @@ def draw_single_frame(
     `marked` are the indices of the thresholds that were asked for.
     """
     scored = "iou" in curves
-    ratio = look.frame.shape[0] / look.frame.shape[1]
+    ratio = panel.frame.shape[0] / panel.frame.shape[1]
     above = 3.2 * ratio
     figure, axes = new_figure(
         2, 2, size=(_WIDTH, above + 3.3), gridspec_kw={"height_ratios": [above, 2.3], "width_ratios": [1, 1.12]}
     )
-    show_image(axes[0, 0], look.frame, "frame", mark=mark)
+    show_image(axes[0, 0], panel.frame, "frame", mark=mark)
     show_image(axes[0, 1], probability, "instrument probability", mark=mark, cmap="viridis", vmin=0, vmax=1)
     figure.colorbar(axes[0, 1].images[0], ax=axes[0, 1], fraction=0.05, pad=0.02, label="probability (0-1)")
     if scored:
@@ -122,7 +128,7 @@ def draw_single_frame(
             axis.remove()
         coverage = figure.add_subplot(grid[1, :])
     _coverage_curve(coverage, curves, marked)
-    _page_title(figure, fit_name(look.label, 70, 1), mark)
+    _page_title(figure, fit_name(panel.label, 70, 1), mark)
     return save_figure(figure, path)
 
 
@@ -157,16 +163,16 @@ def _iou_curve(axis, curves: dict[str, np.ndarray], marked: list[int]) -> None:
     )
 
 
-def draw_videos(videos: list[VideoLook], scheme: Scheme, path: Path, *, title: str, mark: str = "") -> Path:
+def draw_videos(videos: list[VideoPanel], scheme: Scheme, path: Path, *, title: str, mark: str = "") -> Path:
     """Frames and overlays of several videos: a pair of columns each, two videos side by side."""
     side_by_side = min(2, len(videos))
-    deep = [max(len(video.looks) for video in videos[start : start + 2]) for start in range(0, len(videos), 2)]
+    deep = [max(len(video.panels) for video in videos[start : start + 2]) for start in range(0, len(videos), 2)]
     widths = [1, 1, 0.08, 1, 1] if side_by_side == 2 else [1, 1]
-    panel = _WIDTH / sum(widths)
-    ratio = max(look.frame.shape[0] / look.frame.shape[1] for video in videos for look in video.looks)
+    panel_width = _WIDTH / sum(widths)
+    ratio = max(panel.frame.shape[0] / panel.frame.shape[1] for video in videos for panel in video.panels)
     title = _fit_title(title)
-    shown = [look for video in videos for look in video.looks]
-    height = sum(rows * (panel * ratio + 0.27) + 0.45 for rows in deep)
+    shown = [panel for video in videos for panel in video.panels]
+    height = sum(rows * (panel_width * ratio + 0.27) + 0.45 for rows in deep)
     size = (_WIDTH, height + _margins(title, shown, scheme))
     figure, axes = new_figure(sum(deep), len(widths), size=size, gridspec_kw={"width_ratios": widths})
     for axis in axes.flat:
@@ -175,23 +181,23 @@ def draw_videos(videos: list[VideoLook], scheme: Scheme, path: Path, *, title: s
         block, side = divmod(index, 2)
         first, column = sum(deep[:block]), 3 * side
         paint = Painter(scheme)
-        for row, look in enumerate(video.looks):
+        for row, panel in enumerate(video.panels):
             left, right = axes[first + row, column : column + 2]
-            show_image(left, look.frame, mark=video.mark)
-            show_image(right, paint(look.frame, look.ids), mark=video.mark)
+            show_image(left, panel.frame, mark=video.mark)
+            show_image(right, paint(panel.frame, panel.ids), mark=video.mark)
             for axis in (left, right):
                 axis.set_anchor("N")  # videos of other shapes stand on the same line
             heading = f"{fit_name(video.name, 40, 1)}\n{video.words}\n" if row == 0 else ""
-            _label_row(left, heading + look.label)
+            _label_row(left, heading + panel.label)
     _class_legend(figure, shown, scheme)
     _page_title(figure, title, mark)
     return save_figure(figure, path)
 
 
-def _three_panels(axes, look: Look, scheme: Scheme, mark: str) -> None:
-    show_image(axes[0], look.frame, mark=mark)
-    show_image(axes[1], Painter(scheme, 1.0)(np.zeros_like(look.frame), look.ids), mark=mark)
-    show_image(axes[2], Painter(scheme)(look.frame, look.ids), mark=mark)
+def _three_panels(axes, panel: Panel, scheme: Scheme, mark: str) -> None:
+    show_image(axes[0], panel.frame, mark=mark)
+    show_image(axes[1], Painter(scheme, 1.0)(np.zeros_like(panel.frame), panel.ids), mark=mark)
+    show_image(axes[2], Painter(scheme)(panel.frame, panel.ids), mark=mark)
 
 
 def _label_row(axis, text: str, size: float = 8) -> None:
@@ -203,21 +209,21 @@ def _label_row(axis, text: str, size: float = 8) -> None:
     ).set_in_layout(False)  # fmt: skip
 
 
-def _margins(title: str, looks: list[Look], scheme: Scheme) -> float:
+def _margins(title: str, panels: list[Panel], scheme: Scheme) -> float:
     """Inches that title and legend take."""
-    legend = -(-len(_classes_shown(looks, scheme)) // _LEGEND_COLUMNS)
+    legend = -(-len(_classes_shown(panels, scheme)) // _LEGEND_COLUMNS)
     return 0.15 + 0.16 * len(title.split("\n")) + 0.2 * legend
 
 
-def _classes_shown(looks: list[Look], scheme: Scheme) -> list:
+def _classes_shown(panels: list[Panel], scheme: Scheme) -> list:
     """A legend's entry of each class that the masks show."""
-    shown = {int(value) for look in looks for value in np.unique(look.ids)} - {0}
+    shown = {int(value) for panel in panels for value in np.unique(panel.ids)} - {0}
     handles = [colour_patch(item.colour, item.name) for item in scheme.classes if item.id in shown]
     return handles + ([colour_patch((224, 224, 224), "void")] if VOID in shown else [])
 
 
-def _class_legend(figure, looks: list[Look], scheme: Scheme) -> None:
-    handles = _classes_shown(looks, scheme)
+def _class_legend(figure, panels: list[Panel], scheme: Scheme) -> None:
+    handles = _classes_shown(panels, scheme)
     if handles:
         columns = min(len(handles), _LEGEND_COLUMNS)
         figure.legend(handles=handles, loc="outside lower right", ncols=columns, fontsize=8)

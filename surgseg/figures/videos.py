@@ -36,7 +36,7 @@ def draw_video_comparison(path: Path, videos: Sequence[Video], result: dict) -> 
     for axis, video, colour in zip(right.subplots(count, 1, squeeze=False)[:, 0], videos, colours):
         _video_timeline(axis, video, colour, top)
     for part in lower:
-        _looks(part, panels, videos, colours)
+        _appearances(part, panels, videos, colours)
     several = "s" * (len(result["warnings"]) > 1)
     warned = f" ({len(result['warnings'])} warning{several}: see the table)" if result["warnings"] else ""
     figure.suptitle(TITLES[result["kind"]].capitalize() + warned, x=0.01, ha="left", fontsize=11)
@@ -89,8 +89,8 @@ def _panels(videos: Sequence[Video]) -> dict[str, list[list[float]]]:
     for key in _LABELS:
         values = [
             [
-                histogram_distance(look.histogram, reference) if key == "histogram_distance" else getattr(look, key)
-                for _, look in video.looks
+                histogram_distance(seen.histogram, reference) if key == "histogram_distance" else getattr(seen, key)
+                for _, seen in video.appearances
             ]
             for video in videos
         ]
@@ -99,12 +99,12 @@ def _panels(videos: Sequence[Video]) -> dict[str, list[list[float]]]:
     return found
 
 
-def _looks(part, panels: dict[str, list[list[float]]], videos: Sequence[Video], colours: list[str]) -> None:
+def _appearances(part, panels: dict[str, list[list[float]]], videos: Sequence[Video], colours: list[str]) -> None:
     axes = part.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axis, (key, values) in zip(axes, panels.items()):
         for video, some, colour in zip(videos, values, colours):
             if some:
-                confidence = [row.mean_confidence for row, _ in video.looks]
+                confidence = [row.mean_confidence for row, _ in video.appearances]
                 label = fit_name(video.name, 30, 1)
                 axis.scatter(some, confidence, s=5, alpha=0.6, color=colour, linewidths=0, label=label)
         axis.set_xlabel(_LABELS[key].replace(" (", "\n("), fontsize=8)

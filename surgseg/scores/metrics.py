@@ -150,15 +150,15 @@ def pooled_scores(counts: np.ndarray, scheme: Scheme, void: str = "ignore") -> d
     total = counts.reshape(-1, *counts.shape[-2:]).sum(0)
     matrix = square(total, void)
     scores = class_scores(matrix)
-    union = class_scores(union_matrix(matrix, scheme.instrument_ids))
-    tools = scheme.instrument_ids
+    instrument_ids = scheme.instrument_ids
+    union = class_scores(union_matrix(matrix, instrument_ids))
     return {
         "accuracy": float(np.trace(matrix) / matrix.sum()) if matrix.sum() else math.nan,
         "classes": {
             name: {key: scores[key][index].item() for key in ("iou", "dice", "precision", "recall", "n")}
             for index, name in enumerate(scheme.names)
         },
-        "mean_instrument": {key: nanmean(scores[key][tools]) for key in ("iou", "dice")},
+        "mean_instrument": {key: nanmean(scores[key][instrument_ids]) for key in ("iou", "dice")},
         "instrument_union": {key: float(union[key][1]) for key in ("iou", "dice", "precision", "recall")},
     }
 

@@ -44,8 +44,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _draw(args: argparse.Namespace) -> int:
+    from surgseg.data.sources import MARKER
     from surgseg.files import UserError
-    from surgseg.synthetic.release import DEMO_STREAM, MARKER, write_release
+    from surgseg.synthetic.release import DEMO_STREAM, write_release
 
     if args.workers is not None and args.workers < 1:
         raise UserError(f"--workers must be at least 1, not {args.workers}")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from surgseg.data.prepare import Target, prepare
+from surgseg.data.convert import Target
+from surgseg.data.prepare import prepare
 from surgseg.data.readers.cholecseg8k import read_cholecseg8k
 from surgseg.data.sources import open_source
 from surgseg.files import UserError

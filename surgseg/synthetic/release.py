@@ -22,11 +22,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from surgseg.data.sources import MARKER
 from surgseg.files import UserError, make_folder, read_json, write_bytes, write_json
 from surgseg.frames import encode_frame, read_frame
 from surgseg.synthetic.scenes import DOMAINS, MINIMUM_SIZE, draw_frame
 
-MARKER = "synthetic.json"
 VIDEO_COMMENT = "synthetic laparoscopic scene"
 DEMO_STREAM = {"videos": 20, "clips": 4, "frames": 4, "size": (240, 428), "seed": 3}
 FRAMES_PER_SECOND = 25

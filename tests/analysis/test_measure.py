@@ -116,13 +116,13 @@ def test_a_run_without_masks_is_analysed_as_far_as_the_table_goes(tmp_path):
     with pytest.raises(UserError, match="keeps no masks"):
         analyse(
             generated,
-            Request(truth=match_ground_truth(generated, truth_folder(tmp_path / "t", {"x_000000": 5}))),
+            Request(ground_truth=match_ground_truth(generated, truth_folder(tmp_path / "t", {"x_000000": 5}))),
         )
 
 
 def test_a_single_frame_is_analysed(tmp_path):
     generated = read_folder(tmp_path / "g", [10])
-    request = Request(truth=match_ground_truth(generated, truth_folder(tmp_path / "t", {"video_000000": 10})))
+    request = Request(ground_truth=match_ground_truth(generated, truth_folder(tmp_path / "t", {"video_000000": 10})))
     found = analyse(generated, request).statistics
     assert found["frames"] == 1 and math.isnan(found["coverage"]["sd"])
     assert "only one frame" in found["stability"]["reason"]
@@ -139,7 +139,7 @@ def test_suspect_frames_are_left_out_everywhere(tmp_path):
     request = Request(
         phases=read_phases(write_phases(tmp_path / "p.txt", ["A"] * 25)),
         tools=read_tools(write_tools(tmp_path / "t.txt", [{"Hook"}])),
-        truth=match_ground_truth(generated, truth),
+        ground_truth=match_ground_truth(generated, truth),
     )
     analysis = analyse(generated, request)
     found = analysis.statistics
@@ -151,7 +151,7 @@ def test_suspect_frames_are_left_out_everywhere(tmp_path):
     assert len(analysis.scores) == 4 and all(score["dice"] == 1 for score in analysis.scores.values())
     assert len(frame_rows(analysis)) == len(analysis.phases) == len(analysis.in_view) == 4
 
-    all_of_it = analyse(generated, Request(include_suspect=True, truth=match_ground_truth(generated, truth)))
+    all_of_it = analyse(generated, Request(include_suspect=True, ground_truth=match_ground_truth(generated, truth)))
     assert all_of_it.statistics["frames"] == 5 and all_of_it.statistics["stability"]["pairs"] == 4
     assert all_of_it.statistics["ground_truth"]["dice"]["min"] < 1
 
@@ -160,7 +160,7 @@ def test_ground_truth_of_suspect_frames_only_is_refused(tmp_path):
     generated = read_folder(tmp_path / "g", [10, 10], suspect={1})
     truth = match_ground_truth(generated, truth_folder(tmp_path / "t", {"video_000030": 10}))
     with pytest.raises(UserError, match="--include-suspect"):
-        analyse(generated, Request(truth=truth))
+        analyse(generated, Request(ground_truth=truth))
 
 
 # phases and tools
@@ -258,7 +258,7 @@ def test_ground_truth_is_matched_by_name(tmp_path):
         "video_000000": "video_000000.png",
         "video_000025": "video_000025.png",
     }
-    found = analyse(generated, Request(truth=matched)).statistics["ground_truth"]
+    found = analyse(generated, Request(ground_truth=matched)).statistics["ground_truth"]
     assert found["frames"] == 2 and found["dice"]["min"] == pytest.approx(2 / 3) and found["dice"]["max"] == 1
     assert found["iou"]["min"] == pytest.approx(0.5) and found["true_coverage"]["mean"] == pytest.approx(0.2)
 
@@ -272,7 +272,7 @@ def test_ground_truth_is_matched_by_frame_number(tmp_path):
         "video_000025": "video01_25",
         "video_000050": "video01_50",
     }
-    found = analyse(generated, Request(truth=matched)).statistics["ground_truth"]
+    found = analyse(generated, Request(ground_truth=matched)).statistics["ground_truth"]
     assert found["frames"] == 2 and found["iou"]["min"] == 0.5 and found["iou"]["max"] == 1
 
 
@@ -310,13 +310,13 @@ def test_ground_truth_of_another_size_is_refused(tmp_path):
     generated = read_folder(tmp_path / "g", [10])
     matched = match_ground_truth(generated, truth_folder(tmp_path / "t", {"video_000000": pixels(5, (20, 10))}))
     with pytest.raises(UserError, match=r"differing sizes: .* is 10x10, .* 10x20"):
-        analyse(generated, Request(truth=matched))
+        analyse(generated, Request(ground_truth=matched))
 
 
 def test_both_masks_empty_is_counted_and_scores_nothing(tmp_path):
     generated = read_folder(tmp_path / "g", [0, 10, 0], step=25)
     folder = truth_folder(tmp_path / "t", {"video_000000": 0, "video_000025": 0, "video_000050": 10})
-    found = analyse(generated, Request(truth=match_ground_truth(generated, folder))).statistics["ground_truth"]
+    found = analyse(generated, Request(ground_truth=match_ground_truth(generated, folder))).statistics["ground_truth"]
     assert found["both_empty"] == 1 and found["dice"]["n"] == 2 and found["dice"]["mean"] == 0
     assert found["true_detection_rate"] == pytest.approx(1 / 3)
 
@@ -326,14 +326,14 @@ def test_void_of_the_ground_truth_is_left_out(tmp_path):
     true[:, 2:6] = 255
     generated = read_folder(tmp_path / "g", [columns(0, 6)])
     matched = match_ground_truth(generated, truth_folder(tmp_path / "t", {"video_000000": true}))
-    found = analyse(generated, Request(truth=matched)).statistics["ground_truth"]
+    found = analyse(generated, Request(ground_truth=matched)).statistics["ground_truth"]
     assert found["dice"]["mean"] == 1 and found["true_coverage"]["mean"] == pytest.approx(20 / 60)
 
 
 def test_the_truth_s_own_stability_stands_beside_that_of_the_same_predictions(tmp_path):
     generated = read_folder(tmp_path / "g", [columns(0, 2), columns(0, 4), columns(0, 1)], step=2)
     folder = truth_folder(tmp_path / "t", {"video_000000": columns(0, 4), "video_000002": columns(0, 5)})
-    found = analyse(generated, Request(truth=match_ground_truth(generated, folder))).statistics
+    found = analyse(generated, Request(ground_truth=match_ground_truth(generated, folder))).statistics
     assert found["stability"]["pairs"] == 2
     assert found["ground_truth"]["stability"]["iou"]["mean"] == pytest.approx(0.8)
     assert found["ground_truth"]["predicted_stability_same_frames"]["iou"]["mean"] == 0.5
@@ -342,7 +342,7 @@ def test_the_truth_s_own_stability_stands_beside_that_of_the_same_predictions(tm
 def test_where_every_frame_has_ground_truth_the_predictions_stability_is_the_whole_run_s(tmp_path):
     generated = read_folder(tmp_path / "g", [columns(0, 2), columns(0, 4)], step=2)
     folder = truth_folder(tmp_path / "t", {"video_000000": columns(0, 4), "video_000002": columns(0, 4)})
-    found = analyse(generated, Request(truth=match_ground_truth(generated, folder))).statistics
+    found = analyse(generated, Request(ground_truth=match_ground_truth(generated, folder))).statistics
     assert found["ground_truth"]["stability"]["iou"]["mean"] == 1
     assert found["ground_truth"]["predicted_stability_same_frames"]["iou"] == pytest.approx(
         found["stability"]["iou"], nan_ok=True
@@ -354,7 +354,7 @@ def test_void_of_a_corrected_prediction_is_left_out(tmp_path):
     corrected[:, 4:] = 255
     generated = read_folder(tmp_path / "g", [corrected])
     matched = match_ground_truth(generated, truth_folder(tmp_path / "t", {"video_000000": columns(0, 8)}))
-    assert analyse(generated, Request(truth=matched)).statistics["ground_truth"]["dice"]["mean"] == 1
+    assert analyse(generated, Request(ground_truth=matched)).statistics["ground_truth"]["dice"]["mean"] == 1
 
 
 def test_an_empty_mask_is_no_detection_whatever_the_least_area(tmp_path):
@@ -366,7 +366,7 @@ def test_truth_of_every_other_frame_is_compared_on_the_same_neighbours(tmp_path)
     masks = [columns(0, 2), columns(0, 0), columns(0, 4)]
     generated = read_folder(tmp_path / "g", masks, step=2)
     folder = truth_folder(tmp_path / "t", {"video_000000": columns(0, 4), "video_000004": columns(0, 5)})
-    found = analyse(generated, Request(truth=match_ground_truth(generated, folder))).statistics["ground_truth"]
+    found = analyse(generated, Request(ground_truth=match_ground_truth(generated, folder))).statistics["ground_truth"]
     truth, own = found["stability"], found["predicted_stability_same_frames"]
     assert truth["pairs"] == own["pairs"] == 1
     assert truth["iou"]["mean"] == pytest.approx(0.8) and own["iou"]["mean"] == 0.5
@@ -424,7 +424,7 @@ def test_the_frame_table_holds_what_is_known_and_nothing_else(tmp_path):
     tools = read_tools(write_tools(tmp_path / "t.txt", [{"Hook"}]))
     phases = read_phases(write_phases(tmp_path / "p.txt", ["A"] * 4, first=0))
     folder = truth_folder(tmp_path / "t", {"video_000004": columns(0, 4)})
-    request = Request(min_area=0.3, tools=tools, phases=phases, truth=match_ground_truth(generated, folder))
+    request = Request(min_area=0.3, tools=tools, phases=phases, ground_truth=match_ground_truth(generated, folder))
     rows = frame_rows(analyse(generated, request))
     assert len({tuple(row) for row in rows}) == 1
     first, second, third = rows

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from surgseg.data import prepare as engine
+from surgseg.data import convert
+from surgseg.data.convert import Target
 from surgseg.data.dataset import MANIFEST_FIELDS, load_prepared
-from surgseg.data.prepare import Target, check_separate, prepare
+from surgseg.data.prepare import check_separate, prepare
 from surgseg.data.readers.cholecseg8k import read_cholecseg8k
 from surgseg.data.sources import image_size, open_source
 from surgseg.files import UserError, read_csv
@@ -99,7 +100,7 @@ def test_where_links_fail_frames_are_copied(release, output, monkeypatch):
     def refuse(*args):
         raise OSError("other disk")
 
-    monkeypatch.setattr(engine.os, "link", refuse)
+    monkeypatch.setattr(convert.os, "link", refuse)
     run(release, output)
     frame = output / "frames" / "video01_000000.png"
     assert frame.read_bytes() == release_frame(release, "video01", 0).read_bytes()
@@ -309,7 +310,7 @@ def test_a_second_run_does_nothing_and_changes_nothing(release, output):
 
 def test_a_killed_run_finished_later_gives_the_same_folder(release, output, tmp_path, monkeypatch):
     run(release, tmp_path / "whole")
-    calls, real = [], engine.place_frame
+    calls, real = [], convert.place_frame
 
     def die_at_the_fourth(*args):
         calls.append(args)
@@ -317,7 +318,7 @@ def test_a_killed_run_finished_later_gives_the_same_folder(release, output, tmp_
             raise KeyboardInterrupt
         real(*args)
 
-    monkeypatch.setattr(engine, "place_frame", die_at_the_fourth)
+    monkeypatch.setattr(convert, "place_frame", die_at_the_fourth)
     with pytest.raises(KeyboardInterrupt):
         run(release, output)
     monkeypatch.undo()
@@ -404,7 +405,7 @@ def test_a_full_disk_ends_the_run_with_one_line(release, output, monkeypatch):
     def full(path, data):
         raise UserError(f"cannot write {path}: No space left on device")
 
-    monkeypatch.setattr(engine, "write_bytes", full)
+    monkeypatch.setattr(convert, "write_bytes", full)
     with pytest.raises(UserError, match="No space left"):
         run(release, output)
     assert not (output / "manifest.csv").exists()

@@ -7,8 +7,8 @@ import pytest
 
 from surgseg.figures import panels as module
 from surgseg.figures.panels import (
-    Look,
-    VideoLook,
+    Panel,
+    VideoPanel,
     draw_single_frame,
     draw_threshold,
     draw_videos,
@@ -24,8 +24,8 @@ def kept(keep_figures):
     return keep_figures(module)
 
 
-def look(label="1.00 s", ids=((0, 1), (2, 255))):
-    return Look(np.full((2, 2, 3), 100, np.uint8), np.array(ids, np.uint8), label)
+def panel(label="1.00 s", ids=((0, 1), (2, 255))):
+    return Panel(np.full((2, 2, 3), 100, np.uint8), np.array(ids, np.uint8), label)
 
 
 def pictures(figure):
@@ -42,7 +42,9 @@ def legend(figure):
 
 @pytest.mark.parametrize(("count", "columns"), [(1, 3), (2, 7), (5, 7)])
 def test_each_sample_is_frame_mask_and_overlay(kept, tmp_path, count, columns):
-    draw_visual_analysis([look(f"{n} s") for n in range(count)], TOOLS, tmp_path / "x.png", title="t", mark="SYNTHETIC")
+    draw_visual_analysis(
+        [panel(f"{n} s") for n in range(count)], TOOLS, tmp_path / "x.png", title="t", mark="SYNTHETIC"
+    )
     panels = pictures(kept[0])
     assert len(panels) == 3 * count and kept[0].axes[0].get_gridspec().ncols == columns
     assert all("SYNTHETIC" in notes(axis) for axis in panels), "in every image"
@@ -53,13 +55,13 @@ def test_each_sample_is_frame_mask_and_overlay(kept, tmp_path, count, columns):
 
 
 def test_an_empty_mask_needs_no_legend(kept, tmp_path):
-    draw_threshold(look("f.png", ids=((0, 0), (0, 0))), TOOLS, tmp_path / "x.png", title="t")
+    draw_threshold(panel("f.png", ids=((0, 0), (0, 0))), TOOLS, tmp_path / "x.png", title="t")
     assert legend(kept[0]) == [] and len(pictures(kept[0])) == 3
     assert kept[0].texts[0].get_text() == "f.png\nt"
 
 
 def test_videos_of_several_lengths_stand_in_blocks_of_two(kept, tmp_path):
-    videos = [VideoLook(name, f"words of {name}", [look()] * count) for name, count in (("a", 3), ("b", 1), ("c", 2))]
+    videos = [VideoPanel(name, f"words of {name}", [panel()] * count) for name, count in (("a", 3), ("b", 1), ("c", 2))]
     draw_videos(videos, TOOLS, tmp_path / "x.png", title="t")
     assert kept[0].axes[0].get_gridspec().nrows == 5 and len(pictures(kept[0])) == 12
     labels = [notes(axis)[0] for axis in pictures(kept[0]) if notes(axis)]
@@ -79,14 +81,14 @@ CURVES = {"thresholds": np.array([0.3, 0.5, 0.7]), "coverage": np.array([0.5, 0.
 )
 def test_the_best_threshold_is_named_with_its_limits(kept, tmp_path, iou, words):
     curves = {**CURVES, "iou": np.array(iou)}
-    draw_single_frame(look(), np.zeros((2, 2)), curves, [1], tmp_path / "x.png")
+    draw_single_frame(panel(), np.zeros((2, 2)), curves, [1], tmp_path / "x.png")
     axis = next(axis for axis in kept[0].axes if axis.get_ylabel() == "IoU of this frame")
     assert axis.get_title() == words
     assert notes(axis) == (["n/a: no instrument"] if np.isnan(iou).all() else [])
 
 
 def test_without_ground_truth_there_is_no_iou(kept, tmp_path):
-    draw_single_frame(look(), np.zeros((2, 2)), CURVES, [0, 2], tmp_path / "x.png", mark="SYNTHETIC WEIGHTS")
+    draw_single_frame(panel(), np.zeros((2, 2)), CURVES, [0, 2], tmp_path / "x.png", mark="SYNTHETIC WEIGHTS")
     assert [axis.get_ylabel() for axis in kept[0].axes if "IoU" in axis.get_ylabel()] == []
     axis = next(axis for axis in kept[0].axes if axis.get_ylabel() == "coverage (% of frame)")
     assert axis.get_title().replace("\u00a0", " ") == "0.3: 50.00 %,  0.7: 0.00 %"

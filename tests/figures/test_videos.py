@@ -25,7 +25,7 @@ CONTENT = {"kind": "content", "warnings": []}
 PANELS = ("Brightness", "Saturation", "Sharpness", "Colour distance")
 
 
-def video(name, coverage, *, times=None, looks=0, video_data="unmarked", brightness=50.0, colour=0):
+def video(name, coverage, *, times=None, appearances=0, video_data="unmarked", brightness=50.0, colour=0):
     times = range(len(coverage)) if times is None else times
     rows = [
         FrameRow(f"v_{index:06d}", index, float(time), float(value), 0.5 + index / 1000, 0.1, 1, False)
@@ -38,7 +38,7 @@ def video(name, coverage, *, times=None, looks=0, video_data="unmarked", brightn
     }
     histogram = np.zeros(BINS)
     histogram[colour, 0] = 1
-    seen = [(row, Appearance(brightness + row.frame, 0.5, 30.0 + row.frame, histogram)) for row in rows[:looks]]
+    seen = [(row, Appearance(brightness + row.frame, 0.5, 30.0 + row.frame, histogram)) for row in rows[:appearances]]
     analysis = Analysis(rows, [], None, None, None, None, statistics)
     return Video(name, Generated(Path(), SCHEMES["binary"], rows, run), analysis, seen)
 
@@ -71,7 +71,7 @@ def legend_of(figure):
 
 
 def test_many_frames_are_written_whole(tmp_path):
-    videos = [video(name, np.linspace(0, 0.5, 300), looks=300) for name in "ab"]
+    videos = [video(name, np.linspace(0, 0.5, 300), appearances=300) for name in "ab"]
     path = draw_video_comparison(tmp_path / "f.png", videos, CONTENT)
     with Image.open(path) as image:
         assert image.info["dpi"][0] == pytest.approx(200, abs=1) and image.width == 1440
@@ -105,7 +105,7 @@ def test_the_title_says_content_or_shift(draw):
 
 
 def test_a_point_for_each_frame_looked_at_in_four_panels(draw):
-    figure = draw(video("a", [0.1] * 5, looks=5), video("b", [0.1] * 5, looks=3, brightness=80.0, colour=9))
+    figure = draw(video("a", [0.1] * 5, appearances=5), video("b", [0.1] * 5, appearances=3, brightness=80.0, colour=9))
     found = panels(figure)
     assert [axis.get_xlabel().split("\n")[0] for axis in found] == list(PANELS)
     points = [collection.get_offsets() for collection in found[0].collections]
@@ -121,7 +121,7 @@ def test_without_frames_there_are_no_panels_of_looks(draw):
 
 
 def test_a_measure_that_is_undefined_has_no_empty_panel(draw):
-    figure = draw(video("a", [0.1] * 3), video("b", [0.2] * 3, looks=3))
+    figure = draw(video("a", [0.1] * 3), video("b", [0.2] * 3, appearances=3))
     assert [axis.get_xlabel().split("\n")[0] for axis in panels(figure)] == list(PANELS[:3])
     assert legend_of(figure) == ["b"]
 
@@ -136,14 +136,14 @@ def test_names_under_the_boxes_of_few_videos_stay_apart(draw, count):
 
 
 def test_looks_that_hardly_differ_are_ticks_without_an_offset(draw):
-    figure = draw(video("a", [0.1] * 2, looks=2, brightness=2e5), video("b", [0.1]))
+    figure = draw(video("a", [0.1] * 2, appearances=2, brightness=2e5), video("b", [0.1]))
     figure.canvas.draw()
     assert [axis.xaxis.get_offset_text().get_text() for axis in panels(figure)] == [""] * 4
 
 
 def test_long_names_of_many_videos_stay_inside_and_apart(draw):
     names = [f"hospital-A_operation_{index:03d}_left-camera" for index in range(6)]
-    figure = draw(*(video(name, [0.1, 0.0, 0.2], looks=3) for name in names))
+    figure = draw(*(video(name, [0.1, 0.0, 0.2], appearances=3) for name in names))
     figure.canvas.draw()
     width, height = figure.canvas.get_width_height()
     boxes = [axis._left_title.get_window_extent() for axis in timelines(figure)]

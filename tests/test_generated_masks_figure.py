@@ -38,7 +38,7 @@ def drawn(monkeypatch):
     calls = []
     monkeypatch.setattr(
         surgseg.figures.panels, "draw_visual_analysis",
-        lambda looks, scheme, path, **options: calls.append((looks, path, options)) or path,
+        lambda panels, scheme, path, **options: calls.append((panels, path, options)) or path,
     )  # fmt: skip
     return calls
 
@@ -66,7 +66,7 @@ def test_labels_say_time_and_coverage_and_what_chose(tmp_path, drawn):
     assert run(folder, "--num-samples", 2, "--select", "largest", "--output", tmp_path / "there.png") == 0
     assert run(folder, "--num-samples", 2, "--select", "uncertain", "--output", tmp_path / "there") == 0
     (largest, path, options), (uncertain, there, _) = drawn
-    assert [look.label for look in largest] == ["2.40 s, coverage 40.00%", "1.20 s, coverage 10.00%"]
+    assert [panel.label for panel in largest] == ["2.40 s, coverage 40.00%", "1.20 s, coverage 10.00%"]
     assert uncertain[0].label == "0.00 s, coverage 0.00%, uncertainty 1.000"
     assert (path, there) == (tmp_path / "there.png", tmp_path / "there" / "visual_analysis.png")
     assert options == {"title": "2 of 4 frames: the largest coverage first", "mark": "SYNTHETIC WEIGHTS"}
@@ -77,10 +77,10 @@ def test_suspect_frames_and_unfinished_runs_are_said(tmp_path, drawn):
     folder = folder_of(tmp_path / "out", [50, 10, 20], suspect={0}, complete=False)
     assert run(folder, "--select", "largest", "--num-samples", 2) == 0
     assert run(folder, "--select", "largest", "--num-samples", 2, "--include-suspect") == 0
-    (looks, _, options), (all_looks, _, _) = drawn
-    assert [look.label for look in looks] == ["2.40 s, coverage 20.00%", "1.20 s, coverage 10.00%"]
+    (panels, _, options), (all_panels, _, _) = drawn
+    assert [panel.label for panel in panels] == ["2.40 s, coverage 20.00%", "1.20 s, coverage 10.00%"]
     assert "1 suspect frame (decoded after damage) left out\n" in options["title"] and "unfinished" in options["title"]
-    assert all_looks[0].label == "0.00 s, coverage 50.00%, suspect"
+    assert all_panels[0].label == "0.00 s, coverage 50.00%, suspect"
 
 
 def test_a_mask_of_another_size_is_named(tmp_path, capsys):

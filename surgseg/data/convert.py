@@ -1,0 +1,114 @@
+"""One pair of frame and mask -> two files of a prepared folder: checked, as class ids, linked or copied."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from surgseg.data.pairs import Pair, Problem
+from surgseg.data.sources import image_size
+from surgseg.files import IMAGE_SUFFIXES, UserError, make_folder, write_bytes
+from surgseg.labels import Scheme
+from surgseg.masks import encode_mask, remap
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a preparation writes, whether frames must be copies, and how many threads work (None: all cores)."""
+
+    root: Path
+    frames: str = "frames"
+    masks: str = "masks"
+    copy: bool = False
+    threads: int | None = None
+
+    def frame_path(self, pair: Pair) -> Path:
+        return self.root / self.frames / f"{pair.name}{pair.frame.suffix}"
+
+    def mask_path(self, pair: Pair) -> Path:
+        return self.root / self.masks / f"{pair.name}.png"
+
+
+def prepare_pair(pair: Pair, scheme: Scheme, lookup: np.ndarray, settings: str, target: Target) -> dict | Problem:
+    """Check one pair and write its two files. Returns its record, or what is wrong with the source."""
+    kind = "bad frame"
+    try:
+        frame = pair.frame.read()
+        width, height = image_size(frame, pair.frame.name)
+        kind = "bad mask"
+        ids, counts, mode = mask_to_ids(pair, lookup)
+    except UserError as error:
+        file = pair.mask.name if kind == "bad mask" else pair.frame.name
+        return Problem(kind, file, str(error).replace(f"{file}: ", "", 1), pair.video)
+    if ids.shape != (height, width):
+        sizes = f"{width}x{height}, its mask {ids.shape[1]}x{ids.shape[0]}"
+        return Problem("size mismatch", pair.frame.name, sizes, pair.video)
+    mask_bytes = encode_mask(ids, scheme)
+    place_frame(frame, pair.frame.path, target.frame_path(pair), target.copy)
+    write_bytes(target.mask_path(pair), mask_bytes)
+    return {
+        "name": pair.name,
+        "video": pair.video,
+        "clip": pair.clip,
+        "frame": pair.number,
+        "width": width,
+        "height": height,
+        "codes": {str(code): int(counts[code]) for code in counts.nonzero()[0]},
+        "mode": mode,
+        "digest": digest(frame),
+        "mask_digest": digest(mask_bytes),
+        "split": pair.split,
+        "numbered_by_order": pair.numbered_by_order,
+        "sources": stamps(pair),
+        "bytes": len(frame),
+        "settings": settings,
+    }
+
+
+def mask_to_ids(pair: Pair, lookup: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
+    """Read and check a mask: ((H, W) uint8 class ids, (256,) pixels per source code, the kind of file in a word)."""
+    data = pair.mask.read()
+    image_size(data, pair.mask.name)
+    codes, mode = pair.read_codes(data, pair.mask.name)
+    return (*remap(codes, lookup, pair.mask.name), mode)
+
+
+def place_frame(data: bytes, source: Path | None, destination: Path, copy: bool) -> None:
+    """Put a frame's file at `destination`: a hard link to `source` where that works and is wanted, else a copy.
+
+    An older file there is replaced, never written into: it may be a hard link to somebody's original. A file of
+    the same stem with another image suffix goes, since two frames of one name would be ambiguous.
+    """
+    make_folder(destination.parent)
+    if copy or source is None or not _link(source, destination):
+        write_bytes(destination, data)
+    for suffix in IMAGE_SUFFIXES:
+        if suffix != destination.suffix:
+            destination.with_suffix(suffix).unlink(missing_ok=True)
+
+
+def _link(source: Path, destination: Path) -> bool:
+    temporary = destination.with_name(f".{destination.name}.{os.getpid()}.{threading.get_ident()}.part")
+    try:
+        os.link(source.resolve(), temporary)  # a symbolic link's target, not the link
+        temporary.replace(destination)
+    except OSError:
+        return False
+    finally:
+        temporary.unlink(missing_ok=True)  # it stays where both names were one file already
+    return True
+
+
+def digest(data: bytes) -> str:
+    """A short SHA-256, for telling whether a file is still the one that was written."""
+    return hashlib.sha256(data).hexdigest()[:32]
+
+
+def stamps(pair: Pair) -> list[str]:
+    """What tells the source files of a pair from others: names, and sizes or times."""
+    return [pair.frame.name, pair.frame.stamp, pair.mask.name, pair.mask.stamp]

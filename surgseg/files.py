@@ -11,7 +11,7 @@ import math
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -32,9 +32,14 @@ def list_some(items: Iterable, limit: int = 8) -> str:
 
 def find_named(what: str, name: str, table: Mapping[str, T]) -> T:
     """`table[name]`. An unknown name is a `UserError` that lists the known ones."""
-    if name not in table:
-        raise UserError(f"unknown {what} {name!r}: use {', '.join(map(str, table))}")
+    check_named(what, name, table)
     return table[name]
+
+
+def check_named(what: str, name: str, names: Collection[str]) -> None:
+    """Raise `UserError`, which lists the known `names`, where `name` is none of them."""
+    if name not in names:
+        raise UserError(f"unknown {what} {name!r}: use {', '.join(names)}")
 
 
 def natural_key(text: str) -> list:

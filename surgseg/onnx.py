@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from surgseg.checkpoint import Checkpoint
-from surgseg.files import UserError, write_bytes
+from surgseg.files import UserError, check_named, write_bytes
 from surgseg.predict import Predictor, TorchNetwork
 from surgseg.preprocess import normalise, resize_frames
 
@@ -104,6 +104,7 @@ def choose_network(
     `backend` is auto, torch or onnx; `frames()` gives real frames for the check, if an export is needed. Where `auto`
     cannot use an export it says why and takes PyTorch; where `onnx` cannot, it raises `UserError`.
     """
+    check_named("backend", backend, ("auto", "torch", "onnx"))
     if backend == "onnx" and device.type != "cpu":
         raise UserError(
             f"--backend onnx computes on the CPU, not on {device.type}; add --device cpu, or --backend torch"

@@ -172,3 +172,8 @@ def test_a_mistake_is_one_line_and_writes_nothing(tmp_path, capsys, monkeypatch,
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_an_unknown_backend_is_refused_and_never_another(exported):
+    with pytest.raises(UserError, match="unknown backend 'tensorrt': use auto, torch, onnx"):
+        choose(exported, "tensorrt")

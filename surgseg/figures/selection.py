@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from surgseg.files import UserError
+from surgseg.files import UserError, check_named
 
 SELECTIONS = ("spread", "random", "largest", "smallest", "uncertain")  # of a generated folder
 DISTANCES = (80, 40, 20, 10, 5, 2, 1, 0)  # frames; 80 are one clip of CholecSeg8k
@@ -135,6 +135,7 @@ def select_frames(rows: Sequence, rule: str, count: int, seed: int = 0) -> Selec
     Fewer rows than `count`: all of them, and the words say so. Raises `UserError` where `smallest` finds no
     instrument in any frame.
     """
+    check_named("selection", rule, SELECTIONS)
     rows = list(rows)
     shown = [row for row in rows if row.coverage > 0]
     pool = shown if rule == "smallest" else rows

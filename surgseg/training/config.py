@@ -10,6 +10,7 @@ from models import ARCHITECTURES, Architecture
 from surgseg.files import UserError, find_named
 
 PRECISIONS = ("auto", "float32", "bf16")
+PLACES = ("auto", "cpu", "cuda")  # where the cache lies for a CUDA device
 SMALLEST = 32  # pixels a side: the U-Net's deepest map is then 2x2, the DeepLabV3's 4x4
 
 

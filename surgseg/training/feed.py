@@ -10,7 +10,9 @@ import numpy as np
 import torch
 
 from surgseg.data.cache import Cache
+from surgseg.files import check_named
 from surgseg.threads import ahead
+from surgseg.training.config import PLACES
 
 MEMORY_SHARE = 0.5  # of a GPU's free memory that a resident cache may take
 PREFETCHED = 4  # batches that wait in pinned memory
@@ -32,6 +34,7 @@ class Feed:
     """
 
     def __init__(self, cache: Cache, device: torch.device, place: str = "auto"):
+        check_named("place of the cache", place, PLACES)
         self.cache, self.device = cache, device
         if place == "auto":
             place = "cuda" if device.type == "cuda" and _fits(cache, device) else "cpu"

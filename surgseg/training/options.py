@@ -15,7 +15,7 @@ from surgseg.console import add_device_option
 from surgseg.data.splits import SPLIT_NAMES
 from surgseg.files import UserError
 from surgseg.places import find_data, find_weights
-from surgseg.training.config import PRECISIONS, STRENGTHS, ModelConfig, TrainConfig
+from surgseg.training.config import PLACES, PRECISIONS, STRENGTHS, ModelConfig, TrainConfig
 from surgseg.training.losses import CLASS_WEIGHTS, LOSSES
 from surgseg.training.schedule import SCHEDULES
 
@@ -171,7 +171,7 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--cache-device",
         default="auto",
-        choices=["auto", "cpu", "cuda"],
+        choices=PLACES,
         help="where the cache lies for a GPU: its memory, or the host's, streamed; auto: by its size (default: auto)",
     )
     group.add_argument("--compile", action="store_true", help="torch.compile the model (default: off)")

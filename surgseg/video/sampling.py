@@ -6,7 +6,7 @@ import math
 import re
 from dataclasses import asdict, dataclass
 
-from surgseg.files import UserError
+from surgseg.files import UserError, check_named
 
 SAMPLES = ("every", "spread")
 STEP = 30  # frames, of `every`
@@ -28,8 +28,7 @@ class Sampling:
     end_s: float | None = None
 
     def __post_init__(self):
-        if self.mode not in SAMPLES:
-            raise UserError(f"unknown sampling {self.mode!r}: use {' or '.join(SAMPLES)}")
+        check_named("sampling", self.mode, SAMPLES)
 
     def describe(self) -> dict:
         """Plain types, as `run.json` holds them."""

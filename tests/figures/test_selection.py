@@ -60,3 +60,8 @@ def test_synthetic_frames_and_weights_are_marked():
     assert synthetic_mark("synthetic", "real") == synthetic_mark("synthetic") == "SYNTHETIC"
     assert synthetic_mark("real", "synthetic") == "SYNTHETIC WEIGHTS"
     assert synthetic_mark("real", "real") == synthetic_mark("unmarked", None) == ""
+
+
+def test_an_unknown_rule_is_refused_and_never_another():
+    with pytest.raises(UserError, match="unknown selection 'best': use spread, random"):
+        select_frames(ROWS, "best", 3)

@@ -9,6 +9,7 @@ import torch
 
 from surgseg.data.cache import open_cache
 from surgseg.data.dataset import load_prepared
+from surgseg.files import UserError
 from surgseg.labels import SCHEMES
 from surgseg.training import feed as module
 from surgseg.training.feed import PREFETCHED, Feed
@@ -145,3 +146,8 @@ def test_a_gpu_gets_the_same_batches_from_its_memory_and_from_the_hosts(cache, m
     check(list(Feed(cache, CPU).stream(many)), many, cache)
     monkeypatch.setattr(module, "MEMORY_SHARE", 0.0)
     assert Feed(cache, gpu, "auto").place == PLACES[2]
+
+
+def test_an_unknown_place_is_refused_and_never_another(cache):
+    with pytest.raises(UserError, match="unknown place of the cache 'disk': use auto, cpu, cuda"):
+        Feed(cache, CPU, "disk")

@@ -140,7 +140,7 @@ def test_expected_without_a_known_length_is_the_limit():
 
 
 def test_an_unknown_mode_is_refused():
-    with pytest.raises(UserError, match="unknown sampling 'random': use every or spread"):
+    with pytest.raises(UserError, match="unknown sampling 'random': use every, spread"):
         Sampling("random")
 
 

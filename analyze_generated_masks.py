@@ -1,10 +1,10 @@
-"""Frame, mask and overlay of some frames of a generated folder, for people to look at.
+"""Draw frame, mask and overlay of some frames of a generated folder, for visual inspection.
 
     python analyze_generated_masks.py --generated-dir data/generated
     python analyze_generated_masks.py --generated-dir data/generated --select uncertain --num-samples 20 --output panels
 
-The frames are spread over the video, or chosen by the rule of --select; the rule stands in the figure. Beside the
-figure, a JSON of the same name lists them. generate_masks_from_model.py writes the folder.
+The frames are spread over the video, or chosen by the rule of --select; the figure states the rule. A JSON of the same
+name beside the figure lists the frames. generate_masks_from_model.py writes the folder.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def build_parser() -> argparse.ArgumentParser:
         "--select",
         choices=SELECTIONS,
         default="spread",
-        help="spread over the video, drawn at random, of largest or smallest coverage (that is not 0), or of highest "
-        "uncertainty (default: spread)",
+        help="frames spread over the video, random ones, those of largest or smallest coverage (above 0), or of "
+        "highest uncertainty (default: spread)",
     )
     choice.add_argument("--seed", type=int, default=0, help="of --select random, a whole number from 0 (default: 0)")
     choice.add_argument("--include-suspect", action="store_true", help="choose among suspect frames too (default: no)")
@@ -74,26 +74,26 @@ def work(args: argparse.Namespace) -> int:
 
 
 def figure_path(output: Path) -> Path:
-    """The figure's file: `output` itself where it is named so, otherwise one in that folder."""
+    """The path of the figure: `output` itself if it is a .png file, else `FIGURE` in the folder `output`."""
     if output.suffix.lower() in (".jpg", ".jpeg", ".pdf", ".svg", ".tif", ".tiff"):
         raise UserError(f"--output {output}: a .png file or a folder is needed")
     return output if output.suffix.lower() == ".png" and not output.is_dir() else output / FIGURE
 
 
 def notes(words: str, suspect: int, corrected: int, run: dict) -> str:
-    """The rule, and what the reader must know of the folder, a line each."""
+    """The rule and the warnings about the folder, a line each."""
     lines = [words]
     if suspect:
         lines.append(f"{suspect} suspect frame{'s' * (suspect > 1)} (decoded after damage) left out")
     if corrected:
-        lines.append(f"frames.csv, which chose, disagrees with {corrected} of these masks; coverage is the masks'")
+        lines.append(f"chosen by frames.csv, which disagrees with {corrected} of these masks; coverage is the masks'")
     if not run.get("complete"):
         lines.append("the run that wrote this folder is unfinished")
     return "\n".join(lines)
 
 
 def listing(args: argparse.Namespace, generated, shown: list, seed: int | None, words: str, rows: list) -> dict:
-    """What the JSON beside the figure holds; coverage is that of the masks shown."""
+    """The content of the JSON beside the figure; coverage is that of the masks shown."""
     keys = ("name", "frame", "time_s", "coverage", "uncertainty", "suspect")
     return {
         "schema": "surgseg.visual_analysis/1",

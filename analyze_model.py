@@ -1,11 +1,11 @@
-"""Score a model, or masks that were predicted before, against ground truth.
+"""Score a model, or existing predicted masks, against true masks.
 
   python analyze_model.py --mode dataset --mask-dir data/masks --pred-dir data/preds \\
       --num-classes 2 --class-names "background,instrument"
   python analyze_model.py --mode model --data-root data/full_dataset --split-part test
 
-`dataset` scores the predictions that exist, at native size. `model` predicts first: the part of the data is the one
-that the weights file was trained with. Beside the scores it draws them, the data's audit, and example frames.
+`dataset` scores the existing predictions at native size. `model` predicts first; its frames are a part (--split-part)
+of the split that is stored in the weights file. Both write the scores and figures of scores, data audit and examples.
 """
 
 from __future__ import annotations
@@ -27,26 +27,16 @@ def build_parser() -> argparse.ArgumentParser:
     dataset = parser.add_argument_group("--mode dataset")
     dataset.add_argument("--mask-dir", type=Path, default=Path("data/masks"), help="ground truth (default: data/masks)")
     dataset.add_argument("--pred-dir", type=Path, default=Path("data/preds"), help="predictions (default: data/preds)")
+    dataset.add_argument("--num-classes", type=int, help="classes (default: from the masks' classes.json, else 2)")
     dataset.add_argument(
-        "--num-classes", type=int, help="classes (default: as classes.json beside the masks says, otherwise 2)"
+        "--class-names", help='names, comma-separated, e.g. "background,instrument" (default: from classes.json)'
     )
-    dataset.add_argument(
-        "--class-names", help='names, comma-separated, e.g. "background,instrument" (default: as classes.json says)'
-    )
-    dataset.add_argument(
-        "--require-all", action="store_true", help="a mask without a prediction is an error (default: off)"
-    )
+    dataset.add_argument("--require-all", action="store_true", help="fail if a mask has no prediction (default: off)")
     model = parser.add_argument_group("--mode model")
-    model.add_argument(
-        "--model-path", type=Path, default=DEFAULT_WEIGHTS, help=f"weights file (default: {DEFAULT_WEIGHTS})"
-    )
-    model.add_argument(
-        "--arch", choices=ARCHITECTURES, help="architecture of a bare state_dict (default: from the file)"
-    )
+    model.add_argument("--model-path", type=Path, default=DEFAULT_WEIGHTS, help=f"weights (default: {DEFAULT_WEIGHTS})")
+    model.add_argument("--arch", choices=ARCHITECTURES, help="architecture of a bare state_dict (default: the file's)")
     model.add_argument("--data-root", type=Path, help="prepared folder (default: data/full_dataset, or data)")
-    model.add_argument(
-        "--split-part", default="test", choices=["val", "test", "all"], help="frames to score (default: test)"
-    )
+    model.add_argument("--split-part", default="test", choices=["val", "test", "all"], help="frames (default: test)")
     model.add_argument(
         "--threshold", type=float, help="instrument probability, 0-1 (default: the weights file's, usually 0.5)"
     )
@@ -94,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def score_dataset(args: argparse.Namespace, metrics_path: Path) -> tuple:
-    """Score the files of two folders: (metrics, class scheme, folder of true masks)."""
+    """Score the masks of two folders. Returns (metrics, class scheme, folder of true masks)."""
     from surgseg.data.dataset import data_kind_near
     from surgseg.evaluation import metrics_of, score_folders, write_metrics
 
@@ -108,13 +98,13 @@ def score_dataset(args: argparse.Namespace, metrics_path: Path) -> tuple:
 
 
 def find_scheme(args: argparse.Namespace):
-    """The classes that the options name, else those of the `classes.json` beside the masks, else binary."""
+    """Return the scheme of the options, else that of the `classes.json` beside the masks, else binary."""
     from surgseg.labels import SCHEMES, numbered_scheme, read_scheme
 
     beside = args.mask_dir.resolve().parent / "classes.json"
     scheme = read_scheme(beside) if beside.is_file() else SCHEMES["binary"]
     names = [name.strip() for name in args.class_names.split(",")] if args.class_names else None
-    count = (len(names) if names else scheme.num_classes) if args.num_classes is None else args.num_classes
+    count = len(names or scheme.names) if args.num_classes is None else args.num_classes
     if not 2 <= count <= 255:
         raise UserError(f"--num-classes {count}: 2 to 255 classes, the background among them")
     if names and len(names) != count:
@@ -125,7 +115,7 @@ def find_scheme(args: argparse.Namespace):
 
 
 def score_model(args: argparse.Namespace, metrics_path: Path) -> tuple:
-    """Predict a part of the data and score it: (metrics, class scheme, folder of true masks)."""
+    """Predict and score a part of the data. Returns (metrics, class scheme, folder of true masks)."""
     from surgseg.checkpoint import load_checkpoint
     from surgseg.data.dataset import load_prepared
     from surgseg.data.splits import stored_part
@@ -141,7 +131,7 @@ def score_model(args: argparse.Namespace, metrics_path: Path) -> tuple:
     if trained_on != prepared.data:
         print(f"Warning: these weights were trained on {trained_on} data, and are scored on {prepared.data} data.")
     if args.split_part == "all":
-        print("Scoring all frames: where the model was trained on some of them, the scores are optimistic.")
+        print("Scoring all frames: the scores are optimistic if the model was trained on some of them.")
     samples = stored_part(prepared.samples, checkpoint.training.get("split"), args.split_part)
     metrics = evaluate_samples(
         checkpoint,

@@ -3,10 +3,10 @@
     python export_model.py --model-path outputs/instrument_segmentation_model.pth --format onnx
     python export_model.py --model-path outputs/instrument_segmentation_model.pth --frames operation.mp4
 
-The graph takes frames (N, 3, height, width) uint8 RGB, resized to the model's size, and gives class probabilities. It
-is written beside the weights, where generate_masks_from_model.py finds it (on a CPU it would make it itself). Prints
-size, difference to PyTorch, and the milliseconds that one frame takes in each backend on this CPU. An export that
-disagrees is not written, exit status 2. Needs: pip install onnx onnxscript onnxruntime
+The graph takes frames (N, 3, height, width) uint8 RGB, resized to the model's size, and returns class probabilities.
+The file is written beside the weights, where generate_masks_from_model.py finds it (on a CPU that script also exports
+by itself). Prints size, difference to PyTorch, and milliseconds per frame of each backend on this CPU. An export that
+disagrees with PyTorch is not written: exit status 2. Needs: pip install onnx onnxscript onnxruntime
 """
 
 from __future__ import annotations
@@ -32,8 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
     export.add_argument(
         "--frames",
         metavar="PATH",
-        help=f"a video, or a folder of images, to check on (default: {' or '.join(map(str, PREPARED))}, "
-        "otherwise synthetic frames)",
+        help=f"video or folder of images for the check (default: {' or '.join(map(str, PREPARED))}, else synthetic)",
     )
     export.add_argument("--output", type=Path, metavar="FILE", help="file (default: beside the weights, .onnx)")
     export.add_argument("--repeats", type=int, default=10, metavar="N", help="frames timed per backend (default: 10)")
@@ -47,9 +46,9 @@ def work(args: argparse.Namespace) -> int:
     from surgseg.onnx import OnnxNetwork, check_packages, check_place, export, onnx_path
 
     check_packages()
-    args.model_path = find_weights(args.model_path)
-    checkpoint = load_checkpoint(args.model_path, args.arch)
-    output = args.output or onnx_path(args.model_path)
+    weights = find_weights(args.model_path)
+    checkpoint = load_checkpoint(weights, args.arch)
+    output = args.output or onnx_path(weights)
     if output.suffix != ".onnx" or output.is_dir():
         raise UserError(f"--output {output}: a file name that ends in .onnx is needed")
     check_folder(output.parent)
@@ -59,7 +58,7 @@ def work(args: argparse.Namespace) -> int:
     write_bytes(output, graph)
     network = OnnxNetwork(graph)
     size = " x ".join(map(str, checkpoint.image_size))
-    print(f"Weights: {args.model_path} ({args.model_path.stat().st_size / 1e6:.1f} MB, {checkpoint.arch})")
+    print(f"Weights: {weights} ({weights.stat().st_size / 1e6:.1f} MB, {checkpoint.arch})")
     print(f"Export: {output} ({len(graph) / 1e6:.1f} MB), input N x 3 x {size} uint8")
     print(f"Checked on {origin}: {network.parity}")
     height, width = frames[0].shape[:2]
@@ -70,13 +69,13 @@ def work(args: argparse.Namespace) -> int:
 
 
 def frames_to_check(path: str | None) -> tuple[list, str]:
-    """(frames, what they are) for the check: the user's, prepared ones, or drawn ones."""
+    """Return (frames for the check, their description): the user's, prepared ones, or synthetic ones."""
     from surgseg.video.inputs import find_sources, first_frames
 
-    chosen = path or next((str(folder) for folder in PREPARED if folder.is_dir()), None)
-    if chosen is not None:
-        frames = first_frames(find_sources([chosen]))
-        return frames, f"{len(frames)} frames of {chosen}"
+    path = path or next((str(folder) for folder in PREPARED if folder.is_dir()), None)
+    if path is not None:
+        frames = first_frames(find_sources([path]))
+        return frames, f"{len(frames)} frames of {path}"
     from surgseg.synthetic.scenes import draw_frame
 
     frames = [draw_frame(0, 1, number, (480, 854), "aligned")[0] for number in range(4)]
@@ -84,7 +83,7 @@ def frames_to_check(path: str | None) -> tuple[list, str]:
 
 
 def side_by_side(checkpoint, network, frame, repeats: int) -> dict[str, float]:
-    """Median milliseconds from a frame in memory to its mask, the backends taking turns."""
+    """Return the median milliseconds from a frame in memory to its mask. The backends take turns."""
     import torch
 
     from surgseg.predict import Predictor, TorchNetwork
@@ -96,14 +95,14 @@ def side_by_side(checkpoint, network, frame, repeats: int) -> dict[str, float]:
         "onnxruntime float32": network,
     }
     predictors = {name: Predictor(checkpoint, cpu, network=item) for name, item in networks.items()}
-    taken = {name: [] for name in networks}
+    milliseconds = {name: [] for name in networks}
     for turn in range(repeats + 1):
         for name, predictor in predictors.items():
-            begun = time.perf_counter()
+            start = time.perf_counter()
             predictor.predict(frame[None])
-            if turn:  # the first one warms up
-                taken[name].append(1000 * (time.perf_counter() - begun))
-    return {name: statistics.median(values) for name, values in taken.items()}
+            if turn:  # turn 0 warms up
+                milliseconds[name].append(1000 * (time.perf_counter() - start))
+    return {name: statistics.median(values) for name, values in milliseconds.items()}
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -7,8 +7,8 @@
   python instrument_segmentation.py --init-from mine.pth --epochs 5 --freeze-backbone 2     # fine-tune
   torchrun --nproc-per-node 4 instrument_segmentation.py --batch-size 16                    # four GPUs
 
-The best epoch is chosen on the validation part; the test part is scored once, at the end, at native size.
-After Ctrl-C or a crash, the same command with --resume goes on after the last finished epoch.
+The best epoch is chosen on the validation part. The test part is scored once, at the end, at native size.
+After Ctrl-C or a crash, the same command with --resume continues after the last finished epoch.
 """
 
 from __future__ import annotations
@@ -33,23 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
     options.add_split_options(parser)
     options.add_model_options(parser)
     options.add_training_options(parser)
-    output = parser.add_argument_group("output")
-    output.add_argument("--output-dir", type=Path, default=Path("outputs"), help="results (default: outputs)")
-    output.add_argument("--figure-dir", type=Path, metavar="DIR", help="figures (default: OUTPUT_DIR/figures)")
-    output.add_argument(
-        "--save-preds",
-        type=Path,
-        default=Path("data/preds"),
-        metavar="DIR",
-        help="folder of the native-size test predictions (default: data/preds)",
-    )
-    output.add_argument(
-        "--resume", action="store_true", help="go on after the last finished epoch of this run (default: off)"
-    )
-    output.add_argument(
-        "--tensorboard", action="store_true", help="curves in OUTPUT_DIR/tensorboard; needs tensorboard (default: off)"
-    )
-    console.add_void_option(output)
+    options.add_result_options(parser)
     return parser
 
 
@@ -59,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
 
 @dataclass(frozen=True)
 class Output:
-    """Folders that a training writes into: results, figures, predictions."""
+    """The folders of results, figures and predictions."""
 
     results: Path
     figures: Path
@@ -67,8 +51,8 @@ class Output:
 
     def of_fold(self, fold: int) -> Output:
         name = f"fold_{fold}"
-        beside = self.predictions.with_name(f"{self.predictions.name}_{name}")
-        return Output(self.results / name, self.figures / name, beside)
+        predictions = self.predictions.with_name(f"{self.predictions.name}_{name}")
+        return Output(self.results / name, self.figures / name, predictions)
 
 
 def run(argv: list[str] | None) -> int:
@@ -95,7 +79,7 @@ def run(argv: list[str] | None) -> int:
 
 
 def train_folds(args: argparse.Namespace, prepared, machine) -> int:
-    """Train and evaluate; with --folds every fold, each in folders of its own, and their scores together."""
+    """Train and evaluate, with --folds once per fold; write the scores of all folds. Return the exit status."""
     from surgseg.files import read_json, write_json
     from surgseg.scores.report import heading
     from surgseg.study.folds import folds_block, summarise_folds
@@ -108,12 +92,12 @@ def train_folds(args: argparse.Namespace, prepared, machine) -> int:
     metrics = []
     for fold, split in splits.items():
         print(heading(f"FOLD {fold} OF {len(splits)}"))
-        own = output.of_fold(fold)
-        status = train_and_evaluate(args, prepared, machine, split, own, "may")
+        fold_output = output.of_fold(fold)
+        status = train_and_evaluate(args, prepared, machine, split, fold_output, "may")
         if machine.processes.from_first(lambda status=status: status):
             return status
         if machine.processes.first:
-            metrics.append(read_json(own.results / "metrics.json"))
+            metrics.append(read_json(fold_output.results / "metrics.json"))
     if machine.processes.first:
         summary = summarise_folds(list(splits.values()), metrics)
         write_json(args.output_dir / "folds.json", {**summary, "run": console.run_metadata(vars(args))})
@@ -122,8 +106,9 @@ def train_folds(args: argparse.Namespace, prepared, machine) -> int:
 
 
 def train_and_evaluate(args: argparse.Namespace, prepared, machine, split, output: Output, resume: str) -> int:
-    """One training on a split, scored and drawn; `resume` says what --resume means here. Returns the exit status."""
+    """Train on a split, score, and draw the figures; --resume means `resume` of `fit`. Return the exit status."""
     from surgseg.evaluation import earlier_predictions
+    from surgseg.figures.training import draw_training_loss
     from surgseg.files import check_folder
     from surgseg.training.config import ModelConfig, TrainConfig
     from surgseg.training.fit import finish, fit
@@ -132,9 +117,10 @@ def train_and_evaluate(args: argparse.Namespace, prepared, machine, split, outpu
     console.seed_everything(args.seed)
     print(f"Data: {prepared.root} ({prepared.data}), {len(prepared.samples)} frames, {len(prepared.videos)} videos")
     print(describe_split(split, prepared.samples))
-    earlier_predictions(output.predictions)  # a folder that cannot be written is refused before the training
+    earlier_predictions(output.predictions)  # refuse unusable folders before the training
     for folder in (output.results, output.figures):
         check_folder(folder)
+    tensorboard = output.results / "tensorboard" if args.tensorboard else None
     started = time.perf_counter()
     trained = fit(
         prepared,
@@ -146,7 +132,7 @@ def train_and_evaluate(args: argparse.Namespace, prepared, machine, split, outpu
         history_path=output.results / "history.csv",
         record=console.run_metadata(vars(args), machine.device),
         resume=resume if args.resume else "no",
-        tensorboard=output.results / "tensorboard" if args.tensorboard else None,
+        tensorboard=tensorboard,
     )
     if not machine.processes.first:
         return 0
@@ -154,11 +140,17 @@ def train_and_evaluate(args: argparse.Namespace, prepared, machine, split, outpu
         print(f"Stopped ({trained.stopped}) before the first epoch ended: nothing was written.")
         return console.PARTIAL
     print(f"Training took {time.perf_counter() - started:.0f} s; weights of epoch {trained.chosen_epoch} kept.")
-    weights = trained.weights_path
-    written = [weights, weights.with_suffix(".json"), *draw_history(trained, prepared.data, output)]
-    written += [output.results / "tensorboard"] if args.tensorboard else []
+    figure = draw_training_loss(
+        trained.history,
+        output.figures / "training_loss.png",
+        chosen_epoch=trained.chosen_epoch,
+        synthetic=prepared.data == "synthetic",
+    )
+    written = [trained.weights_path, trained.weights_path.with_suffix(".json"), trained.history_path, figure]
+    if tensorboard:
+        written.append(tensorboard)
     if trained.stopped:
-        print(f"Stopped early ({trained.stopped}): what was trained is saved, nothing was scored.{trained.advice}")
+        print(f"Stopped early ({trained.stopped}): the weights are saved, but not scored.{trained.advice}")
     else:
         written += evaluate(args, prepared, split, trained, machine, output)
         finish(trained)
@@ -166,18 +158,8 @@ def train_and_evaluate(args: argparse.Namespace, prepared, machine, split, outpu
     return console.PARTIAL if trained.stopped else 0
 
 
-def draw_history(trained, data: str, output: Output) -> list[Path]:
-    """History and loss curve."""
-    from surgseg.figures.training import draw_training_loss
-
-    path = output.figures / "training_loss.png"
-    chosen = trained.chosen_epoch
-    figure = draw_training_loss(trained.history, path, chosen_epoch=chosen, synthetic=data == "synthetic")
-    return [trained.history_path, figure]
-
-
 def evaluate(args: argparse.Namespace, prepared, split, trained, machine, output: Output) -> list[Path]:
-    """Score the test part (or, without one, the validation part) at native size; returns the files written."""
+    """Score the test part, or the validation part if there is no test part. Return the files written."""
     from surgseg.evaluation import evaluate_samples
     from surgseg.figures.examples import ImageFiles, write_examples
     from surgseg.figures.selection import synthetic_mark
@@ -189,14 +171,13 @@ def evaluate(args: argparse.Namespace, prepared, split, trained, machine, output
         print("Neither a test nor a validation part: nothing was scored.")
         return []
     samples = [prepared.samples[index] for index in split.parts[part]]
-    metrics_path = output.results / "metrics.json"
     metrics = evaluate_samples(
         trained.checkpoint,
         samples,
         machine.device,
         batch_size=max(1, args.batch_size // machine.processes.count),
         pred_dir=output.predictions,
-        metrics_path=metrics_path,
+        metrics_path=output.results / "metrics.json",
         void=args.void,
         data=prepared.data,
         part=part,
@@ -206,7 +187,7 @@ def evaluate(args: argparse.Namespace, prepared, split, trained, machine, output
     print(f"Scored on the {part} part at native size, {prepared.data} data.")
     if part == "val":
         print("There is no test part: these frames chose the epoch, so the scores are optimistic.")
-    table = metrics_path.with_name("metrics_frames.csv")
+    table = output.results / "metrics_frames.csv"
     figures = write_examples(
         "spread",
         read_csv(table),
@@ -216,7 +197,7 @@ def evaluate(args: argparse.Namespace, prepared, split, trained, machine, output
         data=prepared.data,
         mark=synthetic_mark(prepared.data),
     )
-    return [metrics_path, table, *figures, output.predictions]
+    return [output.results / "metrics.json", table, *figures, output.predictions]
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""Make every figure of the study again, each by the command that makes it; `make figures` calls this script.
+"""Make every figure of the study again; `make figures` calls this script.
 
     python make_figures.py              # from the synthetic stream, 14 minutes on two cores
     python make_figures.py --data-root data/full_dataset --video-paths video01.mp4 video80.mp4      # from real data
 
 Every command is printed before it runs, so each can be run alone. Figures go to outputs/figures and
-outputs/comparative; outputs/figures/figures.json says which command made which. Synthetic figures carry SYNTHETIC
-inside, and never a study's name: video01_* and video80_* are made from real videos only. On real data a training that
-is there is gone on with, or left alone where it is finished; the demo's model is trained again.
+outputs/comparative; outputs/figures/figures.json lists the command of each figure. Synthetic figures carry the mark
+SYNTHETIC and never a study's name: video01_* and video80_* are made from real videos only. On real data, an unfinished
+training is resumed and a finished one reused; the demo's model is always trained again.
 """
 
 from __future__ import annotations
@@ -30,24 +30,14 @@ def build_parser() -> argparse.ArgumentParser:
     source = parser.add_argument_group("input")
     source.add_argument("--data-root", type=Path, help="prepared folder of real data (default: the synthetic stream)")
     source.add_argument(
-        "--video-paths",
-        type=Path,
-        nargs="+",
-        default=[],
-        metavar="FILE",
-        help="two or more real videos (default: none)",
+        "--video-paths", type=Path, nargs="+", default=[], metavar="FILE", help="two or more videos (default: none)"
     )
     source.add_argument(
-        "--names",
-        nargs="+",
-        metavar="NAME",
-        help="one for each video (default: video01 of its file name, or operation_1)",
+        "--names", nargs="+", metavar="NAME", help="one per video (default: video01 of its file name, or operation_1)"
     )
     training = parser.add_argument_group("training")
     training.add_argument(
-        "--epochs",
-        type=int,
-        help=f"of all trainings on real data, otherwise of the comparison (default: {plan.EPOCHS})",
+        "--epochs", type=int, help=f"of all trainings on real data, else of the comparison (default: {plan.EPOCHS})"
     )
     training.add_argument(
         "--train-options", default="", metavar="TEXT",
@@ -56,7 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
     training.add_argument(
         "--retrain",
         action="store_true",
-        help="on real data, train the model and apply it anew; the comparison goes on (default: go on with all)",
+        help="on real data, train and apply the model again; the comparison is resumed (default: resume both)",
     )
     output = parser.add_argument_group("output")
     output.add_argument(
@@ -74,10 +64,9 @@ def run(args: argparse.Namespace) -> int:
     if args.epochs is not None and args.epochs < 1:
         raise UserError(f"--epochs {args.epochs}: 1 or more")
     if args.data_root is None:
-        of_real_data = ("video_paths", "names", "train_options", "retrain")
-        given = [f"--{name.replace('_', '-')}" for name in of_real_data if getattr(args, name)]
-        if given:
-            raise UserError(f"{given[0]} belongs to real data: give --data-root too")
+        for name in ("video_paths", "names", "train_options", "retrain"):
+            if getattr(args, name):
+                raise UserError(f"--{name.replace('_', '-')} belongs to real data: give --data-root too")
         data, steps = Path("data/demo/dataset"), plan.synthetic_steps(args.epochs or plan.EPOCHS)
     else:
         data, steps = args.data_root, real_steps(args)
@@ -92,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def real_steps(args: argparse.Namespace) -> list[plan.Step]:
-    """The commands for the user's own data. Raises `UserError` for data not prepared, and for lists that do not fit."""
+    """The commands for the user's own data. Raises `UserError` for unprepared data and unusable videos or names."""
     from surgseg.data.dataset import data_kind_near, is_prepared
     from surgseg.video.reader import VideoReader
 
@@ -100,10 +89,10 @@ def real_steps(args: argparse.Namespace) -> list[plan.Step]:
         raise UserError(f"{args.data_root} is no prepared folder: run prepare_full_dataset.py first")
     names = plan.name_videos(args.video_paths, args.names)
     kinds = [data_kind_near(args.data_root)]
-    for path in args.video_paths:  # each is opened, before hours of training
+    for path in args.video_paths:  # an unreadable video is found here, before hours of training
         with VideoReader(path) as reader:
             kinds.append(reader.data)
-    if "synthetic" in kinds:  # a study's name must not stand on drawn pictures
+    if "synthetic" in kinds:  # figures of synthetic data must not carry a study's name
         names = [name if name.startswith("synthetic_") else f"synthetic_{name}" for name in names]
     try:
         training = shlex.split(args.train_options)
@@ -118,24 +107,24 @@ def shown(step: plan.Step) -> str:
 
 
 def execute(step: plan.Step) -> tuple[plan.Step, int, float]:
-    """Run a step's command in a process of its own; (step, status, seconds). Raises `UserError` where it fails."""
+    """Run a step's command in a new process; returns (step, status, seconds). Raises `UserError` where it fails."""
     print(f"\n$ {shown(step)}", flush=True)
     started = time.perf_counter()
     first, *rest = step.command
-    target = [first] if first == "-m" else [str(ROOT / first)]
-    status = subprocess.run([sys.executable, *target, *rest], check=False).returncode
+    target = first if first == "-m" else str(ROOT / first)
+    status = subprocess.run([sys.executable, target, *rest], check=False).returncode
     if status == 130:
         raise KeyboardInterrupt
     missing = [path for path in step.figures if not path.is_file()]
     if status not in (0, PARTIAL) or missing:
-        hint = "; --retrain trains anew" if "--resume" in step.command else ""
+        hint = "; --retrain starts the training again" if "--resume" in step.command else ""
         without = f" without making {missing[0]}" if missing else ""
         raise UserError(f"{step.script} ended with status {status}{without}; its command stands above{hint}")
     return step, status, time.perf_counter() - started
 
 
 def finish(args: argparse.Namespace, done: list, seconds: float) -> int:
-    """List what was made by which command, and make the copies."""
+    """List the figures and their commands, write the copies, and return the exit status."""
     from surgseg.figures.copies import copy_small
 
     made = {

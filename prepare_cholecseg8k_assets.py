@@ -1,15 +1,15 @@
-"""Prepare a folder of frames and a folder of masks (or two trees) for training.
+"""Prepare a folder of frames and a folder of masks (or two folder trees) for training.
 
-Pairs them by name, never by order, and writes sample_frames, masks of class ids, classes.json, manifest.csv and
-audit.json. CholecSeg8k's codes are the default; code lists serve other data sets, and a second run with another
---video-id adds a video:
+Pairs frames and masks by name, never by order. Writes sample_frames, masks of class ids, classes.json, manifest.csv
+and audit.json. The default codes are those of CholecSeg8k; give code lists for other data sets. A second run with
+another --video-id adds a video:
 
   python prepare_cholecseg8k_assets.py --frame-dir frames --mask-dir masks
   python prepare_cholecseg8k_assets.py --frame-dir OP1/Raw --mask-dir OP1/Masks --video-id op1 \\
       --instrument-codes 70 160 --void-codes            (EndoVis 2015: 0 is background, nothing is void)
 
-Faults of pairing are errors before anything is written; with --skip-bad the rest is prepared. Exit status 2 where
-files are bad; the good ones are kept.
+If a frame has no mask, or a mask no frame, nothing is written; --skip-bad prepares the other pairs. The exit status
+is 2 if files are bad; the good files are prepared all the same.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ def build_parser():
         "--output-root", type=Path, default=Path("data"), help="folder to write; its other videos stay (default: data)"
     )
     files.add_argument(
-        "--frame-suffix", metavar="TEXT", help="end of a frame's name before .png (default: _endo or _raw, if any)"
+        "--frame-suffix", metavar="TEXT", help="end of a frame's name before .png (default: _endo, _raw or nothing)"
     )
     files.add_argument(
         "--mask-suffix",
         metavar="TEXT",
-        help="end of a mask's name before .png (default: _endo_watershed_mask or _class, if any)",
+        help="end of a mask's name before .png (default: _endo_watershed_mask, _class or nothing)",
     )
     files.add_argument(
-        "--video-id", metavar="NAME", help="the video of all these frames (default: their folder, else their name)"
+        "--video-id", metavar="NAME", help="name of the video of all frames (default: from folder or file names)"
     )
     labels = add_label_options(parser)
     labels.add_argument(
@@ -58,8 +58,8 @@ def build_parser():
         type=int,
         nargs="+",
         metavar="CODE",
-        help="gray levels of background; others are errors (default: CholecSeg8k's other classes with its "
-        "instrument codes, else every remaining code)",
+        help="gray levels of background; any other code is an error (default: with CholecSeg8k's instrument codes "
+        "its other classes, otherwise every remaining code)",
     )
     add_work_options(parser)
     return parser
@@ -83,7 +83,7 @@ def run(args) -> int:
 
 
 def scheme_of_codes(args) -> Scheme | None:
-    """A binary scheme where code lists are given, else None. Raises `UserError` beside another --class-scheme."""
+    """The binary scheme of the code lists; None if no list is given. Raises `UserError` with another --class-scheme."""
     if args.instrument_codes is None and args.void_codes is None and args.background_codes is None:
         return None
     if args.class_scheme not in (None, "binary"):
@@ -112,7 +112,7 @@ def find_pairs(args) -> Found:
         raise UserError(
             f"{len(found.problems)} faults in pairing frames with masks, nothing written:\n"
             f"{describe_problems(found.problems)}\n"
-            "  mend the names, give --frame-suffix/--mask-suffix or --video-id, or leave them out with --skip-bad"
+            "  correct the names, give --frame-suffix/--mask-suffix or --video-id, or skip these files with --skip-bad"
         )
     return found
 

@@ -1,10 +1,10 @@
-"""One frame at several thresholds: its probability map, masks, coverage and, with ground truth, IoU.
+"""Predict one frame and show it at several thresholds: probability map, masks, coverage and, with ground truth, IoU.
 
     python test_single_frame.py --frame frame.png --model-path outputs/instrument_segmentation_model.pth
     python test_single_frame.py --frame frame.png --thresholds 0.25 0.5 0.75 --mask frame_mask.png
 
-Writes test_single_frame.png and .json, test_mask_thresh03.png (and so on) and the masks themselves, indexed PNGs, in
-masks/. The frame is predicted once. A threshold is no choice to be made on one frame, or on the test part.
+Writes test_single_frame.png and .json, a figure for each threshold (test_mask_thresh03.png, ...) and, in masks/, the
+masks as indexed PNGs. Do not choose a threshold from a single frame, or from the test part.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def work(args: argparse.Namespace) -> int:
 
 
 def apply_thresholds(args, frame, probabilities, scheme, truth, mark: str) -> tuple[dict, list[Path]]:
-    """Masks and figures of the frame at each threshold: (what the JSON holds, the files written)."""
+    """Write masks and figures of the frame at each threshold; returns (content of the JSON, files written)."""
     import numpy as np
 
     from surgseg.analysis.thresholds import threshold_curves, threshold_grid, threshold_label
@@ -91,25 +91,24 @@ def apply_thresholds(args, frame, probabilities, scheme, truth, mark: str) -> tu
     from surgseg.masks import count_components, write_mask
     from surgseg.predict import to_mask
 
-    asked = sorted(set(args.thresholds))
-    grid = threshold_grid(asked)
+    thresholds = sorted(set(args.thresholds))
+    grid = threshold_grid(thresholds)
     union = to_mask(probabilities, scheme, 0.5)[1][0].numpy()
     curves = {"thresholds": np.round(grid.astype(np.float64), 6), **threshold_curves(union, grid, truth)}
-    marked = [int(np.searchsorted(grid, np.float32(value))) for value in asked]
+    marked = [int(np.searchsorted(grid, np.float32(value))) for value in thresholds]
     rows, written = [], []
-    for threshold, place in zip(asked, marked):
+    for threshold, index in zip(thresholds, marked):
         ids = to_mask(probabilities, scheme, threshold)[0][0].numpy()
         instrument = np.isin(ids, scheme.instrument_ids).astype(np.uint8)
-        scores = {name: float(curves[name][place]) for name in ("coverage", "iou", "dice") if name in curves}
+        scores = {name: float(curves[name][index]) for name in ("coverage", "iou", "dice") if name in curves}
         rows.append({"threshold": threshold, "components": count_components(instrument, MIN_COMPONENT_AREA), **scores})
         label = threshold_label(threshold)
-        written += [
-            args.output_dir / "masks" / f"{args.frame.stem}_thresh{label}.png",
-            args.output_dir / f"test_mask_thresh{label}.png",
-        ]
-        write_mask(written[-2], ids, scheme)
-        title = f"threshold {threshold:g}: " + ", ".join(words(scores))
-        draw_threshold(Panel(frame, ids, args.frame.name), scheme, written[-1], title=title, mark=mark)
+        mask_path = args.output_dir / "masks" / f"{args.frame.stem}_thresh{label}.png"
+        figure_path = args.output_dir / f"test_mask_thresh{label}.png"
+        write_mask(mask_path, ids, scheme)
+        title = f"threshold {threshold:g}: {words(scores)}"
+        draw_threshold(Panel(frame, ids, args.frame.name), scheme, figure_path, title=title, mark=mark)
+        written += [mask_path, figure_path]
     overview = args.output_dir / "test_single_frame.png"
     draw_single_frame(Panel(frame, ids, args.frame.name), union, curves, marked, overview, mark=mark)
     record = {
@@ -123,11 +122,12 @@ def apply_thresholds(args, frame, probabilities, scheme, truth, mark: str) -> tu
     return record, [*written, overview]
 
 
-def words(scores: dict[str, float]) -> list[str]:
-    """Coverage, and IoU and Dice where ground truth gave them; n/a where neither side shows an instrument."""
-    names = {"iou": "IoU", "dice": "Dice"}
-    overlap = [f"{names[key]} {scores[key]:.3f}".replace("nan", "n/a") for key in names if key in scores]
-    return [f"coverage {scores['coverage']:.2%}", *overlap]
+def words(scores: dict[str, float]) -> str:
+    """Coverage and, with ground truth, IoU and Dice; n/a if neither mask shows an instrument."""
+    text = f"coverage {scores['coverage']:.2%}"
+    if "iou" in scores:
+        text += f", IoU {scores['iou']:.3f}, Dice {scores['dice']:.3f}".replace("nan", "n/a")
+    return text
 
 
 def table(record: dict) -> str:

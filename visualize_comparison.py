@@ -1,11 +1,11 @@
-"""Draw a comparison of architectures and put it into words, from comparison.json and the histories alone.
+"""Draw a comparison of architectures and describe it in words, from comparison.json and the histories alone.
 
   python visualize_comparison.py --comparison-dir outputs/comparative
   python visualize_comparison.py --comparison-dir outputs/comparative --note "DeepLabV3 is undertrained at this budget."
 
 Writes training_comparison.png (loss and validation IoU against epochs and training time), final_comparison.png (scores,
-costs, IoU by video) and comparison_table.md (the table, and sentences that follow from its numbers). Of an unfinished
-comparison it shows what is finished, and says so (status 3).
+costs, IoU by video) and comparison_table.md (the table, and sentences that follow from its numbers). For an unfinished
+comparison it shows the finished runs and ends with status 3.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from surgseg import console
 
 def build_parser() -> argparse.ArgumentParser:
     parser = console.make_parser(__doc__)
-    given = parser.add_argument_group("input")
-    given.add_argument(
+    source = parser.add_argument_group("input")
+    source.add_argument(
         "--comparison-dir",
         type=Path,
         default=Path("outputs/comparative"),
@@ -28,7 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     output = parser.add_argument_group("output")
     output.add_argument(
-        "--output-dir", type=Path, metavar="DIR", help="figures and table (default: that of --comparison-dir)"
+        "--output-dir", type=Path, metavar="DIR", help="folder for figures and table (default: --comparison-dir)"
     )
     output.add_argument(
         "--note", default="", metavar="TEXT", help="printed in the figures' captions and the table (default: none)"
@@ -61,10 +61,9 @@ def run(args: argparse.Namespace) -> int:
     print(comparison_block(comparison))
     print("\nWritten:", *(f"  {path}" for path in [*written, table]), sep="\n")
     if problems:
-        print("Not in training_comparison.png:" if histories else "No training_comparison.png:")
-        print(*(f"  {problem}" for problem in problems), sep="\n")
-    missing = unfinished(comparison)
-    if missing:
+        where = "Not in training_comparison.png:" if histories else "No training_comparison.png:"
+        print(where, *(f"  {problem}" for problem in problems), sep="\n")
+    if missing := unfinished(comparison):
         print(f"Partial: {missing}")
     return console.PARTIAL if problems or missing else 0
 

@@ -1,8 +1,8 @@
-"""Baselines that any segmentation network must beat: the scores of two shortcuts.
+"""Scores of two simple baselines that any segmentation network must beat.
 
-One is the best single threshold on one colour channel, the other a per-pixel classifier that sees colour and local
-statistics but neither position nor shape. Frames are (H, W, 3) uint8 RGB, masks (H, W) uint8 class ids with 255 void;
-void pixels are left out everywhere, and scores are pooled over all pixels.
+One is the best single threshold on one colour channel. The other is a per-pixel classifier of colour and local
+statistics, without position and shape. Frames are (H, W, 3) uint8 RGB, masks (H, W) uint8 class ids with 255 void.
+Void pixels are ignored everywhere, and scores are pooled over all pixels.
 
   python benchmarks/baselines.py --data-root data/full_dataset --json baselines.json
 """
@@ -20,7 +20,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 CHANNELS = ("R", "G", "B", "H", "S", "V", "L", "a", "b")
-BOXES = (5, 11, 21)  # side lengths in pixels of the neighbourhoods that local statistics are taken over
+BOXES = (5, 11, 21)  # side lengths, in pixels, of the neighbourhoods of the local statistics
 _VOID = 255
 
 
@@ -31,11 +31,11 @@ def best_threshold(
     test_masks: Sequence[np.ndarray] | None = None,
     instrument_ids: Sequence[int] = (1,),
 ) -> dict:
-    """The channel of RGB, HSV or Lab, level and direction with the best pooled instrument IoU.
+    """Return the channel (of RGB, HSV and Lab), level and direction with the best pooled instrument IoU.
 
     Returns `channel`, `threshold` (0-255; OpenCV's 8-bit scaling, hue over the full 256), `direction` ("above": value
     >= threshold is instrument; "below": value <= threshold) and `iou` on the given frames. With test frames also
-    `test_iou` of that choice and `oracle`, the best choice made on the test frames themselves: an upper bound.
+    `test_iou` of that choice and `oracle`, the best choice on the test frames themselves: an upper bound.
     """
     chosen, _ = _choose(_histograms(frames, masks, instrument_ids))
     if test_frames is None:
@@ -57,11 +57,11 @@ def pixel_classifier(
     steps: int = 1200,
     seed: int = 0,
 ) -> dict:
-    """A shape-blind classifier: a two-layer perceptron on `pixel_features`, trained on `pixels` sampled pixels.
+    """Train and score a classifier without shape: a small perceptron on `pixel_features` of `pixels` sampled pixels.
 
-    A quarter of the sample is instrument (fewer where there are not as many); the decision level is the one with the
-    best IoU on the training frames. Returns pooled `iou`, `dice`, `precision`, `recall` on the test frames, the
-    `level` and the instrument's share `fraction`. Deterministic by `seed` on a CPU.
+    A quarter of the sample is instrument, or less if the frames have less. The decision level is the one with the best
+    IoU on the training frames. Returns pooled `iou`, `dice`, `precision`, `recall` on the test frames, the `level` and
+    the instrument's share `fraction`. On a CPU the result depends on `seed` only.
     """
     import torch
 
@@ -69,20 +69,18 @@ def pixel_classifier(
     inputs, targets = _sample(train_frames, train_masks, instrument_ids, pixels, rng)
     if not targets.any() or targets.all():
         return {key: float("nan") for key in ("iou", "dice", "precision", "recall", "level", "fraction")}
-    middle, spread = inputs.mean(axis=0), inputs.std(axis=0) + 1e-6
+    mean, std = inputs.mean(axis=0), inputs.std(axis=0) + 1e-6
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = _train((inputs - middle) / spread, targets, steps)
-    kept = rng.permutation(len(train_frames))[:24]
-    train_counts = sum(
-        _level_counts(network, train_frames[index], train_masks[index], middle, spread, instrument_ids)
-        for index in kept
-    )
+        network = _train((inputs - mean) / std, targets, steps)
+
+    def counts_of(pairs) -> np.ndarray:
+        return sum(_level_counts(network, frame, mask, mean, std, instrument_ids) for frame, mask in pairs)
+
+    chosen = rng.permutation(len(train_frames))[:24]
+    train_counts = counts_of((train_frames[index], train_masks[index]) for index in chosen)
     level = int(np.argmax(_iou(*_confusion(train_counts))))
-    counts = sum(
-        _level_counts(network, frame, mask, middle, spread, instrument_ids)
-        for frame, mask in zip(test_frames, test_masks)
-    )
+    counts = counts_of(zip(test_frames, test_masks))
     hit, false, missed = (float(row[level]) for row in _confusion(counts))
     return {
         "iou": _ratio(hit, hit + false + missed),
@@ -95,13 +93,13 @@ def pixel_classifier(
 
 
 def colour_channels(frame: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 RGB -> (H, W, 9) uint8 in the order of `CHANNELS`."""
+    """Convert (H, W, 3) uint8 RGB to (H, W, 9) uint8 in the order of `CHANNELS`."""
     hsv, lab = cv2.cvtColor(frame, cv2.COLOR_RGB2HSV_FULL), cv2.cvtColor(frame, cv2.COLOR_RGB2LAB)
     return np.concatenate([frame, hsv, lab], axis=2)
 
 
 def pixel_features(frame: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 RGB -> (H, W, F) float32: nine channels, and means and deviations of Lab over `BOXES`."""
+    """Convert (H, W, 3) uint8 RGB to (H, W, F) float32: nine channels, and means and deviations of Lab over `BOXES`."""
     channels = colour_channels(frame).astype(np.float32) / 255
     lab = np.ascontiguousarray(channels[..., 6:])
     local = []
@@ -112,7 +110,7 @@ def pixel_features(frame: np.ndarray) -> np.ndarray:
 
 
 def _histograms(frames, masks, instrument_ids) -> np.ndarray:
-    """(9, 2, 256) pixels per channel, background or instrument, and gray level."""
+    """Return (9, 2, 256) pixel counts by channel, background or instrument, and level."""
     total = np.zeros((len(CHANNELS), 2, 256), np.int64)
     for frame, mask in zip(frames, masks):
         known = mask != _VOID
@@ -123,13 +121,12 @@ def _histograms(frames, masks, instrument_ids) -> np.ndarray:
 
 
 def _choose(histograms: np.ndarray) -> tuple[dict, np.ndarray]:
-    """The best threshold, and (9, 2, 256) IoU for every channel, direction (above, below) and level."""
+    """Return the best threshold, and (9, 2, 256) IoU by channel, direction (above, below) and level."""
     below = histograms.cumsum(axis=2)
     above = histograms[..., ::-1].cumsum(axis=2)[..., ::-1]
     positive = histograms[:, 1].sum(axis=1)[:, None]
-    scores = np.stack(
-        [side[:, 1] / np.maximum(positive + side[:, 0], 1) for side in (above, below)], axis=1
-    )  # tp / (tp + fn + fp)
+    iou = [side[:, 1] / np.maximum(positive + side[:, 0], 1) for side in (above, below)]  # tp / (tp + fn + fp)
+    scores = np.stack(iou, axis=1)
     channel, direction, level = np.unravel_index(int(np.argmax(scores)), scores.shape)
     chosen = {
         "channel": CHANNELS[channel],
@@ -141,7 +138,7 @@ def _choose(histograms: np.ndarray) -> tuple[dict, np.ndarray]:
 
 
 def _sample(frames, masks, instrument_ids, pixels: int, rng) -> tuple[np.ndarray, np.ndarray]:
-    """(N, F) float32 features and (N,) float32 targets, as many from each frame, a quarter of them instrument."""
+    """Sample (N, F) float32 features and (N,) float32 targets, equally many of each frame, a quarter instrument."""
     share = max(8, pixels // len(frames))
     inputs, targets = [], []
     for frame, mask in zip(frames, masks):
@@ -178,12 +175,12 @@ def _train(inputs: np.ndarray, targets: np.ndarray, steps: int):
     return network.eval()
 
 
-def _level_counts(network, frame, mask, middle, spread, instrument_ids) -> np.ndarray:
-    """(2, 256) pixels by truth and predicted probability in 256 levels."""
+def _level_counts(network, frame, mask, mean, std, instrument_ids) -> np.ndarray:
+    """Return (2, 256) pixel counts by truth and by level of the predicted probability."""
     import torch
 
     known = (mask != _VOID).reshape(-1)
-    inputs = (pixel_features(frame).reshape(len(known), -1)[known] - middle) / spread
+    inputs = (pixel_features(frame).reshape(len(known), -1)[known] - mean) / std
     with torch.inference_mode():
         levels = (torch.sigmoid(network(torch.from_numpy(inputs))) * 255).round().numpy().astype(np.int64)
     truth = np.isin(mask.reshape(-1)[known], instrument_ids).astype(np.int64)
@@ -191,7 +188,7 @@ def _level_counts(network, frame, mask, middle, spread, instrument_ids) -> np.nd
 
 
 def _confusion(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Hits, false alarms and misses (256,) if everything from each level upward is called instrument."""
+    """Return hits, false alarms and misses, (256,) each, if all pixels at or above a level are instrument."""
     above = counts[:, ::-1].cumsum(axis=1)[:, ::-1]
     return above[1], above[0], counts[1].sum() - above[1]
 
@@ -251,7 +248,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _load(root: Path, limit: int) -> tuple[dict[str, tuple[list, list]], list[int], str]:
-    """Frames and masks of every video (at most `limit`, evenly spaced), instrument ids, and the kind of data."""
+    """Return (frames, masks) of each video, at most `limit`, evenly spaced; instrument ids; the kind of data."""
     from surgseg.analysis.statistics import evenly_spaced
     from surgseg.data.dataset import load_prepared
     from surgseg.frames import read_frame

@@ -1,15 +1,15 @@
-"""Choose the training defaults on EndoVis 2015, then score the chosen ones once on each held-out operation.
+"""Choose the training defaults on EndoVis 2015, then score them once on each held-out operation.
 
   python benchmarks/endovis2015.py select --data-root data/endovis2015 --seeds 0        # the screening table
   python benchmarks/endovis2015.py transfer --only base plain --seeds 0 1               # rows by name
   python benchmarks/endovis2015.py score --only base plain --seeds 0 1                  # held-out operations
-  python benchmarks/endovis2015.py table                                                # what is there, as markdown
+  python benchmarks/endovis2015.py table                                                # the finished runs as markdown
 
-`select` trains on the first three quarters of two operations and validates on their last quarters; the third operation
-is not read. `transfer` trains on one operation and scores another, for each of the six pairs: what a validation part
-from the training operations cannot see. `score` trains on all of two operations, on a fixed schedule, and scores the
-third. Every run is a call of instrument_segmentation.py on one thread; finished ones are kept, so that a stopped table
-goes on where it was.
+`select` trains on the first three quarters of two operations and validates on their last quarters. It does not read the
+third operation. `transfer` trains on one operation and scores another, for each of the six pairs; a validation part of
+the training operations cannot measure this. `score` trains on all of two operations, on a fixed schedule, and scores
+the third. Every run is a call of instrument_segmentation.py on one thread. Finished runs are not repeated, so that the
+same command continues a stopped table.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from surgseg.data.dataset import load_prepared  # noqa: E402
 from surgseg.files import read_csv, read_json, write_json  # noqa: E402
 
 BASE = "--arch unet --base-channels 16 --image-size 120 160 --epochs 40 --batch-size 4 --precision bf16"
-ROWS = {  # what each row changes; the last value of an option counts
+ROWS = {  # the options that each row adds; the last value of an option counts
     "base": "",
     "float32": "--precision float32",
     "plain": "--loss ce --augment none --ema-decay 0 --schedule constant",
@@ -53,8 +53,6 @@ ROWS = {  # what each row changes; the last value of an option counts
     "80 epochs": "--epochs 80",
     "plain 80 epochs": "--loss ce --augment none --ema-decay 0 --schedule constant --epochs 80",
 }
-
-
 RUNS = {"select": 3, "transfer": 6, "score": 3}  # of each row and seed
 
 
@@ -75,7 +73,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1], help="seeds (default: 0 1)")
     parser.add_argument("--jobs", type=int, default=1, help="runs side by side, one thread each (default: 1)")
-    parser.add_argument("--epochs", type=int, help="of every row, to try the script out (default: as the row says)")
+    parser.add_argument("--epochs", type=int, help="epochs of every row, to try the script (default: the row's)")
     return parser
 
 
@@ -98,7 +96,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def write_splits(root: Path, folder: Path) -> dict[str, dict[str, Path]]:
-    """Splits by frame name for either stage, one per held-out operation, as files."""
+    """Write a split by frame name for each stage and fold; return their paths by stage and fold."""
     samples = load_prepared(root).samples
     videos = sorted({sample.video for sample in samples})
     splits: dict[str, dict[str, Path]] = {stage: {} for stage in RUNS}
@@ -130,7 +128,7 @@ def write_splits(root: Path, folder: Path) -> dict[str, dict[str, Path]]:
 
 
 def train(args: argparse.Namespace, splits: dict[str, Path], row: str, seed: int, fold: str) -> int:
-    """Exit status of one run; 0 for one that is there already."""
+    """Train one fold and return the exit status; 0 if it is already finished."""
     folder = args.output_dir / args.stage / row.replace(" ", "_") / f"seed_{seed}" / fold
     if (folder / "metrics.json").is_file():
         return 0
@@ -148,7 +146,7 @@ def train(args: argparse.Namespace, splits: dict[str, Path], row: str, seed: int
 
 
 def table(folder: Path) -> str:
-    """One line per row: Dice of each run (mean over the seeds), the mean, and that of each seed."""
+    """Return a markdown table. Each row has the Dice of each fold (mean over seeds), their mean, and that by seed."""
     lines, columns = [], []
     for row in ROWS:
         found: dict[str, dict[str, float]] = {}

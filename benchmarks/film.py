@@ -1,4 +1,4 @@
-"""What benchmarks/inference.py measures with: a film, models fitted to it, and the plain loop of such studies."""
+"""Material of benchmarks/inference.py: a film, models that are fitted to it, and a plain prediction loop."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FIT_SIZE = (96, 96)
 
 
 def draw_film(args) -> tuple[list[np.ndarray], np.ndarray]:
-    """Encode the film. Returns its distinct frames, decoded, and their instrument masks (N, H, W) uint8."""
+    """Encode the film. Return its distinct frames, decoded, and their instrument masks (N, H, W) uint8."""
     drawn = [draw_frame(0, 1, number, NATIVE) for number in range(args.distinct)]
     with VideoWriter(args.film, FRAMES_PER_SECOND, metadata={"comment": VIDEO_COMMENT}) as writer:
         for number in range(args.frames):
@@ -31,13 +31,13 @@ def draw_film(args) -> tuple[list[np.ndarray], np.ndarray]:
 
 
 def first(count: int) -> Sampling:
-    """The first `count` frames."""
+    """Return the sampling of the first `count` frames."""
     return Sampling(step=1, max_frames=count)
 
 
 def fit(arch: str, images: list, masks: np.ndarray, size: tuple, device, weights: Path, steps: int) -> None:
-    """Train a model for a few steps on small copies of the frames, measure its statistics and its threshold at the
-    size it is used with, and save it."""
+    """Train a model for a few steps on small copies of the frames, measure its batch statistics and threshold at
+    `size`, and save it."""
     import torch
     from torch import nn
 
@@ -65,18 +65,18 @@ def fit(arch: str, images: list, masks: np.ndarray, size: tuple, device, weights
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.reset_running_stats()
-            module.momentum = None  # the mean of what comes, which is one batch
+            module.momentum = None  # take the statistics of the one batch that follows
     inputs = normalise(resize_frames(frames[::2], size), IMAGENET_MEAN, IMAGENET_STD).to(device)
     with torch.no_grad():
         model(inputs)
         probability = model.eval()(inputs).softmax(1)[:, 1]
     threshold = float(np.clip(np.quantile(probability.cpu().numpy(), 0.95), 0.001, 0.999))
-    found = Checkpoint(model, arch, {}, SCHEMES["binary"], size, threshold=threshold, training={"data": "synthetic"})
-    save_checkpoint(weights, found)
+    fitted = Checkpoint(model, arch, {}, SCHEMES["binary"], size, threshold=threshold, training={"data": "synthetic"})
+    save_checkpoint(weights, fitted)
 
 
 def plain(folder: Path, model, checkpoint, device, args, count: int) -> None:
-    """The loop as such studies write it; masks are 0 and 255."""
+    """Predict frame by frame, without any of this project's optimisations; masks are 0 and 255."""
     import torch
 
     (folder / "masks").mkdir(parents=True)

@@ -1,25 +1,24 @@
-"""Speed of turning a video into masks: each stage alone, all of them together, and the plain loop of such studies.
+"""Speed of turning a video into masks: each stage alone, all stages together, and a plain prediction loop.
 
   decode      VideoReader alone: every frame of the film as RGB
   network     Predictor alone on frames in memory: resize, network, upsampling, threshold, statistics, in batches
   write       GeneratedWriter alone on predictions in memory, in as many threads as the pipeline has
-  end to end  the film into a generated folder, as generate_masks_from_model.py does it once the model is loaded
+  end to end  the film into a generated folder, as generate_masks_from_model.py does after it has loaded the model
   plain       OpenCV read -> Pillow resize -> tensor -> float32 forward -> softmax -> bilinear to the film's size ->
               threshold -> PNG, one frame at a time
   latency     one frame in memory -> mask, alone: median and 99th percentile over all rounds
   efficiency  end to end / the slowest of decode, network and write
   speedup     end to end / plain
-  in turn     1 / (1 / decode + 1 / network + 1 / write): the rate if stages could not overlap, as where all of them
-              already use all cores when they run alone
+  in turn     1 / (1 / decode + 1 / network + 1 / write): the rate if the stages cannot overlap, for example because
+              each of them alone uses all cores
 
-Rates are frames per second. All are measured in turns, the same in every round; ratios are taken within a round; a
-number is the median over the rounds. One more round, of two batches, warms up and does not count.
+Rates are frames per second. The measurements take turns, in the same order in every round. Ratios are taken within a
+round. A number is the median over the rounds. A first round of two batches warms up and does not count.
 
-The film is synthetic, 854x480: some distinct frames over and over. The models start at random (seed 0), train for a few
-steps on those frames and have the statistics of their normalisation measured on them; the threshold is the 95th
-percentile of the probabilities. That is no good model, but one whose masks are shaped like masks and change little
-where rounding differs; speed does not depend on it. `= plain` is the share of pixels that are equal in the masks on
-the disk and the plain loop's, `= torch` in this row's masks and those of torch in float32 from the same frames.
+The film is synthetic, 854x480, and repeats some frames. The models start at random (seed 0), train a few steps on these
+frames and take the statistics of batch normalisation from them; the threshold is the 95th percentile of probability.
+Such models are not accurate, but their masks have plausible shapes and change little with rounding errors. `= plain` is
+the share of equal pixels in the written masks and the plain loop's, `= torch` in the row's and those of torch float32.
 
   python benchmarks/inference.py                               (256x256; a quarter of an hour on 2 cores)
   python benchmarks/inference.py --quick --json out.json       (96x96, 12 frames: a minute on 2 cores)
@@ -33,7 +32,6 @@ import statistics
 import sys
 import tempfile
 import time
-from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -49,9 +47,8 @@ from surgseg.labels import SCHEMES
 from surgseg.masks import read_mask
 from surgseg.threads import ahead
 from surgseg.video.reader import Frame, VideoReader
-from surgseg.video.sampling import Sampling
 
-COMPARED = 48  # frames whose masks are compared, at most
+COMPARED = 48  # at most so many frames have their masks compared
 
 
 def build_parser():
@@ -59,20 +56,18 @@ def build_parser():
     parser.add_argument("--quick", action="store_true", help="96x96, 12 frames, 2 rounds (default: off)")
     parser.add_argument("--arch", nargs="+", default=["unet", "deeplabv3"], choices=["unet", "deeplabv3"],
                         help="models (default: unet deeplabv3)")  # fmt: skip
-    parser.add_argument(
-        "--image-size", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"), help="of the model, pixels (default: 256 256)"
-    )
+    parser.add_argument("--image-size", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"), help="size (default: 256 256)")
     parser.add_argument("--batch-size", type=int, help="frames per batch (default: 4, on a GPU 32)")
     parser.add_argument("--frames", type=int, help="length of the film (default: 48, on a GPU 3072)")
-    parser.add_argument("--plain-frames", type=int, help="of them, for the plain loop (default: all, on a GPU 200)")
-    parser.add_argument("--rounds", type=int, help="turns of every measurement (default: 5; 2 with --quick)")
+    parser.add_argument("--plain-frames", type=int, help="frames of the plain loop (default: all, on a GPU 200)")
+    parser.add_argument("--rounds", type=int, help="rounds of measurements (default: 5; 2 with --quick)")
     parser.add_argument("--backend", default="auto", choices=["auto", "torch", "onnx"],
-                        help="rows to measure (default: auto, every one the device has)")  # fmt: skip
+                        help="rows to measure (default: auto, all that the device has)")  # fmt: skip
     parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bf16"],
                         help="rows to measure (default: auto, on a CPU both, on a GPU its best)")  # fmt: skip
     parser.add_argument("--frame-format", default="none", choices=["none", "jpg", "png"],
-                        help="frames that are written beside the masks, by all (default: none)")  # fmt: skip
-    parser.add_argument("--work-dir", type=Path, metavar="DIR", help="for temporary files (default: the system's)")
+                        help="format of the frames beside the masks (default: none)")  # fmt: skip
+    parser.add_argument("--work-dir", type=Path, metavar="DIR", help="temporary files (default: the system's)")
     add_device_option(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers as JSON (default: no)")
     return parser
@@ -92,7 +87,7 @@ def run(args) -> int:
     args.frames = args.frames or (3072 if cuda else 12 if args.quick else 48)
     args.plain_frames = min(args.plain_frames or (200 if cuda else args.frames), args.frames)
     args.rounds = args.rounds or (2 if args.quick else 5)
-    args.single = 200 if cuda else min(args.frames, 24)  # frames of a round that latency is measured on
+    args.single = 200 if cuda else min(args.frames, 24)  # frames in a round for the latency
     args.distinct = min(64 if cuda else 8 if args.quick else 32, args.frames)
     args.parts = {"masks": "png"} if args.frame_format == "none" else {"frames": args.frame_format, "masks": "png"}
     if min(args.batch_size, args.frames, args.plain_frames, args.rounds) < 1:
@@ -114,7 +109,7 @@ def run(args) -> int:
 
 
 def rows_of(args, device) -> list[tuple[str, str]]:
-    """(backend, precision) of every row of the table for one model."""
+    """Return (backend, precision) of each row of the table of one model."""
     from surgseg.devices import best_precision
     from surgseg.onnx import missing_packages
 
@@ -124,12 +119,12 @@ def rows_of(args, device) -> list[tuple[str, str]]:
         rows = [row for row in rows if row[0] != "onnx"]
     rows = [row for row in rows if args.backend in ("auto", row[0]) and args.precision in ("auto", row[1])]
     if not rows:
-        raise UserError(f"--backend {args.backend} with --precision {args.precision} is nothing that {device} has")
+        raise UserError(f"--backend {args.backend} with --precision {args.precision} does not exist on {device}")
     return rows
 
 
 def measure(args, arch: str, weights: Path, images: list, rows: list[tuple[str, str]], device) -> list[dict]:
-    """The rows of one model, measured in turns."""
+    """Measure the rows of one model in turns."""
     import torch
 
     from surgseg.checkpoint import load_checkpoint
@@ -137,9 +132,9 @@ def measure(args, arch: str, weights: Path, images: list, rows: list[tuple[str, 
     from surgseg.predict import Predictor
 
     def predictor_of(backend: str, precision: str) -> Predictor:
-        checkpoint = load_checkpoint(weights)  # anew: a network keeps the model it is given, in its own layout
+        checkpoint = load_checkpoint(weights)  # again: a network changes the layout of its model
         chosen = {"backend": backend, "precision": precision, "frames": lambda: images[:4]}
-        with contextlib.redirect_stdout(sys.stderr):  # that it exports is no row of the table
+        with contextlib.redirect_stdout(sys.stderr):  # the note about the export must not stand in the table
             network = choose_network(checkpoint, weights, device, **chosen)
         return Predictor(checkpoint, device, batch_size=args.batch_size, network=network)
 
@@ -182,14 +177,14 @@ def measure(args, arch: str, weights: Path, images: list, rows: list[tuple[str, 
             **compare("plain", *masks),
             **compare("torch", predictors[row].predict(compared).ids, expected.ids),
             "coverage": float(expected.measures.coverage.mean()),
-            "timing": read_json(own[row] / "run.json")["timing"],  # the pipeline's own account of its last round
+            "timing": read_json(own[row] / "run.json")["timing"],  # of the last round, as the pipeline measured it
         })  # fmt: skip
         print_row(results[-1])
     return results
 
 
 def summary(turns: list[dict]) -> dict:
-    """Medians over the rounds of rates and of ratios within a round."""
+    """Return the medians over the rounds of the rates and of the ratios within a round."""
     stages = ("decode", "network", "write")
     values = {f"{name}_fps": [turn[name] for turn in turns] for name in (*stages, "end_to_end", "plain")}
     values["efficiency"] = [turn["end_to_end"] / min(turn[stage] for stage in stages) for turn in turns]
@@ -199,14 +194,14 @@ def summary(turns: list[dict]) -> dict:
 
 
 def rate(count: int, work, *arguments) -> float:
-    """Frames per second of `work`, which does `count` of them."""
+    """Return the frames per second of `work`, which processes `count` frames."""
     begun = time.perf_counter()
     work(*arguments)
     return count / (time.perf_counter() - begun)
 
 
 def fresh(folder: Path) -> Path:
-    """The path of a folder, which no longer exists."""
+    """Remove a folder and return its path."""
     shutil.rmtree(folder, ignore_errors=True)
     return folder
 
@@ -218,14 +213,15 @@ def decode(film: Path, count: int) -> None:
 
 
 def predict(predictor, images: list, count: int) -> None:
-    """As the pipeline does it: the next batch is sent before the last one is back."""
-    waiting = deque()
+    """Predict `count` frames as the pipeline does: submit a batch before taking the result of the one before."""
+    pending = None
     for start in range(0, count, predictor.batch_size):
         numbers = range(start, min(start + predictor.batch_size, count))
-        waiting.append(predictor.submit([images[number % len(images)] for number in numbers]))
-        if len(waiting) > 1:
-            waiting.popleft().result()
-    waiting.popleft().result()
+        submitted = predictor.submit([images[number % len(images)] for number in numbers])
+        if pending:
+            pending.result()
+        pending = submitted
+    pending.result()
 
 
 def write(folder: Path, prediction, images: list, args, count: int) -> None:
@@ -250,16 +246,15 @@ def end_to_end(folder: Path, predictor, sha256: str, args, count: int) -> None:
     from surgseg.video.inputs import VideoSource
 
     request = VideoRequest(
-        Sampling(step=1, max_frames=count), args.parts, overlay_video=False, batch_size=args.batch_size,
-        overwrite=False, keep_source_name=False, rate=25.0,
-        facts={"weights_data": "synthetic", "weights_sha256": sha256},
+        first(count), args.parts, overlay_video=False, batch_size=args.batch_size, overwrite=False,
+        keep_source_name=False, rate=25.0, facts={"weights_data": "synthetic", "weights_sha256": sha256},
     )  # fmt: skip
     result = generate(VideoSource(args.film), folder, "video", request, predictor)
     assert result.state == "done" and result.run["frames_written"] == count, f"{result.state}: {result.message}"
 
 
 def one_by_one(predictor, images: list, count: int) -> list[float]:
-    """Seconds of each of `count` frames, from memory to mask."""
+    """Return the seconds of each of `count` frames, from memory to mask."""
     seconds = []
     for number in range(count):
         begun = time.perf_counter()
@@ -269,12 +264,12 @@ def one_by_one(predictor, images: list, count: int) -> list[float]:
 
 
 def masks_in(folder: Path, count: int) -> np.ndarray:
-    """(N, H, W) class ids of the first `count` masks of a folder."""
+    """Return the (N, H, W) class ids of the first `count` masks of a folder."""
     return np.stack([read_mask(path, 2) for path in sorted(folder.iterdir())[:count]])
 
 
 def compare(name: str, ours: np.ndarray, theirs: np.ndarray) -> dict:
-    """Share of equal pixels, and IoU of the instrument, of two stacks of masks."""
+    """Return the share of equal pixels and the instrument IoU of two stacks of masks."""
     ours, theirs = ours > 0, theirs > 0
     iou = (ours & theirs).sum() / max((ours | theirs).sum(), 1)
     return {f"mask_agreement_{name}": float((ours == theirs).mean()), f"mask_iou_{name}": float(iou)}
@@ -283,9 +278,9 @@ def compare(name: str, ours: np.ndarray, theirs: np.ndarray) -> dict:
 def print_header(args, device) -> None:
     import torch
 
-    size = "x".join(str(length) for length in args.image_size)
-    print(f"{device.type}, {torch.get_num_threads()} threads, {size}, batch {args.batch_size}, {args.frames} frames "
-          f"(plain {args.plain_frames}), {args.rounds} rounds, frame format {args.frame_format}")  # fmt: skip
+    height, width = args.image_size
+    print(f"{device.type}, {torch.get_num_threads()} threads, {height}x{width}, batch {args.batch_size}, {args.frames} "
+          f"frames (plain {args.plain_frames}), {args.rounds} rounds, frame format {args.frame_format}")  # fmt: skip
     print(f"{'':<24}{'decode':>8}{'network':>9}{'write':>8}{'in turn':>9}{'end to end':>12}{'efficiency':>12}"
           f"{'plain':>8}{'speedup':>9}{'latency ms':>12}{'p99':>8}{'= plain':>10}{'= torch':>10}")  # fmt: skip
 

@@ -1,13 +1,13 @@
-"""Peak memory of generate_masks_from_model.py for a short and for a long video: length must not cost memory.
+"""Peak memory of generate_masks_from_model.py for a short and a long video: it must not grow with the length.
 
   peak    largest resident memory of the script's process, from its start to its end
-  late    resident memory in the last tenth of the run, median: what grows slowly shows here before it reaches the peak
+  late    median resident memory in the last tenth of the run: shows slow growth before it exceeds the peak
   ratio   peak of the long video / peak of the short one
 
-Both films are 854x480, 25 frames per second, H.264, and hold the same two seconds of synthetic frames over and over:
-packets are copied with shifted time stamps, nothing is encoded again. Every frame must be decoded without damage, and
-written. The model is a small U-Net with random weights (base_channels 4, 64x112), so that length is what matters. A run
-on a few frames comes first: it leaves the ONNX export, whose making needs memory of its own, to the measured ones.
+Both films are 854x480, 25 frames per second, H.264, and repeat the same two seconds of synthetic frames: packets are
+copied with shifted time stamps, nothing is encoded again. Every frame must be decoded without damage, and written. The
+model is a small U-Net with random weights (base_channels 4, 64x112), so that the length decides. A first run on a few
+frames makes the ONNX export, so that the memory of the export is not measured.
 
   python benchmarks/memory.py                              (2 and 120 minutes of video)
   python benchmarks/memory.py --quick --json out.json      (0.1 and 1 minutes of video: a minute on 2 cores)
@@ -31,7 +31,7 @@ from surgseg.files import UserError, read_json, write_json
 
 SCRIPT = Path(__file__).resolve().parents[1] / "generate_masks_from_model.py"
 NATIVE = (480, 854)
-DRAWN = 26  # frames; shown there and back again they are a loop
+DRAWN = 26  # frames; played forward and backward they are a loop
 LOOP = 2 * DRAWN - 2  # frames
 RATE = 25
 POLL_S = 0.05
@@ -40,15 +40,15 @@ POLL_S = 0.05
 def build_parser():
     parser = make_parser(__doc__)
     parser.add_argument("--quick", action="store_true", help="0.1 and 1 minutes (default: off)")
-    parser.add_argument("--short-minutes", type=float, metavar="MIN", help="of the short video (default: 2)")
-    parser.add_argument("--long-minutes", type=float, metavar="MIN", help="of the long video (default: 120)")
+    parser.add_argument("--short-minutes", type=float, metavar="MIN", help="length of the short video (default: 2)")
+    parser.add_argument("--long-minutes", type=float, metavar="MIN", help="length of the long video (default: 120)")
     parser.add_argument("--frame-step", type=int, default=1, metavar="N", help="take every N-th frame (default: 1)")
     parser.add_argument("--frame-format", default="none", choices=["jpg", "png", "none"],
-                        help="how frames are kept beside the masks (default: none)")  # fmt: skip
-    parser.add_argument("--backend", default="auto", choices=["auto", "torch", "onnx"], help="(default: auto)")
-    parser.add_argument("--batch-size", type=int, metavar="N", help="frames (default: the script's own)")
+                        help="format of the frames beside the masks (default: none)")  # fmt: skip
+    parser.add_argument("--backend", default="auto", choices=["auto", "torch", "onnx"], help="backend (default: auto)")
+    parser.add_argument("--batch-size", type=int, metavar="N", help="frames per batch (default: the script's)")
     parser.add_argument(
-        "--work-dir", type=Path, metavar="DIR", help="for films and masks, 2 GB by default (default: the system's)"
+        "--work-dir", type=Path, metavar="DIR", help="folder for films and masks, 2 GB (default: the system's)"
     )
     add_device_option(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers as JSON (default: no)")
@@ -68,7 +68,7 @@ def run(args) -> int:
         folder = Path(name)
         write_weights(folder / "unet.pth")
         write_loop(folder / "loop.mp4")
-        measure(args, folder, folder / "loop.mp4", "--max-frames", "8")  # the export is made and kept
+        measure(args, folder, folder / "loop.mp4", "--max-frames", "8")  # makes the export
         results = []
         print(f"{'minutes':>9}{'frames':>9}{'written':>9}{'seconds':>9}{'peak MB':>9}{'late MB':>9}")
         for length in minutes:
@@ -99,7 +99,7 @@ def write_weights(path: Path) -> None:
 
 
 def write_loop(path: Path) -> None:
-    """The film whose packets are copied: some frames there and back again, so that nothing jumps."""
+    """Write the film whose packets are copied: some frames forward and backward, so that no frame jumps."""
     from surgseg.synthetic.release import VIDEO_COMMENT
     from surgseg.synthetic.scenes import draw_frame
     from surgseg.video.writer import VideoWriter
@@ -111,7 +111,7 @@ def write_loop(path: Path) -> None:
 
 
 def repeat(loop: Path, film: Path, times: int) -> int:
-    """Copy the packets of `loop` into `film`, over and over; returns the film's frames."""
+    """Copy the packets of `loop` into `film` so many times; return the film's number of frames."""
     import av
 
     with av.open(str(loop)) as source, av.open(str(film), "w") as target:
@@ -130,7 +130,7 @@ def repeat(loop: Path, film: Path, times: int) -> int:
 
 
 def measure(args, folder: Path, film: Path, *options: str) -> dict:
-    """Run the script on a film: its seconds, its memory in MB (10^6 bytes), and its `run.json`."""
+    """Run the script on a film. Return its seconds, its memory in MB (10^6 bytes), and its `run.json`."""
     out = folder / "generated"
     command = [
         *(sys.executable, str(SCRIPT), "--video-path", str(film)),
@@ -146,21 +146,19 @@ def measure(args, folder: Path, film: Path, *options: str) -> dict:
         log.seek(0)
         if status:
             raise UserError(f"generate_masks_from_model.py ended with status {status}: {log.read()[-2000:]}")
-    found = {"run": read_json(out / "run.json"), "seconds": seconds, "peak_mb": peak / 1e6}
-    late = [value for at, value in resident if at > 0.9 * resident[-1][0]]
+    run = read_json(out / "run.json")
     shutil.rmtree(out)
-    return {
-        **found,
-        "written": found["run"]["frames_written"],
-        "late_mb": statistics.median(late) / 1e6 if late else None,
-    }
+    late = [value for at, value in resident if at > 0.9 * resident[-1][0]]
+    late_mb = statistics.median(late) / 1e6 if late else None
+    memory = {"peak_mb": peak / 1e6, "late_mb": late_mb}
+    return {"run": run, "seconds": seconds, "written": run["frames_written"], **memory}
 
 
 def watch(process: subprocess.Popen) -> tuple[int, int, list[tuple[float, int]]]:
-    """Wait for a process: exit status, peak resident bytes, and (seconds, resident bytes) on the way.
+    """Wait for a process. Return exit status, peak resident bytes, and (seconds, resident bytes) of each poll.
 
-    Linux keeps the peak of a process under /proc. Elsewhere the system tells it at the end, of the process alone, in
-    bytes (macOS) or kilobytes; on Linux that number would include this process, which the other was forked from.
+    Linux has the peak of a process under /proc. Other systems report it at the end, in bytes (macOS) or kilobytes; on
+    Linux that number would include this process, from which the other was forked.
     """
     begun, peak, resident = time.perf_counter(), 0, []
     while True:
@@ -177,7 +175,7 @@ def watch(process: subprocess.Popen) -> tuple[int, int, list[tuple[float, int]]]
 
 
 def read_status(pid: int) -> dict[str, int]:
-    """Sizes in bytes that Linux tells of a process; nothing elsewhere, or when it has just ended."""
+    """Return the sizes, in bytes, that Linux reports of a process; {} on other systems or after its end."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
@@ -187,7 +185,7 @@ def read_status(pid: int) -> dict[str, int]:
 
 
 def check(run: dict, frames: int, step: int) -> None:
-    """Every frame of the film was decoded and, one in `step`, written."""
+    """Raise `UserError` unless every frame of the film was decoded and every `step`-th was written."""
     read, written, damaged = run["frames_read"], run["frames_written"], run["damaged_packets"] + run["frames_lost"]
     if (read, written, damaged) != (frames, -(-frames // step), 0):
         raise UserError(f"of {frames} frames {read} were read and {written} written, {damaged} damaged: no measurement")

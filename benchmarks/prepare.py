@@ -1,12 +1,12 @@
-"""Speed of preparation and of the training cache, each beside its bound in the same run.
+"""Speed of preparation and of the training cache, each relative to its bound in the same run.
 
   mask_ratio   mask work as preparation does it (read, check, decode, remap, count, encode, write) / its bound:
                decode the file as it is and encode one channel as indexed PNG with the same settings
   cache_ratio  building the training cache / its bound: decode and resize alone
-  prepare      the whole of preparation, from a release's tree to a prepared folder
+  prepare      the whole preparation, from the folders of a release to a prepared folder
 
-Every rate is of all cores. A rate and its bound are measured in turns; the ratio is the median over the turns, so
-that another load on the machine meets both.
+Every rate uses all cores. A rate and its bound are measured in turns, so that other load on the machine slows both.
+The ratio is the median over the turns.
 
   python benchmarks/prepare.py                        (8,080 pairs of 854x480, 200 of them distinct)
   python benchmarks/prepare.py --quick --json out.json
@@ -79,7 +79,7 @@ def run(args) -> int:
 
 
 def draw_release(root: Path, pairs: int, distinct: int) -> list[Path]:
-    """A release's tree of `pairs` frames, `distinct` of them drawn and the rest linked. Returns its masks."""
+    """Write a release of `pairs` frames, `distinct` of them drawn, the others hard links. Return the drawn masks."""
 
     def paths(index: int) -> tuple[Path, Path]:
         video, number = f"video{index // 480 + 1:02d}", index % 480
@@ -101,22 +101,22 @@ def draw_release(root: Path, pairs: int, distinct: int) -> list[Path]:
 
 
 def smooth_noise(rng: np.random.Generator, cells: int, channels: int) -> np.ndarray:
-    """(HEIGHT, WIDTH, channels) float32 about 0, varying over `cells` cells a side."""
+    """Return (HEIGHT, WIDTH, channels) float32 smooth noise around 0, from a grid of `cells` x 2 `cells` values."""
     small = rng.standard_normal((cells, cells * 2, channels)).astype(np.float32)
     return cv2.resize(small, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC).reshape(HEIGHT, WIDTH, channels)
 
 
 def draw_frame(seed: int) -> bytes:
-    """PNG of smooth noise with some grain: about 400 kB, like a frame of the release."""
+    """Return a PNG of smooth noise with some grain: about 400 kB, like a frame of the release."""
     rng = np.random.default_rng([seed, 0])
     levels = 110 + 45 * smooth_noise(rng, 6, 3) + 4 * smooth_noise(rng, 60, 3)
-    levels += rng.normal(0, 0.55, (HEIGHT, WIDTH, 1))  # grain in brightness, as compressed video leaves it
+    levels += rng.normal(0, 0.55, (HEIGHT, WIDTH, 1))  # grain in brightness, as in compressed video
     frame = np.clip(levels, 0, 255).astype(np.uint8)
     return cv2.imencode(".png", frame)[1].tobytes()
 
 
 def draw_mask(seed: int) -> bytes:
-    """RGB PNG with equal channels: regions of codes, 255 on the last row and column and between regions."""
+    """Return an RGB PNG with equal channels: regions of codes, 255 in the last row and column and between regions."""
     rng = np.random.default_rng([seed, 1])
     regions = np.argmax(smooth_noise(rng, 3, len(CODES)), axis=2)
     codes = np.array(CODES, np.uint8)[regions]
@@ -140,7 +140,7 @@ def measure_masks(files: list[Path], out: Path, rounds: int) -> dict[str, float]
     lookup = scheme.lookup()
     contents = [path.read_bytes() for path in files]
 
-    written = itertools.count()  # new names always: some file systems flush where a file is replaced
+    written = itertools.count()  # always new names: some file systems flush when a file is replaced
 
     def work(path: Path) -> None:
         source = SourceFile(path.name, "", path=path)
@@ -173,7 +173,7 @@ def measure_preparation(release: Path, out: Path, pairs: int) -> float:
 
 
 def measure_cache(prepared: Path, count: int, cache_dir: Path, rounds: int) -> dict[str, float]:
-    """Rates of building the cache at 256x256, and of decode and resize alone."""
+    """Return the rates of building the cache at 256x256, and of decoding and resizing alone."""
     import torch
 
     from surgseg.data.cache import open_cache
@@ -195,12 +195,12 @@ def measure_cache(prepared: Path, count: int, cache_dir: Path, rounds: int) -> d
     def build() -> None:
         open_cache(samples, size, data.scheme, cache_dir / str(next(turns)))
 
-    torch.set_num_threads(1)  # one thread a core on both sides
+    torch.set_num_threads(1)  # one thread per core in both measurements
     return in_turns(build, lambda: run_all(bound, samples), count, rounds)
 
 
 def in_turns(work, bound, count: int, rounds: int) -> dict[str, float]:
-    """Time `work` and `bound`, each doing `count` items, one after the other, after one turn to warm up."""
+    """Time `work` and `bound`, each with `count` items, in turns; the first turn warms up and does not count."""
     timed = [(rate_of(work, count), rate_of(bound, count)) for _ in range(rounds + 1)][1:]
     return {
         "per_s": statistics.median(rate for rate, _ in timed),

@@ -1,7 +1,7 @@
-"""Which way of computing one training step is fastest here: memory layout, precision, threads, torch.compile.
+"""Find the fastest way to compute a training step here: memory layout, precision, threads, torch.compile.
 
-Every variant takes the same step (forward, loss, backward, optimizer) on one batch; they take turns, so that another
-load on the machine meets all of them. The last column is the speed relative to the first row, as the median over turns.
+Every variant takes the same step (forward, loss, backward, optimizer) on one batch. They take turns, so that other load
+on the machine slows all of them. The last column is the speed relative to the first row, as the median over the turns.
 
   python benchmarks/step.py --arch unet --base-channels 16 --image-size 120 160
   python benchmarks/step.py --quick --json out.json
@@ -31,7 +31,7 @@ def build_parser():
                         help="pixels (default: 96 160)")  # fmt: skip
     parser.add_argument("--batch-size", type=int, default=4, help="frames (default: 4)")
     parser.add_argument("--turns", type=int, default=7, help="measured turns (default: 7)")
-    parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out (default: off)")
+    parser.add_argument("--no-compile", action="store_true", help="without torch.compile (default: off)")
     add_device_option(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers as JSON (default: no)")
     return parser
@@ -58,7 +58,7 @@ def run(args) -> int:
         if not (compiled and (layout == "NCHW" or count == 1))
     ]  # fmt: skip
     seconds: dict[str, list[float]] = {name: [] for name, _, _ in variants}
-    for turn in range(args.turns + 2):  # the first two turns warm up, and compile
+    for turn in range(args.turns + 2):  # the first two turns warm up and compile
         for name, count, step in variants:
             torch.set_num_threads(count)
             start = time.perf_counter()
@@ -88,7 +88,7 @@ def run(args) -> int:
 
 
 def make_step(args, device, layout, precision: str, *, compiled: bool):
-    """A function that takes one training step in the way asked for."""
+    """Return a function that takes one training step with this layout, precision and compilation."""
     import torch
 
     from models import build_model

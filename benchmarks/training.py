@@ -1,13 +1,13 @@
-"""Speed of training: the real loop beside the same step on one resident batch, and beside the plain recipe.
+"""Speed of training: the real loop, the same step on one resident batch, and a plain training loop.
 
-  resident   forward, loss, backward, optimizer and averaged weights on one batch that lies ready on the device
-  loop       the training loop as it is: cache -> device -> augmentation -> step -> bookkeeping
-  plain      what such studies commonly do: a DataLoader that decodes PNGs with Pillow in every epoch, float32, batches
-             of 4, the loss read in every step
+  resident   forward, loss, backward, optimizer and averaged weights on one batch that is on the device already
+  loop       the training loop of this project: cache -> device -> augmentation -> step -> bookkeeping
+  plain      a common loop: a DataLoader that decodes PNGs with Pillow in every epoch, float32, batches of 4, the loss
+             read in every step
 
-Loop and resident steps alternate within one epoch of the real loop; feed_ratio is the median over these pairs of
-resident time / loop time. FLOP/s are those of the convolutions and products of a resident step, beside the rate of one
-large matrix product in the same precision on the same device.
+Loop and resident steps alternate within one epoch of the real loop. feed_ratio is the median over these pairs of
+resident time / loop time. FLOP/s count the convolutions and matrix products of a resident step; `of matrix` is their
+share of the rate of one large matrix product in the same precision on the same device.
 
   python benchmarks/training.py                                  (256x256; on a GPU batches of 32)
   python benchmarks/training.py --quick --json out.json          (96x96, batches of 2: a minute on 2 cores)
@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from surgseg.console import add_device_option, make_parser, report_errors, resolve_device
 from surgseg.files import UserError, write_json
 
-STUDY_FRAMES = 6464  # of one epoch of the original study
+STUDY_FRAMES = 6464  # in one epoch of the original study
 NATIVE = (480, 854)
 
 
@@ -45,12 +45,12 @@ def build_parser():
     parser.add_argument(
         "--steps",
         type=int,
-        help="measured pairs of turns (default: 10 on a GPU, of 32 steps each; otherwise 8, of one)",
+        help="measured pairs of turns (default: 10 of 32 steps each on a GPU, else 8 of one step)",
     )
-    parser.add_argument("--cache-device", default="auto", choices=["auto", "cpu", "cuda"], help="(default: auto)")
+    parser.add_argument("--cache-device", default="auto", choices=["auto", "cpu", "cuda"], help="place (default: auto)")
     parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bf16"], help="(default: auto)")
     parser.add_argument("--compile", action="store_true", help="torch.compile the model (default: off)")
-    parser.add_argument("--workers", type=int, default=2, help="of the plain recipe's DataLoader (default: 2)")
+    parser.add_argument("--workers", type=int, default=2, help="workers of the plain loop's DataLoader (default: 2)")
     add_device_option(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers as JSON (default: no)")
     return parser
@@ -70,7 +70,7 @@ def run(args) -> int:
     args.image_size = tuple(args.image_size or ((96, 96) if args.quick else (256, 256)))
     args.batch_size = args.batch_size or (2 if args.quick else 32 if cuda else 4)
     args.steps = args.steps or (10 if cuda else 8)
-    args.epochs = 16 if cuda else 1  # of the plain recipe
+    args.epochs = 16 if cuda else 1  # of the plain loop
     args.arch = list(dict.fromkeys(args.arch))
     if args.steps < 2 or args.batch_size < 2:
         raise UserError("--steps and --batch-size must be at least 2")
@@ -86,7 +86,7 @@ def run(args) -> int:
 
 
 def draw_data(folder: Path, frames: int):
-    """Synthetic frames of native size as PNG, prepared; returns (samples, scheme)."""
+    """Write and prepare synthetic PNG frames of native size; return (samples, scheme)."""
     from surgseg.data.convert import Target
     from surgseg.data.dataset import load_prepared
     from surgseg.data.prepare import prepare
@@ -111,7 +111,7 @@ def measure(args, arch: str, samples: list, scheme, device, cache_dir: Path) -> 
     from surgseg.training.loop import Trainer
     from surgseg.training.machine import training_precision
 
-    # steps of a turn: a GPU is waited for once a turn, which is long beside the batches that wait in pinned memory
+    # steps per turn: the host waits for a GPU once per turn, which must be long compared with the prefetched batches
     group = 32 if device.type == "cuda" else 1
     precision = training_precision(device) if args.precision == "auto" else args.precision
     config = TrainConfig(
@@ -155,7 +155,7 @@ def measure(args, arch: str, samples: list, scheme, device, cache_dir: Path) -> 
 
 
 def alternate(trainer, turns: int, group: int, device) -> tuple[list[float], list[float]]:
-    """Seconds of each turn of the real loop and, between them, of as many steps on one batch that is ready."""
+    """Return the seconds of each turn of the real loop and of equally many steps on one resident batch after it."""
     import torch
 
     def synchronise() -> float:
@@ -185,7 +185,7 @@ def alternate(trainer, turns: int, group: int, device) -> tuple[list[float], lis
         return loss
 
     trainer.train_step = timed_step
-    warm_up = 2  # turns: kernels are chosen, memory is reserved
+    warm_up = 2  # turns, in which kernels are chosen and memory is reserved
     rows = np.resize(np.arange(trainer.rows), (turns + warm_up) * group * size)
     since = synchronise()
     trainer.run_epoch(1, rows)
@@ -194,18 +194,18 @@ def alternate(trainer, turns: int, group: int, device) -> tuple[list[float], lis
 
 
 def step_flops(trainer, device) -> float:
-    """Floating-point operations of the products and convolutions of one step, forward and backward."""
+    """Return the floating-point operations of the matrix products and convolutions of one step with its backward."""
     from torch.utils.flop_counter import FlopCounterMode
 
     batch = next(trainer.feed.stream([np.arange(trainer.config.batch_size)]))
-    trainer.forward = trainer.model  # uncompiled: the counter sees operators, not fused kernels
+    trainer.forward = trainer.model  # uncompiled: the counter counts operators, not fused kernels
     with FlopCounterMode(display=False) as counter:
         trainer.train_step([batch], len(batch.rows))
     return float(counter.get_total_flops())
 
 
 def matrix_flops(device, precision: str) -> float:
-    """FLOP/s of one large square matrix product: the best of several."""
+    """Return the FLOP/s of one large square matrix product: the best of several."""
     import torch
 
     size = 8192 if device.type == "cuda" else 2048
@@ -222,7 +222,7 @@ def matrix_flops(device, precision: str) -> float:
 
 
 class PngFrames:
-    """A data set that decodes and resizes a PNG and its mask each time it is asked."""
+    """A data set that decodes and resizes a PNG and its mask at every access."""
 
     def __init__(self, samples: list, size: tuple[int, int]):
         self.samples, self.size = samples, size
@@ -241,7 +241,7 @@ class PngFrames:
 
 
 def plain_recipe(arch: str, samples: list, args, device) -> float:
-    """Images per second of the plain recipe, from its second batch on."""
+    """Return the images per second of the plain loop, from its second batch on."""
     import torch
     from torch.utils.data import DataLoader
 

@@ -1,4 +1,4 @@
-"""Architectures: a record of each, which loads without torch, and the functions that build and inspect a model.
+"""Architectures: a record of each, which does not import torch, and functions that build and inspect a model.
 
 To add one, write its file in this folder and add its record to `ARCHITECTURES`; docs/extending.md shows how.
 """
@@ -8,19 +8,19 @@ from __future__ import annotations
 import importlib
 from dataclasses import dataclass, field
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of RGB in 0..1, as torchvision's backbones were trained with
+IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of RGB in 0..1; torchvision trained its backbones with these values
 IMAGENET_STD = (0.229, 0.224, 0.225)
 _HOST = "https://download.pytorch.org/models"
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """What options, tables and figures need to know of an architecture.
+    """Facts about an architecture for options, tables and figures.
 
     `module` is "package.module:Class". `options` names the fields of `ModelConfig` that the constructor takes.
-    `pretraining` maps each name that --weights takes to the URL of its file; the first is the default on real data.
-    `least_batch` is the number of frames that batch normalisation needs in training. `mean` and `std` are those of the
-    frames that the model expects, RGB in 0..1.
+    `pretraining` maps each name for --weights to the URL of its file; the first is the default on real data.
+    `least_batch` is the smallest batch that batch normalisation can train with. `mean` and `std` normalise the model's
+    frames, RGB in 0..1.
     """
 
     module: str
@@ -33,7 +33,7 @@ class Architecture:
     std: tuple[float, float, float] = IMAGENET_STD
 
     def load(self) -> type:
-        """The model's class; imports torch."""
+        """Return the model's class. Imports torch."""
         module, name = self.module.split(":")
         return getattr(importlib.import_module(module), name)
 
@@ -48,18 +48,18 @@ ARCHITECTURES = {  # in the order of tables and figures
             "imagenet": f"{_HOST}/resnet50-0676ba61.pth",
             "coco": f"{_HOST}/deeplabv3_resnet50_coco-cd0a2569.pth",
         },
-        least_batch=2,  # its pooled branch has one value per channel and frame
+        least_batch=2,  # its pooled branch has one value for each channel and frame
     ),
 }
 
 
 def build_model(arch: str, num_classes: int, **model_args):
-    """A randomly initialised `nn.Module` of `ARCHITECTURES`; keyword arguments go to its constructor."""
+    """Return a randomly initialised model of `ARCHITECTURES`; `model_args` are passed to its constructor."""
     return ARCHITECTURES[arch].load()(num_classes, **model_args)
 
 
 def backbone_of(model) -> list:
-    """The modules that turn frames into features, as the model's `backbone_parts` gives them; none without it."""
+    """Return the modules that turn frames into features: the model's `backbone_parts()`, or [] if it has none."""
     return model.backbone_parts() if hasattr(model, "backbone_parts") else []
 
 

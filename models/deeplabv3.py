@@ -1,6 +1,6 @@
 """DeepLabV3 with a ResNet-50 backbone (Chen et al. 2017, arXiv:1706.05587), built on torchvision's.
 
-Both heads are made for the same classes. The auxiliary head, fed from the backbone's third stage, exists in
+Both heads predict the same classes. The auxiliary head takes the features of the backbone's third stage and is used in
 training only: `forward` returns {"out", "aux"} in training mode and the logits alone in evaluation mode.
 """
 
@@ -33,10 +33,10 @@ class DeepLabV3(nn.Module):
         return out
 
     def pretrained_state(self, state: dict[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], str]:
-        """(a state_dict for this model, what was taken) from that of a ResNet-50, or of another DeepLabV3.
+        """Return (state_dict for this model, description) from the state_dict of a ResNet-50 or of another DeepLabV3.
 
-        Of a DeepLabV3 everything is taken but the last layer of each head, which is made for other classes. Keys that
-        do not fit stay in, so that loading reports them.
+        The last layer of each head is not taken from another DeepLabV3, because it predicts other classes. Keys that do
+        not fit are kept, so that loading reports them.
         """
         own = self.state_dict()
         if any(key.startswith("backbone.") for key in state):
@@ -50,9 +50,9 @@ class DeepLabV3(nn.Module):
 
     @staticmethod
     def inspect_state(state: dict[str, torch.Tensor]) -> tuple[int, dict, dict[str, torch.Tensor]]:
-        """(classes, constructor arguments, keys to load) of a bare state_dict. Raises KeyError for a foreign one.
+        """Return (classes, constructor arguments, keys to load) of a bare state_dict, or raise KeyError.
 
-        An auxiliary head for another number of classes is left out.
+        An auxiliary head for another number of classes is not loaded.
         """
         num_classes = len(state["classifier.4.weight"])
         auxiliary = state.get("aux_classifier.4.weight")

@@ -1,7 +1,7 @@
 """U-Net (Ronneberger et al. 2015, arXiv:1505.04597) with batch normalisation and bilinear upsampling.
 
-With 64 base channels, 3 -> 2, it has 17,263,042 parameters. Any input size: each upsampled map is padded to
-the size of its skip connection.
+With 64 base channels and 2 classes it has 17,263,042 parameters. It takes any input size: each upsampled map is padded
+to the size of its skip connection.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class UNet(nn.Module):
 
     @staticmethod
     def inspect_state(state: dict[str, torch.Tensor]) -> tuple[int, dict, dict[str, torch.Tensor]]:
-        """(classes, constructor arguments, keys to load) of a bare state_dict. Raises KeyError for a foreign one."""
+        """Return (classes, constructor arguments, keys to load) of a bare state_dict, or raise KeyError."""
         return len(state["head.weight"]), {"base_channels": len(state["stem.0.weight"])}, state
 
 

@@ -1,4 +1,4 @@
-"""What a weights file holds: enough to rebuild its own model. Atomic save, safe load."""
+"""Save and load weights files. A weights file holds all that is needed to rebuild its model."""
 
 from __future__ import annotations
 
@@ -23,11 +23,10 @@ FORMAT_VERSION = 1
 
 @dataclass
 class Checkpoint:
-    """A loaded weights file: the model in evaluation mode, and how to feed and read it.
+    """The content of a weights file. `image_size` is (height, width), `training["data"]` "real" or "synthetic".
 
-    `image_size` is (height, width). `mean` and `std` are those of the frames (default: the architecture's).
-    `threshold` is the instrument probability from which a pixel is instrument; None takes the most probable class.
-    `training["data"]` is "real" or "synthetic".
+    `mean` and `std` normalise the frames (default: the architecture's). A pixel is instrument if its instrument
+    probability is at least `threshold`; if `threshold` is None, it takes its most probable class.
     """
 
     model: nn.Module
@@ -43,12 +42,13 @@ class Checkpoint:
     sha256: str = ""
 
     def __post_init__(self):
-        self.mean = self.mean or ARCHITECTURES[self.arch].mean
-        self.std = self.std or ARCHITECTURES[self.arch].std
+        self.image_size = tuple(self.image_size)
+        self.mean = tuple(self.mean or ARCHITECTURES[self.arch].mean)
+        self.std = tuple(self.std or ARCHITECTURES[self.arch].std)
 
 
 def save_checkpoint(path: Path | str, checkpoint: Checkpoint, *, keep_previous: bool = True) -> None:
-    """Write weights (loadable with `weights_only=True`) and, beside them, the same metadata as JSON; sets `sha256`.
+    """Write the weights file (loadable with `weights_only=True`) and its metadata as JSON beside it; set `sha256`.
 
     `keep_previous` keeps an existing file as `<name>.prev`. Raises `UserError` on a full disk.
     """
@@ -72,32 +72,32 @@ def save_checkpoint(path: Path | str, checkpoint: Checkpoint, *, keep_previous: 
 
 
 def save_tensors(path: Path, value: dict[str, Any], *, keep_previous: bool = False) -> None:
-    """`torch.save`, atomically. Raises `UserError` on a full disk."""
+    """Write `value` with `torch.save`, atomically. Raises `UserError` on a full disk."""
     with atomic_path(path) as temporary:
         try:
             torch.save(value, temporary)
-        except RuntimeError as error:  # torch reports a full disk so
+        except RuntimeError as error:  # how torch reports a full disk
             raise UserError(f"cannot write {path}: {str(error).splitlines()[0]} (is the disk full?)") from error
         with temporary.open("rb+") as stream:
-            os.fsync(stream.fileno())  # on the disk before it replaces what is there
+            os.fsync(stream.fileno())  # on the disk before it replaces the earlier file
         if keep_previous and path.exists():
             _keep(path)
 
 
 def _keep(path: Path) -> None:
-    """Give an existing file a second name, so that no moment passes without a whole file under the first."""
+    """Keep a copy as `<name>.prev`. A hard link, not a renamed file, so that `path` exists at every moment."""
     previous = path.with_name(path.name + ".prev")
     previous.unlink(missing_ok=True)
     try:
         os.link(path, previous)
-    except OSError:  # no hard links on this file system
+    except OSError:  # this file system has no hard links
         shutil.copy2(path, previous)
 
 
 def load_checkpoint(path: Path | str = DEFAULT_WEIGHTS, arch: str | None = None) -> Checkpoint:
-    """Load a weights file of ours, or a bare state_dict where `arch` names its architecture.
+    """Load a weights file of this project, or a bare state_dict of the architecture `arch`.
 
-    Raises `UserError` for a missing, damaged or foreign file, one that holds code, and mismatched keys.
+    Raises `UserError` for a file that is missing, damaged, foreign or holds code, and for keys that do not match.
     """
     path = Path(path)
     value = load_tensors(path)
@@ -106,17 +106,15 @@ def load_checkpoint(path: Path | str = DEFAULT_WEIGHTS, arch: str | None = None)
     elif arch is not None:
         checkpoint = _from_bare(path, value, arch)
     else:
-        raise UserError(
-            f"{path} is no weights file of this project; for a bare state_dict name its architecture: "
-            f"--arch {'|'.join(ARCHITECTURES)}"
-        )
+        names = "|".join(ARCHITECTURES)
+        raise UserError(f"{path} is no weights file of this project; for a bare state_dict give --arch {names}")
     checkpoint.sha256 = file_sha256(path)
     checkpoint.model.eval()
     return checkpoint
 
 
 def load_tensors(path: Path) -> dict[str, Any]:
-    """`torch.load(weights_only=True)` on the CPU, its errors in words: a dict with string keys, or `UserError`."""
+    """Return the dict (string keys) that `torch.load(weights_only=True)` reads on the CPU. Raises `UserError`."""
     if not path.is_file():
         raise UserError(
             f"no weights file {path}; training writes one: python instrument_segmentation.py -> {DEFAULT_WEIGHTS}"
@@ -127,7 +125,7 @@ def load_tensors(path: Path) -> dict[str, Any]:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     try:
         value = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # the unpickler fails in every way on bytes that are no pickle
+    except Exception as error:  # the unpickler raises many kinds on bytes that are no pickle
         if isinstance(error, pickle.UnpicklingError) and re.search("Unsupported (global|class)", str(error)):
             raise UserError(f"{path}: refused, because it holds code or objects other than plain weights") from error
         raise UserError(f"{path}: damaged, or no weights file") from error
@@ -142,18 +140,8 @@ def _from_own(path: Path, value: dict) -> Checkpoint:
     try:
         scheme = Scheme.from_json(value["classes"], str(path))
         model = build_model(value["arch"], scheme.num_classes, **value["model_args"])
-        checkpoint = Checkpoint(
-            model=model,
-            arch=value["arch"],
-            model_args=value["model_args"],
-            scheme=scheme,
-            image_size=tuple(value["image_size"]),
-            mean=tuple(value["mean"]),
-            std=tuple(value["std"]),
-            threshold=value["threshold"],
-            metrics=value["metrics"],
-            training=value["training"],
-        )
+        stored = ("arch", "model_args", "image_size", "mean", "std", "threshold", "metrics", "training")
+        checkpoint = Checkpoint(model, scheme=scheme, **{name: value[name] for name in stored})
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: incomplete weights file ({error!r})") from error
     load_strictly(model, value["state_dict"], str(path))
@@ -161,16 +149,14 @@ def _from_own(path: Path, value: dict) -> Checkpoint:
 
 
 def _from_bare(path: Path, value: dict, arch: str) -> Checkpoint:
-    """A state_dict alone: its shapes tell classes and width; scheme and size are the defaults."""
+    """Read classes and width from the shapes of a state_dict. Scheme and size are the defaults."""
     state = strip_prefixes(value.get("state_dict", value))
     try:
         num_classes, model_args, state = ARCHITECTURES[arch].load().inspect_state(state)
     except KeyError as error:
         raise UserError(f"{path}: no {arch} state_dict (it has no {error.args[0]})") from error
     except AttributeError as error:
-        raise UserError(
-            f"{path}: a bare state_dict of a {arch} cannot be loaded, only a file of this project"
-        ) from error
+        raise UserError(f"{path}: a bare state_dict of {arch} cannot be loaded, only a file of this project") from error
     scheme = next((item for item in SCHEMES.values() if item.num_classes == num_classes), None)
     if scheme is None:
         raise UserError(f"{path}: {num_classes} output classes fit no class scheme of {', '.join(SCHEMES)}")
@@ -181,20 +167,20 @@ def _from_bare(path: Path, value: dict, arch: str) -> Checkpoint:
 
 
 def strip_prefixes(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Drop the `module.` and `model.` that wrappers put before each key."""
+    """Remove the prefixes `module.` and `model.` that wrappers add to each key."""
     return {re.sub(r"^((module|model)\.)+", "", key): value for key, value in state.items()}
 
 
 def default_threshold(scheme: Scheme) -> float | None:
-    """0.5 for two classes; with more the most probable class is taken."""
+    """Return 0.5 for two classes; for more None, which takes the most probable class."""
     return 0.5 if scheme.num_classes == 2 else None
 
 
 def load_strictly(model: nn.Module, state: dict[str, torch.Tensor], origin: str) -> None:
-    """`load_state_dict` whose error lists missing, unexpected and misshapen keys. Raises `UserError`."""
+    """Load a state_dict. Raises `UserError` that lists missing and unexpected keys and wrong shapes."""
     own = model.state_dict()
     counters = {key: value for key, value in own.items() if key.endswith(".num_batches_tracked")}
-    state = {**counters, **state}  # older files lack these, and nothing that is predicted depends on them
+    state = {**counters, **state}  # older files lack these; predictions do not depend on them
     missing = [key for key in own if key not in state]
     unexpected = [key for key in state if key not in own]
     shapes = [
@@ -210,7 +196,7 @@ def load_strictly(model: nn.Module, state: dict[str, torch.Tensor], origin: str)
 
 
 def init_from(model: nn.Module, path: Path | str) -> dict[str, Any]:
-    """Start `model` from one of our weights files (`--init-from`); returns that file's training record."""
+    """Load a weights file of this project into `model` (`--init-from`); return the file's training record."""
     value = load_tensors(Path(path))
     if "state_dict" not in value or "format_version" not in value:
         raise UserError(f"--init-from {path}: no weights file of this project; --weights PATH takes a backbone's")

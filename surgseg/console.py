@@ -1,8 +1,9 @@
-"""What every script needs at its front: shared options, error reporting, device, seeds, run metadata."""
+"""What every script uses: parser, shared options, error reporting, device, seeds, run metadata."""
 
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import platform
 import random
@@ -14,24 +15,18 @@ from typing import Any, Callable
 from surgseg.files import UserError, plain
 from surgseg.launch import launched
 
-PARTIAL = 3  # exit status: something was written, but not everything that was asked for
-
-
-class HelpFormatter(argparse.RawDescriptionHelpFormatter):
-    """Keep the description's line breaks; every help string states its own default."""
-
-    def __init__(self, prog):
-        super().__init__(prog, max_help_position=32, width=110)
+PARTIAL = 3  # exit status: only a part of the requested output was written
 
 
 def make_parser(doc: str) -> argparse.ArgumentParser:
-    """A parser whose description is the script's docstring."""
-    return argparse.ArgumentParser(description=doc.strip(), formatter_class=HelpFormatter, allow_abbrev=False)
+    """Return a parser whose description is the script's docstring, with its line breaks."""
+    formatter = functools.partial(argparse.RawDescriptionHelpFormatter, max_help_position=32, width=110)
+    return argparse.ArgumentParser(description=doc.strip(), formatter_class=formatter, allow_abbrev=False)
 
 
 def report_errors(work: Callable[..., int | None], *given: Any) -> int:
-    """Run `work(*given)`, a script's work; a `UserError` becomes one line on stderr and exit status 2, Ctrl-C 130."""
-    for stream in (sys.stdout, sys.stderr):  # a Windows console's code page must not end a run
+    """Return the exit status of `work(*given)`. A `UserError` is printed on stderr: status 2. Ctrl-C: status 130."""
+    for stream in (sys.stdout, sys.stderr):  # characters that a Windows console cannot show must not end a run
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     try:
@@ -39,7 +34,7 @@ def report_errors(work: Callable[..., int | None], *given: Any) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except BrokenPipeError:  # the reader of our output has gone, as `| head` does
+    except BrokenPipeError:  # the program that reads the output has ended, for example `| head`
         sys.stdout = None
         return 141
     except KeyboardInterrupt:
@@ -49,10 +44,7 @@ def report_errors(work: Callable[..., int | None], *given: Any) -> int:
 
 def add_device_option(group) -> None:
     group.add_argument(
-        "--device",
-        default="auto",
-        choices=["auto", "cpu", "cuda", "mps"],
-        help="where to compute (default: auto)",
+        "--device", default="auto", choices=["auto", "cpu", "cuda", "mps"], help="where to compute (default: auto)"
     )
 
 
@@ -61,30 +53,25 @@ def add_void_option(group) -> None:
         "--void",
         default="ignore",
         choices=["ignore", "background"],
-        help="void pixels in the scores; background is what the original study did (default: ignore)",
+        help="how scores treat void pixels; the original study counted them as background (default: ignore)",
     )
 
 
 def resolve_device(name: str):
-    """`auto` takes CUDA, then MPS, then the CPU; a named device that is absent is a `UserError`."""
+    """Return the torch device. `auto` takes CUDA, else MPS, else the CPU. Raises `UserError` for an absent device."""
     import torch
 
-    mps = getattr(torch.backends, "mps", None)
-    available = {
-        "cpu": True,
-        "cuda": torch.cuda.is_available(),
-        "mps": mps is not None and mps.is_available(),
-    }
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
-        name = next(key for key in ("cuda", "mps", "cpu") if available[key])
+        name = next(key for key in available if available[key])
     if not available[name]:
         raise UserError(f"--device {name}: no such device on this machine; use --device auto or cpu")
-    process = launched()  # torchrun gives each process a GPU of its own
+    process = launched()  # torchrun: each process uses its own GPU
     if name != "cuda" or not process.by_torchrun:
         return torch.device(name)
     if process.local_rank >= torch.cuda.device_count():
-        raise UserError("torchrun: a process without a device of its own; --nproc-per-node takes the number of GPUs")
-    torch.cuda.set_device(process.local_rank)  # streams, events and pinned memory belong to the current device
+        raise UserError("torchrun started more processes than GPUs; set --nproc-per-node to the number of GPUs")
+    torch.cuda.set_device(process.local_rank)  # torch makes streams, events and pinned memory on the current device
     return torch.device(name, process.local_rank)
 
 
@@ -99,17 +86,17 @@ def seed_everything(seed: int) -> None:
 
 
 def let_waiting_threads_sleep() -> None:
-    """Keep torch's threads from spinning while they wait: decoding and writing need the cores. Before torch loads."""
+    """Keep waiting torch threads from using the cores that decoding and writing need. Call it before torch loads."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def quiet() -> bool:
-    """True where progress bars must not draw: stderr is no terminal."""
+    """Return True if stderr is no terminal, so that progress bars must not be drawn."""
     return not sys.stderr.isatty()
 
 
 def git_state() -> dict:
-    """Commit of this repository and whether its files differ from it; empty outside a checkout."""
+    """Return this repository's commit, and whether its files differ from it; None for both outside a checkout."""
     root = Path(__file__).resolve().parent.parent
     try:
         run = [
@@ -122,20 +109,18 @@ def git_state() -> dict:
 
 
 def run_metadata(arguments: dict[str, Any], device=None) -> dict[str, Any]:
-    """What makes a result repeatable: script, arguments, seed, git commit, versions, device."""
+    """Return what is needed to repeat a result: script, arguments, seed, git commit, versions, device."""
     import numpy
     import torch
 
-    versions = {"python": platform.python_version(), "torch": torch.__version__, "numpy": numpy.__version__}
-    device_name = None
-    if device is not None:
-        device_name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    versions = {"python": platform.python_version(), "torch": str(torch.__version__), "numpy": numpy.__version__}
+    device_name = device and (torch.cuda.get_device_name(device) if device.type == "cuda" else device.type)
     return {
         "script": Path(sys.argv[0]).name,
         "arguments": {key: plain(arguments[key]) for key in sorted(arguments)},
         "seed": arguments.get("seed"),
         "git": git_state(),
-        "versions": {key: str(value) for key, value in versions.items()},
+        "versions": versions,
         "device": device_name,
         "cpu_count": os.cpu_count(),
         "processes": launched().count,

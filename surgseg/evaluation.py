@@ -1,10 +1,9 @@
-"""Predictions at native size against ground truth: predict and score a part of the data, or score two folders."""
+"""Score predictions at native size against true masks: predict and score samples, or score a folder of predictions."""
 
 from __future__ import annotations
 
 import itertools
 import os
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import torch
 from tqdm import tqdm
 
 from surgseg.checkpoint import Checkpoint
+from surgseg.console import quiet
 from surgseg.data.dataset import Sample, video_of
 from surgseg.files import UserError, list_some, make_folder, natural_key, read_json, write_csv, write_json
 from surgseg.frames import list_images, read_frame
@@ -29,10 +29,8 @@ LISTING = "predictions.json"
 
 @dataclass(frozen=True)
 class Scored:
-    """Frames and their scores, by one treatment of void.
-
-    `names` and `videos` of the N frames, `counts` (N, K + 1, K), `frames`: each of `FRAME_METRICS` (N,) float.
-    """
+    """The scores of N frames: `names`, `videos`, `counts` (N, K + 1, K), `frames` with (N,) float for each of
+    `FRAME_METRICS`, and how `void` was treated: "ignore" or "background"."""
 
     names: list[str]
     videos: list[str]
@@ -42,15 +40,15 @@ class Scored:
 
     @classmethod
     def of(cls, names: list[str], videos: list[str], scores: list[tuple[np.ndarray, dict]], void: str) -> Scored:
-        """From `score_frame` of each frame."""
-        counts, frames = zip(*scores)
-        table = {name: np.array([one[name] for one in frames]) for name in FRAME_METRICS}
-        return cls(names, videos, np.stack(counts), table, void)
+        """Build it from the `score_frame` of each frame."""
+        counts, metrics = zip(*scores)
+        frames = {name: np.array([values[name] for values in metrics]) for name in FRAME_METRICS}
+        return cls(names, videos, np.stack(counts), frames, void)
 
 
 def score_frame(predicted: np.ndarray, truth: np.ndarray, scheme: Scheme, void: str) -> tuple[np.ndarray, dict]:
-    """((K + 1, K) counts, `frame_metrics`) of two masks (H, W) uint8 class ids, 255 void in `truth` alone."""
-    # copies: decoders hand out read-only arrays, which torch warns about
+    """Return ((K + 1, K) counts, `frame_metrics`) of two (H, W) uint8 masks of ids. Only `truth` holds void (255)."""
+    # torch.tensor copies: torch warns about the read-only arrays of image decoders
     counts = confusion(torch.tensor(predicted)[None], torch.tensor(truth)[None], scheme.num_classes)
     return counts[0].numpy(), frame_metrics(predicted, truth, scheme, void)
 
@@ -58,9 +56,9 @@ def score_frame(predicted: np.ndarray, truth: np.ndarray, scheme: Scheme, void: 
 def predict_and_score(
     predictor: Predictor, samples: list[Sample], pred_dir: Path | None, void: str, sha256: str = ""
 ) -> Scored:
-    """Predict each sample at its own size, write the masks to `pred_dir` (where given), and score.
+    """Predict each sample at its own size, write the masks to `pred_dir` if given, and score them.
 
-    Frames are decoded ahead of the network by a thread pool; batches hold neighbouring frames of one size.
+    Threads decode frames ahead of the network. A batch holds successive samples of one frame size.
     """
     scheme = predictor.scheme
     if pred_dir is not None:
@@ -73,7 +71,7 @@ def predict_and_score(
         return sample, frame, mask
 
     scores = []
-    bar = tqdm(total=len(samples), desc="Predicting", unit="frame", disable=not sys.stderr.isatty())
+    bar = tqdm(total=len(samples), desc="Predicting", unit="frame", disable=quiet())
     with ThreadPoolExecutor(max(2, os.cpu_count() or 1)) as pool, bar:
         loaded = ahead(pool, load, samples, 2 * predictor.batch_size)
         for _, group in itertools.groupby(loaded, key=lambda item: item[1].shape):
@@ -101,9 +99,9 @@ def evaluate_samples(
     run: dict[str, Any] | None = None,
     **extra: Any,
 ) -> dict[str, Any]:
-    """Predict and score samples with a weights file; writes and returns the metrics JSON.
+    """Predict and score samples with a weights file; write and return the metrics.
 
-    `scheme` is the data's own, checked against the weights file's. Raises `UserError` where they differ.
+    Raises `UserError` if the classes of `scheme`, the data's, are not those of the weights file.
     """
     if scheme is not None and scheme.names != checkpoint.scheme.names:
         raise UserError(
@@ -129,9 +127,9 @@ def evaluate_samples(
 
 
 def earlier_predictions(folder: Path) -> list[Path]:
-    """The predictions that an earlier run wrote into `folder`, as it listed them.
+    """Return the predictions that an earlier run wrote into `folder` and listed there.
 
-    Raises `UserError` where the folder holds any other image: those are somebody's, and are not replaced.
+    Raises `UserError` if the folder holds any other image: an image of the user must not be deleted.
     """
     if not folder.is_dir():
         return []
@@ -150,7 +148,7 @@ def earlier_predictions(folder: Path) -> list[Path]:
 
 
 def claim_prediction_folder(folder: Path, names: list[str], sha256: str) -> None:
-    """Make `folder` hold this run's predictions only. Raises `UserError` as `earlier_predictions` does."""
+    """Delete an earlier run's predictions and list this run's. Raises `UserError` as `earlier_predictions` does."""
     for path in earlier_predictions(folder):
         path.unlink()
     make_folder(folder)
@@ -160,25 +158,25 @@ def claim_prediction_folder(folder: Path, names: list[str], sha256: str) -> None
 def score_folders(
     mask_dir: Path, pred_dir: Path, scheme: Scheme, void: str, *, require_all: bool = False
 ) -> tuple[Scored, int]:
-    """Score the predictions that exist against the masks of the same name; returns (scores, masks in all).
+    """Score the existing predictions against the masks of the same names; return (scores, number of all masks).
 
-    Raises `UserError` listing the files where names do not meet, sizes differ or ids lie beyond the scheme's classes.
+    Raises `UserError` that lists the files if a mask is missing, sizes differ or an id is not one of the classes.
     """
     num_classes = scheme.num_classes
     masks = {path.stem: path for path in list_images(mask_dir)}
     predictions = {path.stem: path for path in list_images(pred_dir)}
     common = sorted(masks.keys() & predictions.keys(), key=natural_key)
-    stray = sorted(predictions.keys() - masks.keys(), key=natural_key)
     if not common:
         raise UserError(
             f"no prediction in {pred_dir} ({list_some(sorted(predictions), 3) or 'no images'}) has the name of a mask "
             f"in {mask_dir} ({list_some(sorted(masks), 3) or 'no images'})"
         )
-    if stray:
-        raise UserError(f"{pred_dir}: {len(stray)} predictions without a mask in {mask_dir}: {list_some(stray, 4)}")
-    gaps = sorted(masks.keys() - predictions.keys(), key=natural_key)
-    if gaps and require_all:
-        raise UserError(f"{len(gaps)} masks without a prediction in {pred_dir}: {list_some(gaps, 4)}")
+    extra = sorted(predictions.keys() - masks.keys(), key=natural_key)
+    if extra:
+        raise UserError(f"{pred_dir}: {len(extra)} predictions without a mask in {mask_dir}: {list_some(extra, 4)}")
+    missing = sorted(masks.keys() - predictions.keys(), key=natural_key)
+    if missing and require_all:
+        raise UserError(f"{len(missing)} masks without a prediction in {pred_dir}: {list_some(missing, 4)}")
 
     def load(name: str):
         try:
@@ -194,28 +192,25 @@ def score_folders(
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         jobs = ahead(pool, load, common, 64)
-        results = list(tqdm(jobs, "Scoring", len(common), unit="frame", disable=not sys.stderr.isatty()))
-    bad = [item for item in results if isinstance(item, str)]
-    if bad:
-        shown = "; ".join(bad[:5]) + (f"; and {len(bad) - 5} more" if len(bad) > 5 else "")
-        raise UserError(f"{len(bad)} of {len(common)} predictions cannot be scored: {shown}")
+        results = list(tqdm(jobs, "Scoring", len(common), unit="frame", disable=quiet()))
+    errors = [item for item in results if isinstance(item, str)]
+    if errors:
+        shown = "; ".join(errors[:5]) + (f"; and {len(errors) - 5} more" if len(errors) > 5 else "")
+        raise UserError(f"{len(errors)} of {len(common)} predictions cannot be scored: {shown}")
     return Scored.of(common, [video_of(name) for name in common], results, void), len(masks)
 
 
 def metrics_of(scored: Scored, scheme: Scheme, **extra: Any) -> dict[str, Any]:
-    """The metrics JSON of a scored set; `extra` (split, data, run, ...) is added to it."""
+    """Return the content of the metrics JSON: the summary of the scores, and `extra` (split, data, run, ...)."""
     return {**summarise(scored.videos, scored.counts, scored.frames, scheme, scored.void), **extra}
 
 
-def write_metrics(path: Path, scored: Scored, scheme: Scheme, metrics: dict[str, Any]) -> Path:
-    """Write `metrics` to `path` and the per-frame table beside it (`<stem>_frames.csv`); returns the table's path."""
-    table = path.with_name(f"{path.stem}_frames.csv")
+def write_metrics(path: Path, scored: Scored, scheme: Scheme, metrics: dict[str, Any]) -> None:
+    """Write `metrics` to `path` and the table of frames beside it, `<stem>_frames.csv`."""
     scores = {**scored.frames, **frame_coverage(scored.counts, scheme, scored.void)}
-    columns = {key: ["" if np.isnan(x) else f"{x:.6f}" for x in values] for key, values in scores.items()}
-    rows = [
-        {"name": name, "video": video, **{key: columns[key][index] for key in columns}}
-        for index, (name, video) in enumerate(zip(scored.names, scored.videos))
-    ]
-    write_csv(table, ["name", "video", *columns], rows)
+    columns = {"name": scored.names, "video": scored.videos}
+    for key, values in scores.items():
+        columns[key] = ["" if np.isnan(value) else f"{value:.6f}" for value in values]
+    table = path.with_name(f"{path.stem}_frames.csv")
+    write_csv(table, columns, (dict(zip(columns, row)) for row in zip(*columns.values())))
     write_json(path, metrics)
-    return table

@@ -1,4 +1,4 @@
-"""User errors, atomic writes, JSON and CSV. Imports nothing of ours."""
+"""User errors, atomic writes, JSON and CSV. Imports no other module of this project."""
 
 from __future__ import annotations
 
@@ -17,70 +17,71 @@ from typing import TypeVar
 
 T = TypeVar("T")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+_UMASK = os.umask(0)  # read only here: reading sets it to 0 for a moment, in which another thread could create a file
+os.umask(_UMASK)
 
 
 class UserError(Exception):
-    """A mistake the user can mend: the message is one line (or a list) saying what, where, what to do."""
+    """A mistake that the user can correct. The message is one line: what is wrong, where, what to do."""
 
 
 def list_some(items: Iterable, limit: int = 8) -> str:
-    """'a, b, c and 5 more': as many names as a person will read in an error line."""
+    """Return at most `limit` items as text for an error line: 'a, b, c and 5 more'."""
     names = [str(item) for item in items]
     shown = ", ".join(names[:limit])
     return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
 
 
 def find_named(what: str, name: str, table: Mapping[str, T]) -> T:
-    """`table[name]`. An unknown name is a `UserError` that lists the known ones."""
+    """Return `table[name]`. Raises `UserError` that lists the known names if `name` is unknown."""
     check_named(what, name, table)
     return table[name]
 
 
 def check_named(what: str, name: str, names: Collection[str]) -> None:
-    """Raise `UserError`, which lists the known `names`, where `name` is none of them."""
+    """Raise `UserError` that lists the known `names` if `name` is not among them."""
     if name not in names:
         raise UserError(f"unknown {what} {name!r}: use {', '.join(names)}")
 
 
 def natural_key(text: str) -> list:
-    """Sort key under which video2 comes before video10."""
+    """Return a sort key that puts video2 before video10."""
     return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in re.split(r"(\d+)", str(text))]
 
 
 def is_hidden(name: str) -> bool:
-    """Files that operating systems leave in folders (`._x`, `.DS_Store`, `Thumbs.db`): never data."""
+    """Return True for files that operating systems write into folders (`._x`, `.DS_Store`, `Thumbs.db`): no data."""
     return name.startswith(".") or name.lower() in ("thumbs.db", "desktop.ini") or name == "__MACOSX"
 
 
 @contextlib.contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; replace `path` by it on success, remove it on failure."""
+    """Yield a temporary path beside `path`; it replaces `path` on success and is removed on failure."""
     path = Path(path)
     make_folder(path.parent)
-    temporary = None
     try:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=f".part{path.suffix}", dir=path.parent)
         os.close(handle)
         temporary = Path(name)
-        yield temporary
-        temporary.chmod(0o666 & ~_UMASK)
-        temporary.replace(path)
+        try:
+            yield temporary
+            temporary.chmod(0o666 & ~_UMASK)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def sole_writer(folder: Path | str) -> Iterator[None]:
-    """Keep other processes from writing into `folder` at the same time; `UserError` where one does already.
+    """Lock `folder` against other processes that write into it. Raises `UserError` if one holds the lock.
 
-    The system releases the lock when the process ends, however it ends.
+    The operating system releases the lock when the process ends, even if it is killed.
     """
     folder = Path(folder).absolute()
-    beside = os.access(make_folder(folder.parent), os.W_OK)
-    path = folder.parent / f".{folder.name}.lock" if beside else folder / ".lock"
+    parent_writable = os.access(make_folder(folder.parent), os.W_OK)
+    path = folder.parent / f".{folder.name}.lock" if parent_writable else folder / ".lock"
     try:
         stream = path.open("a")
     except OSError as error:
@@ -89,13 +90,13 @@ def sole_writer(folder: Path | str) -> Iterator[None]:
         try:
             _lock(stream.fileno())
             if not path.exists() or not os.path.samestat(os.fstat(stream.fileno()), path.stat()):
-                raise BlockingIOError  # it was removed by whoever held it, and another process may hold its successor
+                raise BlockingIOError  # its holder removed it, and another process may have locked a new one
         except (BlockingIOError, PermissionError) as error:
             raise UserError(f"another process is writing {folder}; wait for it, or choose another folder") from error
         try:
             yield
         finally:
-            with contextlib.suppress(OSError):  # Windows removes no open file; an empty one stays then
+            with contextlib.suppress(OSError):  # Windows cannot remove an open file: an empty file stays
                 path.unlink()
 
 
@@ -109,30 +110,21 @@ def _lock(descriptor: int) -> None:
         return
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if isinstance(error, (BlockingIOError, PermissionError)):
-            raise
-        # a file system without locks (some clusters' disks) keeps nobody from working
+    except (BlockingIOError, PermissionError):
+        raise
+    except OSError:
+        pass  # some clusters' file systems have no locks: write there without one
 
 
 def remove_leftovers(*paths: Path) -> None:
-    """Remove the temporary files that processes killed while they wrote `paths` have left beside them."""
+    """Remove the temporary files of `atomic_path` that killed processes have left beside `paths`."""
     for path in paths:
         for temporary in path.parent.glob(f".{glob.escape(path.name)}.*.part{glob.escape(path.suffix)}"):
             temporary.unlink(missing_ok=True)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-_UMASK = _umask()  # read once: it can only be read by setting it, which threads writing at the same time must not do
-
-
 def make_folder(path: Path | str) -> Path:
-    """Create a folder and its parents; a file in the way or a missing right is a `UserError`."""
+    """Create a folder and its parents. Raises `UserError` for a file of that name or a missing permission."""
     path = Path(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -142,7 +134,7 @@ def make_folder(path: Path | str) -> Path:
 
 
 def check_folder(path: Path | str) -> None:
-    """Refuse, before work is spent, a folder that could not be made or written into; makes nothing itself."""
+    """Raise `UserError` if `path` could not be created or written into. Creates nothing."""
     path = Path(path).absolute()
     nearest = next(folder for folder in (path, *path.parents) if folder.exists())
     if not nearest.is_dir():
@@ -161,7 +153,7 @@ def write_text(path: Path | str, text: str) -> None:
 
 
 def plain(value):
-    """JSON has no NaN, no numpy and no Path: undefined scores become null."""
+    """Convert a value for JSON: NaN and infinity to None, arrays to lists, `Path` and other objects to text."""
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -179,7 +171,7 @@ def write_json(path: Path | str, value) -> None:
 
 
 def read_json(path: Path | str):
-    """Read JSON; a missing or broken file is a `UserError` that names it."""
+    """Read JSON. Raises `UserError` that names the file if it is missing or broken."""
     path = Path(path)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -198,7 +190,7 @@ def write_csv(path: Path | str, fields: Iterable[str], rows: Iterable[dict]) -> 
 
 
 def read_csv(path: Path | str, required: Iterable[str] = ()) -> list[dict[str, str]]:
-    """Rows of a CSV file as dicts of strings; a missing file or column is a `UserError`."""
+    """Return the rows of a CSV file as dicts of strings. Raises `UserError` for a missing file or column."""
     path = Path(path)
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
@@ -215,7 +207,7 @@ def read_csv(path: Path | str, required: Iterable[str] = ()) -> list[dict[str, s
 
 
 def file_sha256(path: Path | str) -> str:
-    """Hex SHA-256 of a file's bytes."""
+    """Return the SHA-256 of a file's bytes in hexadecimal."""
     digest = hashlib.sha256()
     with Path(path).open("rb") as stream:
         while block := stream.read(1 << 20):

@@ -1,15 +1,16 @@
 """Class schemes and the CholecSeg8k code table.
 
-A *code* is the gray level a data set stores in its masks; a *class id* is what a model is trained on.
+A *code* is the gray level that a data set stores in its masks. A *class id* is the class that a model predicts.
 CholecSeg8k's watershed codes follow Hong et al. 2020, "CholecSeg8k: a semantic segmentation dataset for
 laparoscopic cholecystectomy based on Cholec80" (arXiv:2012.12453). The paper numbers the grasper 5 and the
-L-hook 9, but in a watershed mask 5 is the liver ligament: the instruments are the codes 31 and 32.
+L-hook 9, but in a watershed mask code 5 is the liver ligament; the instruments are codes 31 and 32.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ VOID = 255
 
 @dataclass(frozen=True)
 class Code:
-    """One row of the CholecSeg8k table: watershed code, the paper's class id, name, RGB colour for display."""
+    """One row of the CholecSeg8k table: watershed code, class id of the paper, name, RGB colour for display."""
 
     code: int
     paper_id: int
@@ -47,12 +48,13 @@ CHOLECSEG8K = (
 CHOLECSEG8K_VOID = (0, 255)
 INSTRUMENT_CODES = (31, 32)
 _TABLE = {row.code: row for row in CHOLECSEG8K}
+_NAMES = {**{row.code: row.name for row in CHOLECSEG8K}, **dict.fromkeys(CHOLECSEG8K_VOID, "void")}
 _INSTRUMENT_COLOUR = (0, 158, 230)
 
 
 @dataclass(frozen=True)
 class LabelClass:
-    """One class of a scheme: id, name, the source codes it collects, RGB colour, whether it is an instrument."""
+    """One class of a scheme: id, name, its source codes, RGB colour, whether it is an instrument."""
 
     id: int
     name: str
@@ -70,24 +72,23 @@ class Scheme:
     void_codes: tuple[int, ...] = CHOLECSEG8K_VOID
 
     def __post_init__(self):
-        if [item.id for item in self.classes] != list(range(len(self.classes))) or len(self.classes) < 2:
-            raise UserError(f"class scheme {self.name!r}: ids must be 0, 1, ... in order, at least two of them")
-        if len(self.classes) > VOID:
-            raise UserError(f"class scheme {self.name!r}: {len(self.classes)} classes; a mask holds at most {VOID}")
-        if len(set(self.names)) < len(self.names):
-            raise UserError(f"class scheme {self.name!r}: two classes have the same name")
-        if any(len(item.colour) != 3 or not all(0 <= level <= 255 for level in item.colour) for item in self.classes):
-            raise UserError(f"class scheme {self.name!r}: a colour is three levels of 0..255")
-        if not self.instrument_ids:
-            raise UserError(f'class scheme {self.name!r}: no class is marked "instrument": true')
+        ids, count = [item.id for item in self.classes], len(self.classes)
         codes = [code for item in self.classes for code in item.codes] + list(self.void_codes)
         twice = sorted({code for code in codes if codes.count(code) > 1})
-        if twice:
-            raise UserError(
-                f"class scheme {self.name!r}: code {list_some(twice)} is given twice, among classes and void"
-            )
-        if any(not 0 <= code <= 255 for code in codes):
-            raise UserError(f"class scheme {self.name!r}: codes must lie in 0..255")
+        colours = [item.colour for item in self.classes]
+        colours_valid = all(len(colour) == 3 and all(0 <= level <= 255 for level in colour) for colour in colours)
+        rules = (
+            (ids == list(range(max(count, 2))), "ids must be 0, 1, ... in order, at least two of them"),
+            (count <= VOID, f"{count} classes; a mask holds at most {VOID}"),
+            (len(set(self.names)) == count, "two classes have the same name"),
+            (colours_valid, "a colour is three levels of 0..255"),
+            (self.instrument_ids, 'no class is marked "instrument": true'),
+            (not twice, f"code {list_some(twice)} is given twice, among classes and void"),
+            (all(0 <= code <= 255 for code in codes), "codes must lie in 0..255"),
+        )
+        for holds, problem in rules:
+            if not holds:
+                raise UserError(f"class scheme {self.name!r}: {problem}")
 
     @property
     def num_classes(self) -> int:
@@ -103,19 +104,16 @@ class Scheme:
 
     @property
     def code_names(self) -> dict[int, str]:
-        """Display name of every code the scheme lists: the CholecSeg8k name where it is that table's code."""
+        """Display name of each code: CholecSeg8k's if its class has CholecSeg8k codes only, else that of the class."""
         names = dict.fromkeys(self.void_codes, "void")
         for item in self.classes:
-            for code in item.codes:
-                own = set(item.codes) - set(CHOLECSEG8K_VOID)
-                if own and own <= set(_TABLE):
-                    names[code] = _TABLE[code].name if code in _TABLE else "void"
-                else:
-                    names[code] = item.name
+            own = set(item.codes) - set(CHOLECSEG8K_VOID)
+            known = own and own <= set(_TABLE)
+            names.update({code: _NAMES[code] if known else item.name for code in item.codes})
         return names
 
     def lookup(self) -> np.ndarray:
-        """(256,) int16: source code -> class id, 255 for void, -1 for a code the scheme does not know."""
+        """Return (256,) int16: the class id of each source code, 255 for void, -1 for a code not in the scheme."""
         table = np.full(256, -1, np.int16)
         for item in self.classes:
             table[list(item.codes)] = item.id
@@ -123,29 +121,19 @@ class Scheme:
         return table
 
     def palette(self) -> list[int]:
-        """768 values for an indexed PNG; void is light gray, so that it is visible but no class."""
+        """Return the 768 values for an indexed PNG. Void is light gray: visible, and the colour of no class."""
         colours = np.zeros((256, 3), np.uint8)
-        for item in self.classes:
-            colours[item.id] = item.colour
+        colours[: self.num_classes] = [item.colour for item in self.classes]
         colours[VOID] = (224, 224, 224)
         return colours.reshape(-1).tolist()
 
     def to_json(self) -> dict:
-        rows = [
-            {
-                "id": item.id,
-                "name": item.name,
-                "codes": list(item.codes),
-                "colour": list(item.colour),
-                "instrument": item.instrument,
-            }
-            for item in self.classes
-        ]
+        rows = [{**asdict(item), "codes": list(item.codes), "colour": list(item.colour)} for item in self.classes]
         return {"name": self.name, "classes": rows, "void_codes": list(self.void_codes)}
 
     @staticmethod
     def from_json(value: dict, origin: str = "class scheme") -> Scheme:
-        """Rebuild a scheme from `to_json`'s dict (or a user's file); errors name `origin`."""
+        """Build a scheme from the dict of `to_json` or of a user's file. Raises `UserError` that names `origin`."""
         try:
             classes = tuple(
                 LabelClass(
@@ -165,8 +153,35 @@ class Scheme:
             ) from error
 
 
-def _tissue_codes(*without: int) -> tuple[int, ...]:
+def _table_codes(*without: int) -> tuple[int, ...]:
     return tuple(row.code for row in CHOLECSEG8K if row.code not in without)
+
+
+def binary_scheme(
+    instrument_codes: Iterable[int] = INSTRUMENT_CODES,
+    void_codes: Iterable[int] = CHOLECSEG8K_VOID,
+    background_codes: Iterable[int] | None = None,
+) -> Scheme:
+    """Return a scheme of background and instrument from lists of source codes.
+
+    Without `background_codes` the background is the other codes of CholecSeg8k if the instruments are CholecSeg8k's,
+    otherwise every remaining code. Raises `UserError` if the lists overlap or a code is not in 0..255.
+    """
+    instrument, void = tuple(dict.fromkeys(instrument_codes)), tuple(dict.fromkeys(void_codes))
+    if background_codes is None:
+        candidates = _table_codes() if set(instrument) == set(INSTRUMENT_CODES) else range(256)
+        background_codes = (code for code in candidates if code not in instrument + void)
+    background = tuple(dict.fromkeys(background_codes))
+    lists = {"instrument": instrument, "void": void, "background": background}
+    for first, second in itertools.combinations(lists, 2):
+        both = sorted(set(lists[first]) & set(lists[second]))
+        if both:
+            raise UserError(f"code {list_some(both)} is listed both as {first} and as {second}")
+    classes = (
+        LabelClass(0, "background", background, (0, 0, 0)),
+        LabelClass(1, "instrument", instrument, _INSTRUMENT_COLOUR, True),
+    )
+    return Scheme("binary", classes, void)
 
 
 def _class_of(id_: int, code: int, instrument: bool = False) -> LabelClass:
@@ -175,35 +190,27 @@ def _class_of(id_: int, code: int, instrument: bool = False) -> LabelClass:
 
 
 def _endovit8() -> Scheme:
-    """EndoViT's 8 classes (Batić et al. 2024): both tools merged, rare structures in the background."""
+    """The 8 classes of EndoViT (Batić et al. 2024): both tools are one class, rare structures are background."""
     kept = (11, 21, 13, 12, 22)
-    background = LabelClass(0, "background", _tissue_codes(31, 32, 23, *kept), (0, 0, 0))
-    middle = [_class_of(index + 1, code) for index, code in enumerate(kept)]
+    background = LabelClass(0, "background", _table_codes(31, 32, 23, *kept), (0, 0, 0))
+    tissues = [_class_of(index + 1, code) for index, code in enumerate(kept)]
     tool = LabelClass(6, "instrument", INSTRUMENT_CODES, _INSTRUMENT_COLOUR, True)
-    connective = LabelClass(7, "connective tissue", (23,), _TABLE[23].colour)
-    return Scheme("endovit8", (background, *middle, tool, connective))
+    return Scheme("endovit8", (background, *tissues, tool, _class_of(7, 23)))
 
 
 SCHEMES = {
-    "binary": Scheme(
-        "binary",
-        (
-            LabelClass(0, "background", _tissue_codes(31, 32), (0, 0, 0)),
-            LabelClass(1, "instrument", INSTRUMENT_CODES, _INSTRUMENT_COLOUR, True),
-        ),
-    ),
+    "binary": binary_scheme(),
     "grasper-hook": Scheme(
         "grasper-hook",
         (
-            LabelClass(0, "background", _tissue_codes(31, 32), (0, 0, 0)),
+            LabelClass(0, "background", _table_codes(31, 32), (0, 0, 0)),
             _class_of(1, 31, True),
             LabelClass(2, "l-hook", (32,), _TABLE[32].colour, True),
         ),
     ),
     "endovit8": _endovit8(),
     "full13": Scheme(
-        "full13",
-        tuple(_class_of(row.paper_id, row.code, row.code in INSTRUMENT_CODES) for row in CHOLECSEG8K),
+        "full13", tuple(_class_of(row.paper_id, row.code, row.code in INSTRUMENT_CODES) for row in CHOLECSEG8K)
     ),
     "parts": Scheme(
         "parts",
@@ -217,53 +224,24 @@ SCHEMES = {
 }
 
 
-def binary_scheme(
-    instrument_codes: Iterable[int] = INSTRUMENT_CODES,
-    void_codes: Iterable[int] = CHOLECSEG8K_VOID,
-    background_codes: Iterable[int] | None = None,
-) -> Scheme:
-    """Background and instrument from lists of source codes.
-
-    Without `background_codes` it is CholecSeg8k's other classes where the instruments are CholecSeg8k's, otherwise
-    every remaining code. Raises `UserError` where the lists overlap or leave 0..255.
-    """
-    instrument, void = tuple(dict.fromkeys(instrument_codes)), tuple(dict.fromkeys(void_codes))
-    if background_codes is not None:
-        background = tuple(dict.fromkeys(background_codes))
-    elif set(instrument) == set(INSTRUMENT_CODES):
-        background = tuple(code for code in _tissue_codes(*instrument) if code not in void)
-    else:
-        background = tuple(code for code in range(256) if code not in instrument and code not in void)
-    lists = {"instrument": instrument, "void": void, "background": background}
-    for first, second in (("instrument", "void"), ("instrument", "background"), ("void", "background")):
-        both = sorted(set(lists[first]) & set(lists[second]))
-        if both:
-            raise UserError(f"code {list_some(both)} is listed both as {first} and as {second}")
-    classes = (
-        LabelClass(0, "background", background, (0, 0, 0)),
-        LabelClass(1, "instrument", instrument, _INSTRUMENT_COLOUR, True),
-    )
-    return Scheme("binary", classes, void)
-
-
 def void_as_background(scheme: Scheme) -> Scheme:
-    """The same classes with every void code counted as class 0, as the original study did."""
+    """Return the scheme with every void code as a code of class 0, as the original study counted them."""
     first = scheme.classes[0]
     merged = replace(first, codes=first.codes + scheme.void_codes)
     return replace(scheme, classes=(merged, *scheme.classes[1:]), void_codes=())
 
 
 def load_scheme(name_or_path: str) -> Scheme:
-    """A scheme by its name, or from a JSON file of the user's. Raises `UserError` for anything else."""
+    """Return the scheme of that name, or of a user's JSON file. Raises `UserError` for anything else."""
     if name_or_path in SCHEMES:
         return SCHEMES[name_or_path]
     if not str(name_or_path).endswith(".json"):
         raise UserError(f"unknown class scheme {name_or_path!r}: use {', '.join(SCHEMES)} or a .json file")
-    return Scheme.from_json(read_json(name_or_path), str(name_or_path))
+    return read_scheme(name_or_path)
 
 
 def numbered_scheme(count: int, names: list[str] | None = None) -> Scheme:
-    """A scheme for masks that already hold ids: class 0 is background, every other an instrument."""
+    """Return a scheme for masks that already hold ids: class 0 is background, all others are instruments."""
     names = names or ["background", *(f"class {index}" for index in range(1, count))]
     colours = [(0, 0, 0), *(row.colour for row in CHOLECSEG8K[5:] + CHOLECSEG8K[1:5])]
     classes = [
@@ -272,8 +250,8 @@ def numbered_scheme(count: int, names: list[str] | None = None) -> Scheme:
     return Scheme("numbered", tuple(classes), (VOID,))
 
 
-def read_scheme(path: Path) -> Scheme:
-    """The scheme in a `classes.json`."""
+def read_scheme(path: Path | str) -> Scheme:
+    """Read the scheme from a `classes.json`. Raises `UserError` that names the file."""
     return Scheme.from_json(read_json(path), str(path))
 
 

@@ -1,4 +1,4 @@
-"""Which of several processes is this one? The one place that reads the environment for it."""
+"""Which of several processes this one is, read from the environment variables of torchrun and Slurm."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from surgseg.files import UserError
 
 @dataclass(frozen=True)
 class Launch:
-    """This process among `count`, as torchrun started it: `rank` over all machines, `local_rank` on this one."""
+    """This process among the `count` of torchrun: `rank` over all machines, `local_rank` on this machine."""
 
     rank: int = 0
     local_rank: int = 0
@@ -20,15 +20,15 @@ class Launch:
 
 
 def launched(environment: Mapping[str, str] = os.environ) -> Launch:
-    """What torchrun told this process; the defaults where it was started otherwise."""
+    """Return this process's `Launch` as torchrun set it; the defaults without torchrun."""
     rank, local_rank = (int(environment.get(key, 0)) for key in ("RANK", "LOCAL_RANK"))
     return Launch(rank, local_rank, int(environment.get("WORLD_SIZE", 1)), "LOCAL_RANK" in environment)
 
 
 def share_of(share: str, environment: Mapping[str, str] = os.environ) -> tuple[int, int]:
-    """(this process, from 0; how many share the videos) from `--share`: auto, none or K/N with K from 1.
+    """Return (number of this process, from 0; count of processes that share the videos) for `share` auto, none or K/N.
 
-    auto is what torchrun and a Slurm array (SLURM_ARRAY_TASK_*) tell their processes. Raises `UserError`.
+    K counts from 1. auto reads the variables of torchrun and of a Slurm array (SLURM_ARRAY_TASK_*). Raises `UserError`.
     """
     process = launched(environment)
     if share != "auto" and process.count > 1:

@@ -1,4 +1,4 @@
-"""Mask PNGs: decode any of them, remap source codes to class ids, write indexed PNGs, read them back."""
+"""Mask files: decode any label image, remap source codes to class ids, write and read indexed PNGs."""
 
 from __future__ import annotations
 
@@ -10,44 +10,35 @@ import numpy as np
 from PIL import Image
 
 from surgseg.files import UserError, list_some, write_bytes
+from surgseg.frames import open_image
 from surgseg.labels import VOID, Scheme
 
 
 def decode_codes(source: Path | bytes, name: str = "") -> tuple[np.ndarray, str]:
-    """Decode a label image to its single channel, without interpreting it.
+    """Decode a label image to the gray levels or palette indices that it stores.
 
-    Takes gray, indexed (the index counts, not the colour), RGB and RGBA with equal colour channels; alpha is
-    dropped. Returns ((H, W) uint8, the file's mode as Pillow names it). Raises `UserError` otherwise.
+    Takes gray, indexed (the index, not the colour), and RGB or RGBA with equal colour channels; alpha is ignored.
+    Returns ((H, W) uint8, the file's mode as Pillow names it). Raises `UserError` for any other file.
     """
     name = name or str(source)
-    stream = io.BytesIO(source) if isinstance(source, bytes) else source
-    try:
-        with Image.open(stream) as image:
-            image.load()
-            mode = image.mode
-            bands = image.split()  # much faster than an array of the whole image, whose channels then lie apart
-    except FileNotFoundError as error:
-        raise UserError(f"{name}: no such file") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{name}: cannot be decoded as an image ({error})") from error
+    with open_image(source, name) as image:
+        bands = image.split()  # much faster than one array of the whole image, in which the channels alternate
+        mode = image.mode
     first = np.asarray(bands[0])
-    if mode in ("L", "P", "LA"):
-        return first, mode
     if mode == "1":
         return first.astype(np.uint8) * np.uint8(255), mode
-    if mode in ("RGB", "RGBA"):
-        red = bands[0].tobytes()
-        if red == bands[1].tobytes() and red == bands[2].tobytes():
-            return first, mode
+    if mode not in ("L", "P", "LA", "RGB", "RGBA"):
+        raise UserError(f"{name}: image mode {mode} is no 8-bit label mask")
+    if mode in ("RGB", "RGBA") and not bands[0].tobytes() == bands[1].tobytes() == bands[2].tobytes():
         raise UserError(f"{name}: colour channels differ, so this is no label mask (a colour mask?)")
-    raise UserError(f"{name}: image mode {mode} is no 8-bit label mask")
+    return first, mode
 
 
 def remap(codes: np.ndarray, lookup: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Source codes to class ids.
+    """Map source codes to class ids.
 
     `codes` (H, W) uint8, `lookup` from `Scheme.lookup`. Returns ((H, W) uint8 class ids with 255 for void,
-    (256,) int64 pixel count of each code). An unknown code is a `UserError` naming file, code and pixels.
+    (256,) int64 pixel count of each code). Raises `UserError` with file, code and pixel count for an unknown code.
     """
     counts = count_codes(codes)
     unknown = np.flatnonzero((counts > 0) & (lookup < 0))
@@ -58,19 +49,19 @@ def remap(codes: np.ndarray, lookup: np.ndarray, name: str) -> tuple[np.ndarray,
 
 
 def count_codes(codes: np.ndarray) -> np.ndarray:
-    """(H, W) uint8 -> (256,) int64 pixel count of each value."""
-    if codes.size >= 1 << 24:  # OpenCV counts in float32, exact below that
+    """Count the pixels of each value: (H, W) uint8 -> (256,) int64."""
+    if codes.size >= 1 << 24:  # OpenCV counts in float32, which is exact below 2**24
         return np.bincount(codes.reshape(-1), minlength=256)
     histogram = cv2.calcHist([np.ascontiguousarray(codes)], [0], None, [256], [0, 256])
     return histogram.reshape(-1).astype(np.int64)
 
 
 def encode_mask(ids: np.ndarray, scheme: Scheme) -> bytes:
-    """(H, W) uint8 class ids (255 void) -> bytes of an 8-bit indexed PNG with the scheme's palette."""
+    """Encode (H, W) uint8 class ids (255 void) as the bytes of an 8-bit indexed PNG with the scheme's palette."""
     image = Image.fromarray(ids)
     image.putpalette(scheme.palette())
     stream = io.BytesIO()
-    image.save(stream, "PNG", compress_level=3, compress_type=3)  # run lengths: smaller and faster for flat regions
+    image.save(stream, "PNG", compress_level=3, compress_type=3)  # run-length encoding: small and fast for flat regions
     return stream.getvalue()
 
 
@@ -82,8 +73,8 @@ def write_mask(path: Path, ids: np.ndarray, scheme: Scheme) -> None:
 def read_mask(path: Path, num_classes: int) -> np.ndarray:
     """Read a prepared, predicted or corrected mask: (H, W) uint8 class ids, 255 for void.
 
-    Indexed PNGs hold ids; gray or equal-channel RGB(A) files hold ids too, except that a file of only 0 and
-    255 is a binary mask, whose 255 is class 1. An id beyond `num_classes` is a `UserError` with the counts.
+    Any format of `decode_codes` holds ids. One exception: with two classes, a file that is not indexed and holds only
+    0 and 255 is a binary mask, in which 255 is class 1. Raises `UserError` with pixel counts for larger ids.
     """
     ids, mode = decode_codes(path)
     counts = count_codes(ids)
@@ -99,6 +90,6 @@ def read_mask(path: Path, num_classes: int) -> np.ndarray:
 
 
 def count_components(instrument: np.ndarray, min_area: float) -> int:
-    """8-connected components of a (H, W) uint8 mask (not 0: instrument) larger than `min_area` of the frame, 0-1."""
+    """Count 8-connected components of a (H, W) uint8 mask (0: background) larger than `min_area`, a share 0-1 of it."""
     _, _, boxes, _ = cv2.connectedComponentsWithStats(instrument, connectivity=8)
     return int((boxes[1:, cv2.CC_STAT_AREA] > min_area * instrument.size).sum())

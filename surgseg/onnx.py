@@ -1,7 +1,7 @@
-"""ONNX Runtime as a second way to compute probabilities: exported once, checked against PyTorch, kept.
+"""ONNX Runtime as a second way to compute probabilities: export a model, check it against PyTorch, keep the file.
 
-The exported graph takes resized frames (N, 3, h, w) uint8 and returns probabilities (N, K, h, w) float32; its metadata
-names the weights by their sha256 and holds the result of the check, so that the file is never used for other weights.
+The exported graph takes resized frames (N, 3, h, w) uint8 and returns probabilities (N, K, h, w) float32. Its metadata
+holds the weights' sha256 and the result of the check, so that the file is never used for other weights.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from surgseg.predict import Predictor, TorchNetwork
 from surgseg.preprocess import normalise, resize_frames
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
-MAX_DIFFERENCE = 1e-3  # of a probability, float32 against float32: far above rounding, far below what moves a mask
-MIN_AGREEMENT = 0.9999  # of pixels with the same class
-_KEY = "surgseg"  # of the metadata; its content changes with the graph's contract
-_CONTRACT = 1
+MAX_DIFFERENCE = 1e-3  # of a probability, both in float32: far above rounding errors, far below what changes a mask
+MIN_AGREEMENT = 0.9999  # share of pixels with the same class
+_KEY = "surgseg"  # of the metadata
+_CONTRACT = 1  # version of the graph's inputs, outputs and metadata
 
 
 @dataclass(frozen=True)
 class Parity:
-    """An exported graph beside PyTorch: largest difference of a probability, share of pixels with the same class."""
+    """Comparison of an exported graph with PyTorch: largest probability difference, share of pixels of equal class."""
 
     frames: int
     largest_difference: float
@@ -43,37 +43,36 @@ class Parity:
         return self.largest_difference <= MAX_DIFFERENCE and self.mask_agreement >= MIN_AGREEMENT
 
     def __str__(self) -> str:
-        return (
-            f"largest probability difference {self.largest_difference:.1e}, {self.mask_agreement:.4%} of pixels alike"
-        )
+        difference = f"largest probability difference {self.largest_difference:.1e}"
+        return f"{difference}, {self.mask_agreement:.4%} of pixels alike"
 
 
 class OnnxNetwork:
     """An exported graph in ONNX Runtime on the CPU: (N, 3, h, w) uint8 -> (N, K, h, w) float32 probabilities."""
 
-    def __init__(self, graph: bytes | Path, parity: Parity | None = None):
+    def __init__(self, graph: bytes | Path):
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # leave the cores to the other stages
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # other stages need the cores
         options.log_severity_level = 3
         source = graph if isinstance(graph, bytes) else str(graph)
         self.session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         self.version = onnxruntime.__version__
         self.metadata = json.loads(self.session.get_modelmeta().custom_metadata_map.get(_KEY, "{}"))
-        self.parity = parity or (Parity(**self.metadata["parity"]) if "parity" in self.metadata else None)
+        self.parity = Parity(**self.metadata["parity"]) if "parity" in self.metadata else None
 
     def __call__(self, frames: torch.Tensor) -> torch.Tensor:
         return torch.from_numpy(self.session.run(None, {"frames": frames.contiguous().numpy()})[0])
 
     def describe(self) -> dict:
-        """The backend, as `run.json` holds it."""
+        """Return the entry "backend" of `run.json`."""
         return {"name": "onnxruntime", "version": self.version, "device": "cpu", "precision": "float32"}
 
 
 class _Graph(nn.Module):
-    """What is exported: normalisation, the model, softmax."""
+    """The exported module: normalisation, the model, softmax."""
 
     def __init__(self, checkpoint: Checkpoint):
         super().__init__()
@@ -84,7 +83,7 @@ class _Graph(nn.Module):
 
 
 def missing_packages() -> list[str]:
-    """What has to be installed before anything can be exported and run."""
+    """Return the packages that must be installed before a model can be exported and run."""
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     major, minor = (int(part) for part in torch.__version__.split(".")[:2])
     return missing + ["torch>=2.5"] * ((major, minor) < (2, 5))
@@ -99,16 +98,14 @@ def choose_network(
     precision: str = "auto",
     frames: Callable[[], Sequence[np.ndarray]],
 ):
-    """The network of a `Predictor`: ONNX Runtime on a CPU where it is installed, otherwise PyTorch.
+    """Return the network of a `Predictor` for `backend`: auto, torch or onnx.
 
-    `backend` is auto, torch or onnx; `frames()` gives real frames for the check, if an export is needed. Where `auto`
-    cannot use an export it says why and takes PyTorch; where `onnx` cannot, it raises `UserError`.
+    auto is ONNX Runtime on a CPU where it is installed, else PyTorch. `frames()` returns real frames for the check of a
+    new export. If an export cannot be used, auto prints the reason and takes PyTorch, and onnx raises `UserError`.
     """
     check_named("backend", backend, ("auto", "torch", "onnx"))
     if backend == "onnx" and device.type != "cpu":
-        raise UserError(
-            f"--backend onnx computes on the CPU, not on {device.type}; add --device cpu, or --backend torch"
-        )
+        raise UserError(f"--backend onnx computes on the CPU, not {device.type}; use --device cpu or --backend torch")
     if backend == "onnx" and precision == "bf16":
         raise UserError("--precision bf16 needs --backend torch; ONNX Runtime computes in float32 here")
     possible = device.type == "cpu" and precision != "bf16" and not missing_packages()
@@ -123,15 +120,15 @@ def choose_network(
 
 
 def onnx_path(weights: Path) -> Path:
-    """Where the export of a weights file is kept."""
+    """Return the path of the export of a weights file."""
     return weights.with_suffix(".onnx")
 
 
 def kept_network(checkpoint: Checkpoint, path: Path, frames: Callable[[], Sequence[np.ndarray]]) -> OnnxNetwork:
-    """The export kept at `path`, made (again) where it is absent or of other weights.
+    """Return the export at `path`. Export the model if the file is missing or was made from other weights.
 
-    Raises `UserError` where packages are missing, `path` is no file of ours, or the export disagrees with PyTorch. A
-    folder that cannot be written into is no obstacle, and is said.
+    Raises `UserError` if packages are missing, this project did not write `path`, or the export disagrees with PyTorch.
+    An export that cannot be written to `path` is used nevertheless; a note is printed.
     """
     check_packages()
     network = check_place(path)
@@ -153,13 +150,12 @@ def check_packages() -> None:
 
 
 def check_place(path: Path) -> OnnxNetwork | None:
-    """The export that stands at `path`, of whatever weights; None where there is no file. Raises `UserError` for a
-    file that this project did not write: it is never replaced."""
+    """Return the export at `path`, of any weights, or None. Raises `UserError` for other files: they are kept."""
     if not path.exists():
         return None
     try:
         network = OnnxNetwork(path)
-    except Exception as error:  # ONNX Runtime raises its own kinds
+    except Exception as error:  # ONNX Runtime raises exceptions of its own
         raise UserError(f"{path} is no ONNX file that can be loaded; move it away ({type(error).__name__})") from error
     if "parity" not in network.metadata:
         raise UserError(f"{path} was not written by this project; move it away")
@@ -171,13 +167,13 @@ def _identity(checkpoint: Checkpoint) -> dict:
 
 
 def export(checkpoint: Checkpoint, frames: Sequence[np.ndarray]) -> bytes:
-    """An ONNX file's bytes, checked on `frames` ((H, W, 3) uint8 RGB each); `UserError` where it disagrees."""
+    """Return the bytes of an ONNX file, checked on (H, W, 3) uint8 RGB frames. Raises `UserError` if it disagrees."""
     program = _trace(checkpoint)
     parity = check(checkpoint, OnnxNetwork(program.model_proto.SerializeToString()), frames)
     if not parity.agrees:
         raise UserError(f"the ONNX export disagrees with PyTorch ({parity}); nothing is kept, use --backend torch")
     for node in program.model.graph.all_nodes():
-        node.metadata_props.clear()  # stack traces, with the paths of this machine
+        node.metadata_props.clear()  # they hold stack traces with paths of this machine
     program.model.metadata_props[_KEY] = json.dumps({**_identity(checkpoint), "parity": asdict(parity)})
     return program.model_proto.SerializeToString()
 
@@ -205,14 +201,14 @@ def _trace(checkpoint: Checkpoint):
 
 @torch.inference_mode()
 def check(checkpoint: Checkpoint, network: OnnxNetwork, frames: Sequence[np.ndarray]) -> Parity:
-    """Both backends on the same frames, at the model's size (probabilities) and at the frames' own (masks)."""
+    """Compare both backends on the same frames: probabilities at the model's size, masks at the frames' size."""
     reference = TorchNetwork(checkpoint, torch.device("cpu"), "float32")
-    predictors = [Predictor(checkpoint, reference.device, network=one) for one in (reference, network)]
-    differences, alike = [], []
+    predictors = [Predictor(checkpoint, reference.device, network=each) for each in (reference, network)]
+    differences, agreements = [], []
     for frame in frames:
-        whole = torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1)[None]
-        resized = resize_frames(whole, checkpoint.image_size)
+        native = torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1)[None]
+        resized = resize_frames(native, checkpoint.image_size)
         differences.append(float((reference(resized) - network(resized)).abs().max()))
         masks = [predictor.predict(frame[None]).ids for predictor in predictors]
-        alike.append(float((masks[0] == masks[1]).mean()))
-    return Parity(len(frames), max(differences), float(np.mean(alike)))
+        agreements.append(float((masks[0] == masks[1]).mean()))
+    return Parity(len(frames), max(differences), float(np.mean(agreements)))

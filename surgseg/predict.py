@@ -1,4 +1,4 @@
-"""Frames in; class ids, and what they say of each frame, out, at the frames' own size."""
+"""Predict frames: class ids at the frames' own size, and coverage, confidence and uncertainty of each frame."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from surgseg.files import UserError
 from surgseg.labels import Scheme
 from surgseg.preprocess import normalise, resize_frames, upsample
 
-_PIXELS = 1 << 25  # read at once on a GPU; on a CPU a frame at a time, which stays in its cache
+_PIXELS = 1 << 25  # upsampled at once on a GPU; a CPU takes one frame at a time, which fits its cache
 _TINY = torch.finfo(torch.float32).tiny  # p log p -> 0 as p -> 0
 
 
 class Measures(NamedTuple):
-    """What a predicted mask says of its frame, each 0-1: a float, or (N,) float64 for several frames.
+    """Measures of a predicted mask, each 0-1: a float, or (N,) float64 for N frames.
 
     `coverage` is instrument / all pixels, `mean_confidence` the mean of max(p, 1 - p), `uncertainty` the mean binary
-    entropy / ln 2, with p the probability of the union of the instrument classes.
+    entropy / ln 2, where p is the probability of the union of the instrument classes.
     """
 
     coverage: float
@@ -32,13 +32,13 @@ class Measures(NamedTuple):
     uncertainty: float
 
     def of_frame(self, index: int) -> Measures:
-        """The floats of one frame."""
+        """Return the floats of one frame."""
         return Measures(*(float(values[index]) for values in self))
 
 
 class Prediction(NamedTuple):
-    """`ids` (N, H, W) uint8 class ids; `measures` of the N frames; `probability` (N, H, W) uint8, of the union of
-    instrument classes in 255ths, where it was asked for."""
+    """`ids` (N, H, W) uint8 class ids; `measures` of the N frames; `probability` (N, H, W) uint8 of the union of the
+    instrument classes in 255ths, None without `keep_probability`."""
 
     ids: np.ndarray
     measures: Measures
@@ -61,21 +61,16 @@ class TorchNetwork:
         return logits.float().softmax(1)
 
     def describe(self) -> dict:
-        """The backend, as `run.json` holds it."""
-        return {
-            "name": "torch",
-            "version": torch.__version__,
-            "device": self.device.type,
-            "precision": self.precision,
-        }
+        """Return the entry "backend" of `run.json`."""
+        return {"name": "torch", "version": torch.__version__, "device": self.device.type, "precision": self.precision}
 
 
 class Predictor:
     """Apply a loaded weights file to frames of any size, in batches.
 
-    `threshold` overrides the file's: a pixel is instrument where the instrument classes' summed probability
-    reaches it. Without one (several classes), the most probable class is taken. `network` is what computes
-    probabilities from resized frames (default: a `TorchNetwork`).
+    `threshold` overrides that of the file: a pixel is instrument if the sum of the instrument classes' probabilities
+    is at least this. If neither gives one, a pixel takes its most probable class. `network` computes probabilities from
+    resized frames (default: a `TorchNetwork`). Raises `UserError` for a threshold outside 0-1.
     """
 
     def __init__(
@@ -98,7 +93,7 @@ class Predictor:
         self.keep_probability = keep_probability
 
     def predict(self, frames: np.ndarray) -> Prediction:
-        """(N, H, W, 3) uint8 RGB of one size -> `Prediction` at that size."""
+        """Predict (N, H, W, 3) uint8 RGB frames at their own size."""
         steps = range(0, len(frames), self.batch_size)
         parts = [self.submit(frames[start : start + self.batch_size]).result() for start in steps]
         ids, measures, probability = zip(*parts)
@@ -110,7 +105,7 @@ class Predictor:
 
     @torch.inference_mode()
     def submit(self, frames: Sequence[np.ndarray]) -> Pending:
-        """Begin one batch of (H, W, 3) uint8 RGB frames of one size; on a GPU it returns before the work is done."""
+        """Start one batch of (H, W, 3) uint8 RGB frames of one size. On a GPU it returns before the work is done."""
         cuda = self.device.type == "cuda"
         batch = torch.empty((len(frames), *frames[0].shape), dtype=torch.uint8, pin_memory=cuda)
         np.stack(frames, out=batch.numpy())
@@ -118,47 +113,47 @@ class Predictor:
 
     @torch.inference_mode()
     def probabilities(self, frames: np.ndarray) -> torch.Tensor:
-        """(N, H, W, 3) uint8 RGB of one size -> (N, K, H, W) float32 class probabilities at that size, on the CPU:
-        `to_mask` turns them into class ids and the instrument's probability at any threshold."""
+        """Return (N, K, H, W) float32 class probabilities, on the CPU, of (N, H, W, 3) uint8 RGB frames."""
         batch = torch.tensor(frames).to(self.device).permute(0, 3, 1, 2)
         return upsample(self.network(resize_frames(batch, self.image_size)), batch.shape[-2:]).float().cpu()
 
-    def _predict(self, frames: torch.Tensor) -> list[torch.Tensor | None]:
+    def _predict(self, frames: torch.Tensor) -> list[torch.Tensor]:
         probability = self.network(resize_frames(frames, self.image_size))
         size = frames.shape[-2:]
         step = 1 if self.device.type == "cpu" else max(1, _PIXELS // (size[0] * size[1]))
-        found = [self._read(some, size) for some in probability.split(step)]
-        return [None if values[0] is None else torch.cat(values) for values in zip(*found)]
+        fields = [self._fields(part, size) for part in probability.split(step)]
+        return [torch.cat(parts) for parts in zip(*fields)]
 
-    def _read(self, probability: torch.Tensor, size) -> list[torch.Tensor | None]:
-        """Probabilities at the model's size -> the fields of `Prediction` at the frames' size, on the device."""
+    def _fields(self, probability: torch.Tensor, size) -> list[torch.Tensor]:
+        """Return ids, measures and, with `keep_probability`, probability, on the device, for frames of `size`."""
         instrument_ids = self.scheme.instrument_ids
         if self.scheme.num_classes == 2 and self.threshold is not None:  # one channel is enough
-            only = instrument_ids[0]
-            union = upsample(probability[:, only : only + 1], size)[:, 0]
+            instrument = instrument_ids[0]
+            union = upsample(probability[:, instrument : instrument + 1], size)[:, 0]
             ids = (union >= self.threshold).to(torch.uint8)
-            ids = ids if only == 1 else 1 - ids
+            ids = ids if instrument == 1 else 1 - ids
         else:
             ids, union = to_mask(upsample(probability, size), self.scheme, self.threshold)
-        measures = measure(ids, union, instrument_ids)
-        return [ids, measures, union.mul(255).round_().to(torch.uint8) if self.keep_probability else None]
+        fields = [ids, measure(ids, union, instrument_ids)]
+        return [*fields, union.mul(255).round_().to(torch.uint8)] if self.keep_probability else fields
 
 
 class Pending:
-    """A batch on its way: `result` waits for it. On a GPU the copies back run by themselves into pinned memory."""
+    """A submitted batch. On a GPU its results are copied into pinned memory while the host goes on."""
 
-    def __init__(self, fields: list[torch.Tensor | None]):
+    def __init__(self, fields: list[torch.Tensor]):
         self._event = None
         if fields[0].is_cuda:
-            fields = [None if field is None else _copy_back(field) for field in fields]
+            fields = [_copy_back(field) for field in fields]
             self._event = torch.cuda.current_stream(fields[0].device).record_event()
         self._fields = fields
 
     def result(self) -> Prediction:
+        """Wait for the batch and return its prediction."""
         if self._event is not None:
             self._event.synchronize()
-        ids, measures, probability = (None if field is None else field.cpu().numpy() for field in self._fields)
-        return Prediction(ids, Measures(*measures.T), probability)
+        ids, measures, *probability = (field.cpu().numpy() for field in self._fields)
+        return Prediction(ids, Measures(*measures.T), probability[0] if probability else None)
 
 
 def _copy_back(values: torch.Tensor) -> torch.Tensor:
@@ -166,7 +161,7 @@ def _copy_back(values: torch.Tensor) -> torch.Tensor:
 
 
 def measure(ids: torch.Tensor, probability: torch.Tensor, instrument_ids: Sequence[int]) -> torch.Tensor:
-    """(N, 3) `Measures` of each frame, on the device; float64, float32 where the device has no other.
+    """Return the (N, 3) `Measures` of N frames, on the device: float64, on MPS float32.
 
     `ids` (N, H, W) uint8 class ids, `probability` (N, H, W) float32 of the union of the instrument classes.
     """
@@ -185,10 +180,10 @@ def measure(ids: torch.Tensor, probability: torch.Tensor, instrument_ids: Sequen
 
 
 def to_mask(probability: torch.Tensor, scheme: Scheme, threshold: float | None) -> tuple[torch.Tensor, torch.Tensor]:
-    """(N, K, H, W) probabilities -> ((N, H, W) uint8 class ids, (N, H, W) instrument probability).
+    """Return ((N, H, W) uint8 class ids, (N, H, W) instrument probability) of (N, K, H, W) probabilities.
 
-    With a threshold, a pixel whose instrument probability reaches it takes the most probable instrument class,
-    any other the most probable of the rest; without one, the most probable class of all.
+    With a threshold, a pixel whose instrument probability is at least this takes its most probable instrument class,
+    any other pixel its most probable other class. Without one, a pixel takes its most probable class.
     """
     rest = [index for index in range(scheme.num_classes) if index not in scheme.instrument_ids]
     instruments, others = (_ids_on(tuple(ids), probability.device) for ids in (scheme.instrument_ids, rest))
@@ -202,5 +197,5 @@ def to_mask(probability: torch.Tensor, scheme: Scheme, threshold: float | None) 
 
 @functools.lru_cache(maxsize=64)
 def _ids_on(ids: tuple[int, ...], device: torch.device) -> torch.Tensor:
-    """Class ids on the device, sent there once: each sending would make the host wait for the device."""
+    """Return class ids as a tensor on the device, cached: each copy would make the host wait for the device."""
     return torch.tensor(ids, device=device)

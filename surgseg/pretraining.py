@@ -1,10 +1,9 @@
-"""`--weights`: where a model starts. A name of the architecture's `pretraining`, a file, or none; never in silence."""
+"""`--weights`: the weights a model starts from. A name of the architecture's `pretraining`, a file, or none."""
 
 from __future__ import annotations
 
 from http.client import HTTPException
 from pathlib import Path
-from urllib.error import URLError
 
 import torch
 from torch import nn
@@ -15,15 +14,15 @@ from surgseg.files import UserError
 
 
 def default_weights(arch: str, data: str) -> str:
-    """The start where none is named: on "real" data the first of the architecture's pretraining, otherwise none."""
+    """Return the default of `--weights`: the first of the architecture's pretraining on "real" data, else "none"."""
     return next(iter(ARCHITECTURES[arch].pretraining), "none") if data == "real" else "none"
 
 
 def load_pretraining(model: nn.Module, arch: str, weights: str) -> str:
-    """Load the weights that `weights` names into the model; returns what was loaded, in words.
+    """Load the weights that `weights` names into the model; return a description of what was loaded.
 
-    The model's `pretrained_state` tells which of its own keys a state_dict fills. Raises `UserError` for an
-    architecture without pretraining, a failed download, a missing file, and keys that do not match.
+    The model's `pretrained_state` selects the keys to load. Raises `UserError` for an architecture without
+    pretraining, a failed download, a missing file, and keys that do not match.
     """
     if weights == "none":
         return "none (random start)"
@@ -40,14 +39,14 @@ def load_pretraining(model: nn.Module, arch: str, weights: str) -> str:
 
 
 def fetch(name: str, url: str) -> Path:
-    """The local copy of a published weights file, downloaded where torch keeps such files. Raises `UserError`."""
+    """Return the copy of a published weights file in torch's cache; download it if absent. Raises `UserError`."""
     path = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[1]
     if path.is_file():
         return path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(url, str(path), hash_prefix=path.stem.rsplit("-", 1)[1], progress=True)
-    except (URLError, HTTPException, OSError, RuntimeError) as error:
+    except (HTTPException, OSError, RuntimeError) as error:
         path.unlink(missing_ok=True)
         raise UserError(
             f"--weights {name}: could not download {path.name} ({error}); place the file at {path}, "

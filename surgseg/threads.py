@@ -1,4 +1,4 @@
-"""Work done ahead of whoever waits for it. Imports nothing of ours."""
+"""Compute results ahead in threads. Imports no other module of this project."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 
 def ahead(pool: ThreadPoolExecutor, work, items, depth: int):
-    """Like `pool.map`, but never more than `depth` results wait to be taken."""
-    waiting = deque()
+    """Yield `work(item)` in order like `pool.map`, with at most `depth` further items submitted ahead."""
+    pending = deque()
     try:
         for item in items:
-            waiting.append(pool.submit(work, item))
-            if len(waiting) > depth:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+            pending.append(pool.submit(work, item))
+            if len(pending) > depth:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
     finally:
-        for job in waiting:
+        for job in pending:
             job.cancel()

@@ -21,7 +21,7 @@ from surgseg.files import read_csv, read_json
 from surgseg.scores import metrics
 from surgseg.training import losses
 from tests.helpers import ROOT, noise_frame, save_image
-from tests.test_readme import module_of, shown_commands
+from tests.test_docs import module_of, shown_commands
 
 PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 

@@ -193,3 +193,9 @@ def test_the_real_cholecseg8k_samples_hold_the_known_codes(tmp_path):
     assert {audit["codes"][code]["class"] for code in ("31", "32")} == {"instrument"}
     fractions = [float(row["instrument_fraction"]) for row in read_csv(tmp_path / "manifest.csv")]
     assert fractions == [0.025812, 0.053641, 0.033777, 0.124727]
+
+
+@pytest.mark.parametrize("words", [("--void-to-background",), ("--void", "background")])
+def test_void_becomes_background_under_the_new_spelling_and_the_old(flat, words):
+    assert prepare_flat(flat, *words) == 0
+    assert {row["void_fraction"] for row in read_csv(flat / "out" / "manifest.csv")} == {"0.000000"}

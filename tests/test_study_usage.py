@@ -12,7 +12,7 @@ from surgseg.figures import style
 from surgseg.files import read_json
 from surgseg.synthetic.release import write_release
 from surgseg.training import fit
-from tests.test_readme import module_of
+from tests.test_docs import module_of
 
 USAGE = """
 prepare_cholecseg8k_assets.py --frame-dir CholecSeg8k --mask-dir CholecSeg8k

@@ -1,4 +1,4 @@
-"""How a frame looks, whatever is in it: brightness, saturation, sharpness and colours of what the endoscope lights."""
+"""Appearance of a frame: brightness, saturation, sharpness and colours of its lit pixels."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ import numpy as np
 
 from surgseg.frames import LIT
 
-HEIGHT = 240  # pixels; sharpness depends on the size, so it is measured at one
+HEIGHT = 240  # pixels; frames are resized to it, since sharpness depends on the size
 BINS = (30, 32)  # of hue and saturation
 
 
 class Appearance(NamedTuple):
-    """`brightness` mean CIELAB L* (0-100); `saturation` mean of HSV's S (0-1); `sharpness` variance of the Laplacian of
-    the gray frame at 240 rows (gray levels squared); `histogram` BINS float32, shares of hue and saturation. All over
-    lit pixels; NaN and zeros for a frame without any."""
+    """Measures over the lit pixels of a frame. Without any, the numbers are NaN and the histogram is zeros.
+
+    `brightness`: mean CIELAB L* (0-100). `saturation`: mean S of HSV (0-1). `sharpness`: variance of the Laplacian of
+    the gray frame at 240 rows (gray levels squared). `histogram`: BINS float32, shares of hue and saturation.
+    """
 
     brightness: float
     saturation: float
@@ -33,7 +35,7 @@ MEASURES = {
 
 
 def appearance(frame: np.ndarray) -> Appearance:
-    """(H, W, 3) uint8 RGB -> `Appearance`."""
+    """Return the `Appearance` of a frame, (H, W, 3) uint8 RGB."""
     height, width = frame.shape[:2]
     small = cv2.resize(frame, (max(1, round(width * HEIGHT / height)), HEIGHT), interpolation=cv2.INTER_AREA)
     lit = small.max(2) > LIT
@@ -42,7 +44,7 @@ def appearance(frame: np.ndarray) -> Appearance:
     lightness = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[..., 0]
     hsv = cv2.cvtColor(small, cv2.COLOR_RGB2HSV)
     laplacian = cv2.Laplacian(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), cv2.CV_32F)
-    inside = cv2.erode(lit.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0  # the rim of the field is no sharpness
+    inside = cv2.erode(lit.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0  # the rim of the field is no detail
     histogram = cv2.calcHist([hsv], [0, 1], lit.astype(np.uint8), list(BINS), [0, 180, 0, 256])
     return Appearance(
         float(lightness[lit].mean()),
@@ -53,8 +55,10 @@ def appearance(frame: np.ndarray) -> Appearance:
 
 
 def histogram_distance(first: np.ndarray, second: np.ndarray) -> float:
-    """Hellinger distance of two histograms that each sum to 1: sqrt(1 - sum sqrt(p q)), 0 equal, 1 disjoint; NaN where
-    one is empty."""
+    """Return the Hellinger distance sqrt(1 - sum sqrt(p q)) of two histograms that each sum to 1.
+
+    0: equal, 1: disjoint, NaN: one is all zeros.
+    """
     if not first.any() or not second.any():
         return math.nan
     shared = float(np.sqrt(first.astype(np.float64) * second).sum())

@@ -1,9 +1,9 @@
-"""Intervals for means of frames of one video: frames are correlated in time, so whole stretches are resampled.
+"""Intervals for means over the frames of a video: frames are correlated in time, so blocks of them are resampled.
 
-Circular block bootstrap: Politis and Romano 1992, "A circular block-resampling procedure for stationary data". Such an
-interval speaks of other frames of the same videos; of other operations it says nothing. Measured on pairs of
-autoregressive sequences (200 to 3,000 frames, correlation 0 to .97), the nominal 95 % covers 89 to 95 %, and 83 % where
-frames barely suffice for an interval (400 at correlation .9).
+Circular block bootstrap: Politis and Romano 1992, "A circular block-resampling procedure for stationary data". The
+interval is about other frames of the same videos, not about other operations. Measured on pairs of autoregressive
+sequences (200 to 3,000 frames, correlation 0 to .97), the nominal 95 % covers 89 to 95 %, and 83 % where the frames
+barely suffice for an interval (400 at correlation .9).
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ import numpy as np
 
 RESAMPLES = 2000
 LEVEL = 0.95
-LEAST_BLOCKS = 10  # fewer independent stretches than that, and the interval would be too narrow
+LEAST_BLOCKS = 10  # with fewer independent blocks the interval is too narrow
 
 
 def autocorrelation_time(values: Sequence[float]) -> float:
-    """1 + 2 sum of the autocorrelations up to the first that is not positive, in frames; 1 for a constant sequence."""
+    """Return 1 + 2 sum of the autocorrelations before the first that is not positive, in frames.
+
+    It is 1 for a constant sequence, and for one of fewer than 3 values.
+    """
     values = np.asarray(values, np.float64)
     centred = values - values.mean()
     variance = float((centred**2).mean())
@@ -33,32 +36,35 @@ def autocorrelation_time(values: Sequence[float]) -> float:
 
 
 def block_length(values: Sequence[float], burst: int = 1) -> int:
-    """Frames of a block: twice the autocorrelation time, at least the cube root of their number and one burst."""
+    """Return the frames of a block: twice the autocorrelation time, at least the cube root of n and one burst."""
     return max(math.ceil(2 * autocorrelation_time(values)), math.ceil(len(values) ** (1 / 3)), burst)
 
 
 def resampled_means(
     values: Sequence[float], length: int, rng: np.random.Generator, draws: int = RESAMPLES
 ) -> np.ndarray:
-    """(draws,) means of sequences put together from blocks of `length` frames that begin anywhere (and run on at the
-    beginning behind the end)."""
+    """Return (draws,) means of resampled sequences: blocks of `length` frames that begin at any frame.
+
+    A block that reaches the end continues at the beginning.
+    """
     values = np.asarray(values, np.float64)
     count = len(values)
     blocks = -(-count // length)
     sums = np.concatenate([[0.0], np.cumsum(np.concatenate([values, values[:length]]))])
     starts = rng.integers(0, count, (draws, blocks))
     whole = (sums[starts + length] - sums[starts])[:, : blocks - 1].sum(1)
-    rest = count - (blocks - 1) * length  # the last block is cut so that every resample has as many frames
+    rest = count - (blocks - 1) * length  # the last block is cut: every resample has `count` frames
     return (whole + sums[starts[:, -1] + rest] - sums[starts[:, -1]]) / count
 
 
 def difference_of_means(
     first: Sequence[float], second: Sequence[float], *, bursts: tuple[int, int] = (1, 1), seed: int = 0
 ) -> dict:
-    """Mean of `second` minus mean of `first`, two sequences of per-frame values in order of time, with a 95 % interval.
+    """Return mean of `second` minus mean of `first` (per-frame values in order of time), with a 95 % interval.
 
-    `interval` is None, with a `reason`, where a sequence is empty or has fewer than `LEAST_BLOCKS` blocks. `constant`
-    counts the sequences that do not vary (a detection rate of 100 %): resampling takes their mean for certain.
+    `interval` is None, with a `reason`, where a sequence is empty or has fewer than `LEAST_BLOCKS` blocks, or where
+    neither varies. `constant` counts the sequences that do not vary (such as a detection rate of 100 %): resampling
+    treats their mean as certain.
     """
     series = [np.asarray(values, np.float64) for values in (first, second)]
     if not all(len(values) for values in series):
@@ -71,8 +77,8 @@ def difference_of_means(
         "interval": None,
         "reason": None,
         "blocks": [round(count, 1) for count in blocks],
+        "constant": sum(float(values.std()) < 1e-12 for values in series),
     }
-    found["constant"] = sum(float(values.std()) < 1e-12 for values in series)
     if found["constant"] == len(series):
         return {**found, "reason": "nothing varies within the videos"}
     if min(blocks) < LEAST_BLOCKS:

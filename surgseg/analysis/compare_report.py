@@ -1,4 +1,4 @@
-"""The comparison of videos as text and markdown. Every sentence follows from the numbers of `video/comparison.py`."""
+"""The comparison of videos as text and markdown. Every sentence follows from the numbers of `compare_videos`."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ CONTENT = (
     "--mask-dirs give labels."
 )
 LABELLED = (
-    "Detection rate and coverage differ with what the videos show all the same; how the model does on them is said by "
+    "Detection rate and coverage still differ with what the videos show; how the model does on them is measured by "
     "{scores} alone, over the frames that have labels."
 )
 INTERVALS = (
-    "Intervals: 95 %, circular block bootstrap over frames, since neighbours are alike; they speak of other frames of "
-    "these videos, not of other operations."
+    "Intervals: 95 %, circular block bootstrap over frames, since neighbouring frames are alike; they are valid for "
+    "other frames of these videos, not of other operations."
 )
 
 
 def video_table_rows(result: dict[str, Any]) -> list[tuple[str, list[str]]]:
-    """The study's table: (what, its value for each video)."""
+    """Return the rows of the table: (name, the value of each video)."""
     videos = result["videos"]
     area = 100 * videos[0]["min_area"]
+    stability = [video["stability"] for video in videos]
     rows = [
         ("Frames evaluated", [str(video["frames"]) for video in videos]),
         ("Detection rate (any pixel)", [percent(video["detection_rate"]) for video in videos]),
@@ -36,9 +37,12 @@ def video_table_rows(result: dict[str, Any]) -> list[tuple[str, list[str]]]:
         ("Median coverage", [percent(video["coverage"]["median"], 2) for video in videos]),
         ("Frames without detection", [str(video["frames_without_detection"]) for video in videos]),
         ("Mean confidence", [decimal(video["mean_confidence"]) for video in videos]),
-        ("Stability: IoU of neighbours", [_stability_cell(video, "iou") for video in videos]),
-        ("Stability: along the flow", [_stability_cell(video, "flow") for video in videos]),
-        ("Stability: flicker", [_stability_cell(video, "flicker") for video in videos]),
+        ("Stability: IoU of neighbours", [_iou_cell(found) for found in stability]),
+        ("Stability: along the flow", [_iou_cell(found.get("flow", found)) for found in stability]),
+        (
+            "Stability: flicker",
+            [percent(found["flicker"]["rate"]) if found["computed"] else "not computed" for found in stability],
+        ),
     ]
     if all("presence" in video for video in videos):
         for key in ("sensitivity", "specificity"):
@@ -52,20 +56,12 @@ def video_table_rows(result: dict[str, Any]) -> list[tuple[str, list[str]]]:
     return rows
 
 
-def _stability_cell(video: dict, what: str) -> str:
-    found = video["stability"]
-    if not found["computed"]:
-        return "not computed"
-    if what == "iou":
-        return f"{decimal(found['iou']['mean'])} ({found['pairs']} pairs)"
-    if what == "flow":
-        flow = found["flow"]
-        return f"{decimal(flow['iou']['mean'])} ({flow['pairs']} pairs)" if flow["computed"] else "not computed"
-    return percent(found["flicker"]["rate"])
+def _iou_cell(found: dict) -> str:
+    return f"{decimal(found['iou']['mean'])} ({found['pairs']} pairs)" if found["computed"] else "not computed"
 
 
 def video_comparison_block(result: dict[str, Any], mark: str = "") -> str:
-    """What compare_videos.py prints."""
+    """The comparison as compare_videos.py prints it; `mark` (SYNTHETIC) stands in the title."""
     title = TITLES[result["kind"]] + (f" ({mark})" if mark else "")
     names = [video["name"] for video in result["videos"]]
     width = max(18, *(len(name) + 2 for name in names))
@@ -76,7 +72,7 @@ def video_comparison_block(result: dict[str, Any], mark: str = "") -> str:
 
 
 def video_comparison_markdown(result: dict[str, Any], mark: str = "") -> str:
-    """The same as markdown."""
+    """The comparison as a markdown document; `mark` (SYNTHETIC) stands in the title."""
     names = [video["name"].replace("|", "\\|") for video in result["videos"]]
     lines = [
         f"# {TITLES[result['kind']].capitalize()}" + (f" ({mark})" if mark else ""),
@@ -91,13 +87,14 @@ def video_comparison_markdown(result: dict[str, Any], mark: str = "") -> str:
 
 
 def video_sentences(result: dict[str, Any]) -> list[str]:
-    """What may be said: warnings first, then the differences with their intervals, then what they do not show."""
+    """Return warnings, the differences with their intervals, and how far these can be interpreted, in this order."""
     said = [f"Warning: {warning}." for warning in result["warnings"]]
     for found in result["differences"]:
         said += _difference_sentences(found)
-    said += [f"{video['name']}: stability not computed: {video['stability']['reason']}."
-             for video in result["videos"] if not video["stability"]["computed"]]  # fmt: skip
-    said += _confidence(result)
+    for video in result["videos"]:
+        if not video["stability"]["computed"]:
+            said.append(f"{video['name']}: stability not computed: {video['stability']['reason']}.")
+    said += [text for video in result["videos"] if (text := _appearance_sentence(video))]
     if any("95 % interval" in sentence for sentence in said):
         said.append(INTERVALS)
     if result["kind"] == "content":
@@ -113,56 +110,45 @@ def _difference_sentences(found: dict) -> list[str]:
         f"{both}: mean coverage {_points(found['mean_coverage'])}.",
     ]
     for key, difference in found["shift"].items():
-        how = _points(difference) if key != "dice" else _difference_in_words(difference)
-        said.append(f"Shift of {key}, {both}: {how}.")
+        change = _difference_in_words(difference) if key == "dice" else _points(difference)
+        said.append(f"Shift of {key}, {both}: {change}.")
     appearance = found["appearance"]
     if appearance:
         changes = ", ".join(f"{key} {signed(appearance[key]['difference'])}" for key in MEASURES)
-        said.append(
-            f"Appearance, {both}: {changes}, colour histogram distance {decimal(appearance['histogram_distance'], 2)}."
-        )
+        distance = decimal(appearance["histogram_distance"], 2)
+        said.append(f"Appearance, {both}: {changes}, colour histogram distance {distance}.")
     return said
 
 
 def signed(value: float | None) -> str:
+    """Two digits with their sign; n/a where the value is undefined."""
     return "n/a" if value is None or math.isnan(value) else f"{value:+.2f}"
 
 
 def _points(found: dict) -> str:
-    """A difference of fractions in percentage points, as `_difference_in_words` words it."""
+    """A difference of fractions, in percentage points."""
     return _difference_in_words(found, 100, 2, " points")
 
 
 def _difference_in_words(found: dict, factor: int = 1, digits: int = 4, unit: str = "") -> str:
-    """A difference with its interval, or why there is none."""
+    """A difference with its interval, or the reason why there is none."""
     if found["difference"] is None or math.isnan(found["difference"]):
         return f"undefined ({found['reason']})"
     text = f"{factor * found['difference']:+.{digits}f}{unit}"
     if found["interval"] is None:
         return f"{text} (no interval: {found['reason']})"
     low, high = (f"{factor * end:+.{digits}f}" for end in found["interval"])
-    return f"{text} (95 % interval {low} to {high}{_certain(found)})"
+    certain = "; one video does not vary, and its value is taken for certain" if found.get("constant") else ""
+    return f"{text} (95 % interval {low} to {high}{certain})"
 
 
-def _certain(found: dict) -> str:
-    """What an interval lacks where every frame of one video says the same."""
-    return "; one video does not vary, and its value is taken for certain" if found.get("constant") else ""
-
-
-def _confidence(result: dict) -> list[str]:
-    """How the model's confidence goes with the appearance of the frames, within each video."""
-    said = []
-    for video in result["videos"]:
-        appearance = video["appearance"]
-        if appearance is None:
-            said.append(
-                f"{video['name']}: appearance not measured: the run kept no frames (--frame-format jpg keeps them)."
-            )
-            continue
-        found = {key: value for key, value in appearance["confidence_rank_correlation"].items() if value == value}
-        if found:
-            shown = ", ".join(f"{key.replace('_', ' ')} {value:+.2f}" for key, value in found.items())
-            said.append(
-                f"{video['name']}: rank correlation of confidence over {appearance['frames']} frames with {shown}."
-            )
-    return said
+def _appearance_sentence(video: dict) -> str:
+    """How the model's confidence varies with the appearance of the frames; "" where that is undefined."""
+    name, appearance = video["name"], video["appearance"]
+    if appearance is None:
+        return f"{name}: appearance not measured: the run kept no frames (--frame-format jpg keeps them)."
+    defined = {key: value for key, value in appearance["confidence_rank_correlation"].items() if not math.isnan(value)}
+    if not defined:
+        return ""
+    shown = ", ".join(f"{key.replace('_', ' ')} {value:+.2f}" for key, value in defined.items())
+    return f"{name}: rank correlation of confidence over {appearance['frames']} frames with {shown}."

@@ -1,7 +1,7 @@
-"""Several generated folders side by side: what was found in each, how they differ, whether they can be compared at all.
+"""Compare several generated folders: the statistics of each, their differences, and warnings where they are unequal.
 
-Detection and coverage of two unlabelled videos compare what they show as much as how the model does on them: a
-comparison of content. Only with labels of presence or ground truth is a change of scores a shift.
+Detection and coverage of two unlabelled videos depend on what they show as much as on how the model does on them: that
+is a comparison of content. Only with tool annotations or ground truth can a change of scores be called a shift.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from surgseg.generate.folder import FrameRow, Generated
 from surgseg.scores.metrics import nanmean
 from surgseg.threads import ahead
 
-LOOKED_AT = 200  # frames of a video whose appearance is measured, spread evenly
-_APART = 0.1  # shares by which sampled parts may differ without a warning
+LOOKED_AT = 200  # frames of a video whose appearance is measured, evenly spaced
+_APART = 0.1  # share by which sampled parts may differ without a warning
 
 
 @dataclass(frozen=True)
 class Video:
-    """One folder of a comparison. `appearances` are the frames whose appearance was measured, with it."""
+    """One folder of a comparison. `appearances`: the frames whose appearance was measured, each with its appearance."""
 
     name: str
     generated: Generated
@@ -45,13 +45,13 @@ class Video:
 
     @property
     def colours(self) -> np.ndarray:
-        """Mean histogram of hue and saturation; zeros where no frame was looked at."""
-        lit = [seen.histogram for _, seen in self.appearances if seen.histogram.any()]
+        """Mean histogram of hue and saturation; zeros where none was measured."""
+        lit = [look.histogram for _, look in self.appearances if look.histogram.any()]
         return np.mean(lit, axis=0) if lit else np.zeros((1, 1))
 
 
 def look_at(generated: Generated, rows: Sequence[FrameRow]) -> list[tuple[FrameRow, Appearance]]:
-    """The appearance of at most `LOOKED_AT` of the rows; none where the run kept no frames."""
+    """Measure the appearance of at most `LOOKED_AT` of the rows; [] where the run kept no frames."""
     if generated.run["parts"].get("frames") is None:
         return []
     chosen = [rows[place] for place in evenly_spaced(len(rows), LOOKED_AT)]
@@ -61,7 +61,7 @@ def look_at(generated: Generated, rows: Sequence[FrameRow]) -> list[tuple[FrameR
 
 
 def compare_videos(videos: Sequence[Video], *, seed: int = 0) -> dict:
-    """The comparison as plain numbers: a record of each video, the difference of each from the first, warnings."""
+    """Return the comparison as plain numbers: a record of each video, its difference from the first, warnings."""
     labelled = [kind for kind in ("tools", "ground_truth") if all(kind in v.analysis.statistics for v in videos)]
     reference = videos[0]
     return {
@@ -76,7 +76,7 @@ def compare_videos(videos: Sequence[Video], *, seed: int = 0) -> dict:
 
 
 def describe_video(video: Video, reference: Video) -> dict:
-    """One video's row of the study's table, what was sampled of it, and how it looks."""
+    """Return the statistics of one video, the part that was sampled, and its appearance against the reference."""
     statistics = video.analysis.statistics
     record = {
         "name": video.name,
@@ -102,34 +102,37 @@ def describe_video(video: Video, reference: Video) -> dict:
 
 
 def sampled_part(video: Video) -> dict:
-    """From when to when frames were looked at (s), how far apart, and how long the whole video is (None: unknown)."""
+    """Return start, end and spacing of the sampled frames and the length of the video, in s (None: unknown)."""
     rows, spacing = video.analysis.rows, video.analysis.statistics["presence"]["resolution_s"]
-    whole = video_end(video.generated)
-    end = frame_ends([row.time_s for row in rows], spacing, whole)[-1]
-    length = whole if math.isfinite(whole) else None
+    video_ends = video_end(video.generated)
+    end = frame_ends([row.time_s for row in rows], spacing, video_ends)[-1]
+    length = video_ends if math.isfinite(video_ends) else None
     return {"start_s": rows[0].time_s, "end_s": end, "spacing_s": spacing, "burst": video.burst, "video_s": length}
 
 
 def _appearance(video: Video, reference: Video) -> dict | None:
-    """Means over the frames looked at; distance of each frame's colours from the reference video's mean colours; rank
-    correlation of the model's confidence with each of these."""
+    """Mean over the measured frames of each measure, and its rank correlation with the model's confidence.
+
+    `histogram_distance` is the distance of a frame's colours from the mean colours of the reference video.
+    """
     if not video.appearances:
         return None
-    values = {name: [getattr(seen, name) for _, seen in video.appearances] for name in MEASURES}
-    values["histogram_distance"] = [
-        histogram_distance(seen.histogram, reference.colours) for _, seen in video.appearances
-    ]
+    values = {name: [getattr(look, name) for _, look in video.appearances] for name in MEASURES}
+    colours = reference.colours
+    values["histogram_distance"] = [histogram_distance(look.histogram, colours) for _, look in video.appearances]
     confidence = [row.mean_confidence for row, _ in video.appearances]
     return {
         "frames": len(video.appearances),
         "reference": reference.name,
-        **{name: nanmean(some) for name, some in values.items()},
-        "confidence_rank_correlation": {name: _rank_correlation(some, confidence) for name, some in values.items()},
+        **{name: nanmean(measured) for name, measured in values.items()},
+        "confidence_rank_correlation": {
+            name: _rank_correlation(measured, confidence) for name, measured in values.items()
+        },
     }
 
 
 def _rank_correlation(first: Sequence[float], second: Sequence[float]) -> float:
-    """Spearman's; NaN for fewer than three frames, or where nothing varies."""
+    """Spearman's rank correlation; NaN for fewer than three pairs, or where one side does not vary."""
     pairs = np.array([pair for pair in zip(first, second) if not any(math.isnan(value) for value in pair)])
     if len(pairs) < 3 or (pairs.std(0) < 1e-12).any():
         return math.nan
@@ -137,7 +140,7 @@ def _rank_correlation(first: Sequence[float], second: Sequence[float]) -> float:
 
 
 def _video_difference(reference: Video, video: Video, labelled: list[str], seed: int) -> dict:
-    """`video` minus `reference`, with intervals where frames suffice."""
+    """`video` minus `reference`, with intervals where there are enough frames."""
     bursts = (reference.burst, video.burst)
 
     def between(values) -> dict:
@@ -153,17 +156,14 @@ def _video_difference(reference: Video, video: Video, labelled: list[str], seed:
         "shift": {},
     }
     if reference.appearances and video.appearances:
-        appearances = {
-            name: between(lambda v, name=name: _without_nan(getattr(seen, name) for _, seen in v.appearances))
+        found["appearance"] = {
+            name: between(lambda v, name=name: _without_nan(getattr(look, name) for _, look in v.appearances))
             for name in MEASURES
         }
-        found["appearance"] = {
-            **appearances,
-            "histogram_distance": histogram_distance(reference.colours, video.colours),
-        }
+        found["appearance"]["histogram_distance"] = histogram_distance(reference.colours, video.colours)
     if "tools" in labelled:
-        found["shift"]["sensitivity"] = between(lambda v: _right(v, True))
-        found["shift"]["specificity"] = between(lambda v: _right(v, False))
+        found["shift"]["sensitivity"] = between(lambda v: _correct_presence(v, True))
+        found["shift"]["specificity"] = between(lambda v: _correct_presence(v, False))
     if "ground_truth" in labelled:
         found["shift"]["dice"] = between(lambda v: _without_nan(score["dice"] for score in v.analysis.scores.values()))
     return found
@@ -173,16 +173,16 @@ def _without_nan(values) -> list[float]:
     return [value for value in values if not math.isnan(value)]
 
 
-def _right(video: Video, in_view: bool) -> list[float]:
-    """1 or 0 for each annotated frame that shows (or does not show) a tool: was that found?"""
+def _correct_presence(video: Video, in_view: bool) -> list[float]:
+    """Over the annotated frames with (`in_view`) or without a tool: 1 where the masks agree, 0 where they do not."""
     analysis = video.analysis
-    found = is_present([row.coverage for row in analysis.rows], analysis.statistics["min_area"])
-    wanted = analysis.annotated & (analysis.in_view == in_view)
-    return (found[wanted] == in_view).astype(float).tolist()
+    present = is_present([row.coverage for row in analysis.rows], analysis.statistics["min_area"])
+    counted = analysis.annotated & (analysis.in_view == in_view)
+    return (present[counted] == in_view).astype(float).tolist()
 
 
 def warnings(videos: Sequence[Video]) -> list[str]:
-    """What makes the comparison unequal: other weights, other thresholds, other parts of the operations."""
+    """Return what makes the videos unequal: weights, thresholds, kind of data, unfinished runs, sampled parts."""
     found = []
     for key, what in (("weights_sha256", "weights"), ("threshold", "thresholds")):
         if len({str(video.generated.run.get(key)) for video in videos}) > 1:
@@ -190,35 +190,31 @@ def warnings(videos: Sequence[Video]) -> list[str]:
     if len({video.generated.run.get("video_data") == "synthetic" for video in videos}) > 1:
         found.append("synthetic and other videos are mixed")
     found += [
-        f"{v.name} is unfinished: only its first part counts" for v in videos if not v.generated.run.get("complete")
+        f"{video.name} is unfinished: only its first part counts"
+        for video in videos
+        if not video.generated.run.get("complete")
     ]
     for video in videos[1:]:
-        found += _uneven(videos[0], video)
+        found += [f"{videos[0].name} and {video.name} {text}" for text in _uneven_sampling(videos[0], video)]
     return found
 
 
-def _uneven(first: Video, second: Video) -> list[str]:
-    """In which way the sampled parts of two videos differ in length, place or density."""
-    (a, b), names, found = [sampled_part(video) for video in (first, second)], (first.name, second.name), []
-    lengths = [part["end_s"] - part["start_s"] for part in (a, b)]
+def _uneven_sampling(first: Video, second: Video) -> list[str]:
+    """How the sampled parts of two videos differ in length, place or spacing."""
+    parts, found = [sampled_part(video) for video in (first, second)], []
+    lengths = [part["end_s"] - part["start_s"] for part in parts]
     if not math.isclose(*lengths, rel_tol=_APART):
-        found.append(
-            f"{names[0]} and {names[1]} differ in length: frames span {lengths[0]:.1f} s and {lengths[1]:.1f} s"
-        )
-    if a["video_s"] and b["video_s"]:
-        shares = [[min(part[end] / part["video_s"], 1.0) for end in ("start_s", "end_s")] for part in (a, b)]
+        found.append(f"differ in length: frames span {lengths[0]:.1f} s and {lengths[1]:.1f} s")
+    starts = [part["start_s"] for part in parts]
+    if all(part["video_s"] for part in parts):
+        shares = [[min(part[end] / part["video_s"], 1.0) for end in ("start_s", "end_s")] for part in parts]
         if any(abs(one - other) > _APART for one, other in zip(*shares)):
             where = " and ".join(f"{100 * start:.0f}-{100 * end:.0f} %" for start, end in shares)
-            found.append(f"{names[0]} and {names[1]} differ in place: frames come from {where} of their operations")
-    elif abs(a["start_s"] - b["start_s"]) > _APART * max(lengths):
-        found.append(
-            f"{names[0]} and {names[1]} differ in place: frames begin at {a['start_s']:.1f} s and {b['start_s']:.1f} s "
-            "of videos of unknown length"
-        )
-    spacings = [a["spacing_s"], b["spacing_s"]]
+            found.append(f"differ in place: frames come from {where} of their operations")
+    elif abs(starts[0] - starts[1]) > _APART * max(lengths):
+        begin = f"frames begin at {starts[0]:.1f} s and {starts[1]:.1f} s"
+        found.append(f"differ in place: {begin} of videos of unknown length")
+    spacings = [part["spacing_s"] for part in parts]
     if not any(map(math.isnan, spacings)) and not math.isclose(*spacings, rel_tol=_APART):
-        found.append(
-            f"{names[0]} and {names[1]} were sampled differently: one place each {spacings[0]:.2f} s and "
-            f"{spacings[1]:.2f} s"
-        )
+        found.append(f"were sampled differently: one place each {spacings[0]:.2f} s and {spacings[1]:.2f} s")
     return found

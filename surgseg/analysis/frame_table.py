@@ -1,4 +1,4 @@
-"""What was measured of each frame of a generated folder, as rows of a CSV file."""
+"""The measures of each frame of a generated folder, as rows of a CSV file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from surgseg.scores.metrics import FRAME_METRICS
 
 
 def frame_rows(analysis: Analysis) -> list[dict]:
-    """A row of strings and numbers for each frame that counts, with the same keys; what is not known stays empty."""
+    """Return a row of strings and numbers for each frame that counts, all with the same keys; unknown values are ""."""
     pairs = {pair.first: pair for pair in analysis.pairs}
     present = is_present([row.coverage for row in analysis.rows], analysis.statistics["min_area"])
     rows = []

@@ -1,4 +1,4 @@
-"""Ground-truth masks of the frames of a generated folder: which belongs to which, and what they say together."""
+"""Ground-truth masks for the frames of a generated folder: match them by name or number, and score the predictions."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from surgseg.threads import ahead
 
 
 def match_ground_truth(generated: Generated, mask_dir: Path, video: str | None = None) -> dict[str, Path]:
-    """Masks of `mask_dir` that belong to rows of `generated`: row name -> mask file.
+    """Return row name -> mask file for the masks of `mask_dir` that belong to rows of `generated`.
 
-    A mask belongs to the row of its own name or, failing that, to the row whose frame number (counted in the video from
-    0) ends its name. `video` names the one whose masks count where the folder holds several. Raises `UserError` where
-    several videos' masks could be meant, where the numbers may mean other frames, and where none fits.
+    A mask belongs to the row of its own name. Where no mask has the name of a row, it belongs to the row whose frame
+    number (from 0, counted in the video) ends its name. `video` selects one video where the folder holds several.
+    Raises `UserError` for several videos without `video`, for numbers that may mean other frames, and for no match.
     """
     paths = {path.stem: path for path in list_images(mask_dir)}
     if not paths:
@@ -57,8 +57,10 @@ def match_ground_truth(generated: Generated, mask_dir: Path, video: str | None =
 
 
 def _check_numbers(generated: Generated, numbered: dict[int, Path], mask_dir: Path) -> None:
-    """Frames of a folder of images are numbered by their place in it, whatever the images are called: masks that carry
-    the images' own numbers would be other frames'."""
+    """Raise `UserError` for a folder of images whose masks are not numbered 0, 1, ...
+
+    Its frames are numbered by their place, whatever the images are called, so other numbers would mean other frames.
+    """
     if generated.run.get("image_rate") is None:
         return
     count = round(generated.run["video"]["duration_s"] * generated.run["image_rate"])
@@ -70,7 +72,7 @@ def _check_numbers(generated: Generated, numbered: dict[int, Path], mask_dir: Pa
 
 
 def read_pair(generated: Generated, row: FrameRow, truth: Path) -> tuple[np.ndarray, np.ndarray]:
-    """(predicted, true), (H, W) uint8 class ids; what either calls void is so in `true`."""
+    """Return (predicted, true), (H, W) uint8 class ids. A pixel that is void in either is void in `true`."""
     count = generated.scheme.num_classes
     predicted, true = read_mask(generated.mask_path(row), count), read_mask(truth, count)
     if predicted.shape != true.shape:
@@ -83,7 +85,7 @@ def read_pair(generated: Generated, row: FrameRow, truth: Path) -> tuple[np.ndar
 
 
 def score_rows(generated: Generated, matched: dict[str, Path]) -> dict[str, dict[str, float]]:
-    """Every score of `FRAME_METRICS` and the true coverage (`true_coverage`, 0-1) of each matched row, by row name."""
+    """Return, by row name, the scores of `FRAME_METRICS` and `true_coverage` (0-1) of each matched row."""
     if generated.run["parts"].get("masks") is None:
         raise UserError(f"{generated.folder} keeps no masks, so there is nothing to compare with ground truth")
     rows, scheme = [row for row in generated.rows if row.name in matched], generated.scheme

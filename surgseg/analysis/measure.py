@@ -1,4 +1,4 @@
-"""All that can be said of a generated folder: detection, presence, stability; by phase, beside annotation and truth."""
+"""Measure a generated folder: detection, presence and stability; by phase, against annotation and ground truth."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from surgseg.masks import count_components, read_mask
 from surgseg.scores.metrics import FRAME_METRICS
 from surgseg.threads import ahead
 
-CHECKED = 500  # masks whose coverage is compared with the table's
-_ROUNDING = 1e-6  # of the table's coverage
+CHECKED = 500  # masks whose coverage is compared with that of frames.csv
+_ROUNDING = 1e-6  # of the coverage in frames.csv
 
 
 @dataclass(frozen=True)
 class AnalysisRequest:
-    """What is asked about a folder. `ground_truth`: row name -> ground-truth mask."""
+    """How a folder is measured. `ground_truth`: row name -> ground-truth mask."""
 
     min_area: float = MIN_AREA
     include_suspect: bool = False
@@ -45,10 +45,10 @@ class AnalysisRequest:
 
 @dataclass(frozen=True)
 class Analysis:
-    """The frames that count, what was measured of each, and the `statistics` over them (plain numbers).
+    """The N rows that count, the measures of each, and the `statistics` over them (plain numbers).
 
-    `phases` (name of each row) and `in_view` (N,) bool with `annotated` (N,) bool are None without their files;
-    `scores` are those of `score_rows`, by row name, None without ground truth.
+    `phases` (a name for each row), `in_view` and `annotated` (N,) bool are None without their annotation file. `scores`
+    are those of `score_rows`, by row name; None without ground truth.
     """
 
     rows: list[FrameRow]
@@ -61,7 +61,7 @@ class Analysis:
 
 
 def analyse(generated: Generated, request: AnalysisRequest) -> Analysis:
-    """Measure a generated folder. Raises `UserError` where masks and table disagree, and for files of another video."""
+    """Measure a generated folder. Raises `UserError` where masks and table disagree, or a file is of another video."""
     check_masks(generated, compare=not request.from_masks)
     rows = [row for row in generated.rows if request.include_suspect or not row.suspect]
     if not rows:
@@ -75,13 +75,13 @@ def analyse(generated: Generated, request: AnalysisRequest) -> Analysis:
     pairs, no_flow = measure_pairs(generated, rows, flow_pairs=request.flow_pairs)
     spacing = typical_spacing(times, burst=(generated.run.get("sampling") or {}).get("burst", 1))
     no_masks = no_flow if generated.run["parts"].get("masks") is None else ""
-    about = _Describer(request.min_area, spacing, no_flow, no_masks, video_end(generated))
+    describer = _Describer(request.min_area, spacing, no_flow, no_masks, video_end(generated))
     phases = phases_at(request.phases, times) if request.phases else None
     table, annotated = tools_at(request.tools, times) if request.tools else (None, None)
     in_view = None if table is None else table.any(1)
-    statistics = {"frames_suspect_left_out": len(generated.rows) - len(rows), **about(rows, pairs)}
+    statistics = {"frames_suspect_left_out": len(generated.rows) - len(rows), **describer(rows, pairs)}
     if phases is not None:
-        statistics["phases"] = _by_phase(about, rows, pairs, phases, in_view, annotated)
+        statistics["phases"] = _by_phase(describer, rows, pairs, phases, in_view, annotated)
         statistics["frames_without_phase"] = sum(phase == NO_PHASE for phase in phases)
     if table is not None:
         statistics["tools"] = _against_tools(request, rows, table, annotated)
@@ -89,13 +89,13 @@ def analyse(generated: Generated, request: AnalysisRequest) -> Analysis:
     if request.ground_truth is not None:
         names = {row.name for row in rows}
         scores = score_rows(generated, {name: path for name, path in request.ground_truth.items() if name in names})
-        statistics["ground_truth"] = _beside_truth(generated, request, rows, pairs, about, scores)
+        statistics["ground_truth"] = _against_truth(generated, request, rows, pairs, describer, scores)
     return Analysis(rows, pairs, phases, in_view, annotated, scores, statistics)
 
 
 @dataclass(frozen=True)
 class _Describer:
-    """Detection, presence and stability of some rows, always by the same rules."""
+    """Describes detection, presence and stability of rows of one folder, always by the same rules."""
 
     min_area: float
     spacing: float
@@ -106,16 +106,19 @@ class _Describer:
     def __call__(
         self, rows: Sequence[FrameRow], pairs: Sequence[MaskPair], chosen: Sequence[bool] | None = None
     ) -> dict:
-        """Of the `chosen` rows (default: all); the others end a segment of presence, and no pair spans one."""
+        """Describe the `chosen` rows (default: all). Another row ends a presence segment; no pair spans one."""
         chosen = np.ones(len(rows), bool) if chosen is None else np.asarray(chosen, bool)
         times = [row.time_s for row in rows]
         present = is_present([row.coverage for row in rows], self.min_area) & chosen
         segments = presence_segments(times, present, self.spacing, self.video_end)
-        some, neighbours = _subset(rows, pairs, chosen)
+        chosen_rows = [row for row, wanted in zip(rows, chosen) if wanted]
+        place = np.cumsum(chosen) - 1  # index of a chosen row among the chosen ones
+        both_chosen = [pair for pair in pairs if chosen[pair.first] and chosen[pair.first + 1]]
+        chosen_pairs = [replace(pair, first=int(place[pair.first])) for pair in both_chosen]
         return {
-            **detection_statistics(some, self.min_area),
+            **detection_statistics(chosen_rows, self.min_area),
             "presence": segment_summary(segments, times, self.spacing, chosen, self.video_end),
-            "stability": self.stability(some, neighbours),
+            "stability": self.stability(chosen_rows, chosen_pairs),
         }
 
     def stability(self, rows: Sequence[FrameRow], pairs: Sequence[MaskPair]) -> dict:
@@ -124,84 +127,76 @@ class _Describer:
 
 
 def video_end(generated: Generated) -> float:
-    """When the whole video ends (s); infinity where its length is unknown."""
+    """Return the length of the whole video in seconds; infinity where it is unknown."""
     return (generated.run.get("video") or {}).get("duration_s") or math.inf
 
 
-def _subset(rows: Sequence[FrameRow], pairs: Sequence[MaskPair], chosen: Sequence[bool]):
-    """The chosen rows, and the pairs of neighbours that are both chosen, counted in these."""
-    place = np.cumsum(chosen) - 1
-    kept = [
-        replace(pair, first=int(place[pair.first])) for pair in pairs if chosen[pair.first] and chosen[pair.first + 1]
-    ]
-    return [row for row, wanted in zip(rows, chosen) if wanted], kept
-
-
-def _by_phase(about: _Describer, rows, pairs, phases, in_view, annotated) -> dict[str, dict]:
-    """Everything again for each phase, in the order in which they begin."""
+def _by_phase(describer: _Describer, rows, pairs, phases, in_view, annotated) -> dict[str, dict]:
+    """The statistics of each phase, in the order in which the phases begin."""
     found = {}
     for phase in dict.fromkeys(phase for phase in phases if phase != NO_PHASE):
         chosen = [name == phase for name in phases]
-        found[phase] = about(rows, pairs, chosen)
+        found[phase] = describer(rows, pairs, chosen)
         if in_view is not None:
             known = np.array(chosen) & annotated
-            seen = is_present([row.coverage for row in rows], about.min_area)
-            found[phase]["tools"] = agreement(seen[known], in_view[known])
+            present = is_present([row.coverage for row in rows], describer.min_area)
+            found[phase]["tools"] = agreement(present[known], in_view[known])
     return found
 
 
 def _against_tools(
     request: AnalysisRequest, rows: Sequence[FrameRow], table: np.ndarray, annotated: np.ndarray
 ) -> dict:
-    """Presence against the tool annotation, by both rules of detection; and how often each tool was noticed."""
+    """Presence against the tool annotation by both rules of detection, and the sensitivity for each tool."""
     coverage = np.array([row.coverage for row in rows])
     rules = {"any_pixel": coverage > 0, "min_area": is_present(coverage, request.min_area)}
     in_view = table.any(1)
     by_tool = {}
     for column, name in enumerate(request.tools.tools):
         shown = table[:, column] & annotated
-        noticed = int((rules["min_area"] & shown).sum())
+        frames, detected = int(shown.sum()), int((rules["min_area"] & shown).sum())
         by_tool[name] = {
-            "frames": int(shown.sum()),
-            "detected": noticed,
-            "sensitivity": noticed / int(shown.sum()) if shown.any() else float("nan"),
+            "frames": frames,
+            "detected": detected,
+            "sensitivity": detected / frames if frames else math.nan,
         }
     return {
         "tools": list(request.tools.tools),
         "frames_annotated": int(annotated.sum()),
         "frames_not_annotated": int((~annotated).sum()),
-        **{name: agreement(seen[annotated], in_view[annotated]) for name, seen in rules.items()},
+        **{name: agreement(present[annotated], in_view[annotated]) for name, present in rules.items()},
         "by_tool": by_tool,
     }
 
 
-def _beside_truth(generated: Generated, request: AnalysisRequest, rows, pairs, about: _Describer, scores: dict) -> dict:
-    """Overlap with ground truth, and the stability of truth and prediction on the same neighbours."""
-    some = [row for row in rows if row.name in scores]
-    if not some:
+def _against_truth(
+    generated: Generated, request: AnalysisRequest, rows, pairs, describer: _Describer, scores: dict
+) -> dict:
+    """Overlap with ground truth, and the stability of truth and prediction on the same pairs of frames."""
+    matched = [row for row in rows if row.name in scores]
+    if not matched:
         raise UserError("ground truth exists for suspect frames only; --include-suspect counts them")
-    kept = [scores[row.name] for row in some]
-    true_rows = [replace(row, coverage=scores[row.name]["true_coverage"]) for row in some]
-    truth_pairs, _ = measure_pairs(generated, some, ground_truth=request.ground_truth, flow_pairs=request.flow_pairs)
-    own_pairs = pairs
-    if len(some) < len(rows):  # frames with ground truth may be neighbours where others lie between them
-        own_pairs, _ = measure_pairs(generated, some, flow_pairs=request.flow_pairs)
+    of_rows = [scores[row.name] for row in matched]
+    true_rows = [replace(row, coverage=scores[row.name]["true_coverage"]) for row in matched]
+    truth_pairs, _ = measure_pairs(generated, matched, ground_truth=request.ground_truth, flow_pairs=request.flow_pairs)
+    if len(matched) < len(rows):  # two frames with ground truth may become neighbours without those between them
+        pairs, _ = measure_pairs(generated, matched, flow_pairs=request.flow_pairs)
     return {
-        "frames": len(some),
-        "first_mask": request.ground_truth[some[0].name].name,
-        **{name: describe(one[name] for one in kept if not np.isnan(one[name])) for name in FRAME_METRICS},
-        "both_empty": sum(np.isnan(one["dice"]) for one in kept),
-        "true_coverage": describe(one["true_coverage"] for one in kept if not np.isnan(one["true_coverage"])),
-        "true_detection_rate": float(np.mean([one["true_coverage"] > 0 for one in kept])),
-        "stability": about.stability(true_rows, truth_pairs),
-        "predicted_stability_same_frames": about.stability(some, own_pairs),
+        "frames": len(matched),
+        "first_mask": request.ground_truth[matched[0].name].name,
+        **{name: describe(one[name] for one in of_rows) for name in FRAME_METRICS},
+        "both_empty": sum(math.isnan(one["dice"]) for one in of_rows),
+        "true_coverage": describe(one["true_coverage"] for one in of_rows),
+        "true_detection_rate": float(np.mean([one["true_coverage"] > 0 for one in of_rows])),
+        "stability": describer.stability(true_rows, truth_pairs),
+        "predicted_stability_same_frames": describer.stability(matched, pairs),
     }
 
 
 def check_masks(generated: Generated, *, compare: bool = True) -> None:
-    """Refuse masks of differing sizes and, with `compare`, masks that say another coverage than the table.
+    """Raise `UserError` for masks of differing sizes and, with `compare`, for coverage that differs from frames.csv.
 
-    Sizes are read of all masks, coverage of at most `CHECKED`, spread evenly. Raises `UserError` naming the files.
+    The sizes of all masks are read, the coverage of at most `CHECKED`, evenly spaced. The error names the files.
     """
     if generated.run["parts"].get("masks") is None:
         return
@@ -224,7 +219,7 @@ def check_masks(generated: Generated, *, compare: bool = True) -> None:
 
 
 def differ(row: FrameRow, counted: FrameRow) -> bool:
-    """Whether table and mask say another coverage, beyond the table's rounding."""
+    """Return whether the coverage in frames.csv and that of the mask differ by more than rounding."""
     return abs(row.coverage - counted.coverage) > _ROUNDING
 
 
@@ -237,7 +232,7 @@ def _image_size(path: Path) -> tuple[int, int]:
 
 
 def recount(generated: Generated, rows: Sequence[FrameRow]) -> list[FrameRow]:
-    """The rows with coverage (instrument / pixels that are not void) and components counted from the masks."""
+    """Return the rows with coverage (instrument / pixels that are not void) and components counted from the masks."""
     if generated.run["parts"].get("masks") is None:
         raise UserError(f"{generated.folder} keeps no masks to count (--save masks keeps them)")
     instrument_ids = generated.scheme.instrument_ids
@@ -245,9 +240,9 @@ def recount(generated: Generated, rows: Sequence[FrameRow]) -> list[FrameRow]:
     def count(row: FrameRow) -> FrameRow:
         ids = read_mask(generated.mask_path(row), generated.scheme.num_classes)
         instrument = np.isin(ids, instrument_ids)
-        counted = int((ids != VOID).sum())
+        coverage = int(instrument.sum()) / max(int((ids != VOID).sum()), 1)
         components = count_components(instrument.astype(np.uint8), MIN_COMPONENT_AREA)
-        return replace(row, coverage=int(instrument.sum()) / max(counted, 1), components=components)
+        return replace(row, coverage=coverage, components=components)
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         return list(ahead(pool, count, rows, 64))

@@ -1,10 +1,10 @@
-"""Measure pairs of neighbouring frames of a generated folder: read masks and frames, carry one onto the next."""
+"""Measure pairs of neighbouring frames of a generated folder: read their masks and frames, compute flow, compare."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from surgseg.analysis.flow import FLOW_PAIRS, gray_for_flow, warp_between
-from surgseg.analysis.stability import MaskPair, close_pairs, compare_masks, overlap
+from surgseg.analysis.stability import MaskPair, close_pairs, compare_masks
 from surgseg.analysis.statistics import evenly_spaced
 from surgseg.files import UserError
 from surgseg.frames import read_frame
@@ -31,10 +31,10 @@ def measure_pairs(
     ground_truth: dict[str, Path] | None = None,
     flow_pairs: int = FLOW_PAIRS,
 ) -> tuple[list[MaskPair], str]:
-    """Every pair of neighbouring `rows` at most 0.2 s apart, and why there is no flow ("" where there is).
+    """Measure the pairs of neighbouring `rows` at most 0.2 s apart. Return them, and why there is no flow, or "".
 
-    With `ground_truth` (row name -> mask) those masks are compared, on the rows that have one; `first` of a
-    `MaskPair` counts in `rows` all the same. At most `flow_pairs` pairs get optical flow (0: none).
+    With `ground_truth` (row name -> mask) its masks are compared, where both rows have one; `first` of a `MaskPair`
+    is still an index of `rows`. At most `flow_pairs` pairs get optical flow (0: none).
     """
     if ground_truth is None and generated.run["parts"].get("masks") is None:
         return [], "the run kept no masks (--save masks keeps them)"
@@ -45,50 +45,34 @@ def measure_pairs(
     if generated.run["parts"].get("frames") is None:
         no_flow = "the run kept no frames (--frame-format jpg keeps them)"
     chosen = set() if no_flow else {firsts[place] for place in evenly_spaced(len(firsts), flow_pairs)}
-    read = _reader(generated, ground_truth)
 
-    def work(first: int) -> MaskPair:
-        (earlier, valid_1), (later, valid_2) = (read(row) for row in rows[first : first + 2])
+    def measure(first: int) -> MaskPair:
+        pair = rows[first : first + 2]
+        paths = [generated.mask_path(row) if ground_truth is None else ground_truth[row.name] for row in pair]
+        earlier, later = (read_mask(path, generated.scheme.num_classes) for path in paths)
         if earlier.shape != later.shape:
             raise UserError(
-                f"masks of differing sizes: {rows[first].name} is {earlier.shape[1]}x{earlier.shape[0]}, "
-                f"{rows[first + 1].name} {later.shape[1]}x{later.shape[0]}"
+                f"masks of differing sizes: {pair[0].name} is {earlier.shape[1]}x{earlier.shape[0]}, "
+                f"{pair[1].name} {later.shape[1]}x{later.shape[0]}"
             )
-        counted = valid_1 & valid_2
-        if first not in chosen:
-            return compare_masks(first, earlier, later, counted, None)
-        return _with_flow(generated, rows[first : first + 2], first, earlier, later, counted)
+        instrument = [np.isin(ids, generated.scheme.instrument_ids) for ids in (earlier, later)]
+        masks = *instrument, (earlier != VOID) & (later != VOID)
+        found = compare_masks(first, *masks, None)
+        return replace(_with_flow(generated, pair, first, masks), iou=found.iou) if first in chosen else found
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        jobs = ahead(pool, work, firsts, 32)
+        jobs = ahead(pool, measure, firsts, 32)
         pairs = list(tqdm(jobs, "Comparing neighbours", len(firsts), unit="pair", disable=not sys.stderr.isatty()))
     return pairs, no_flow
 
 
-def _reader(generated: Generated, ground_truth: dict[str, Path] | None) -> Callable:
-    """A function from a row to its mask: (instrument, not void), each (H, W) bool."""
-    scheme = generated.scheme
-
-    def read(row: FrameRow) -> tuple[np.ndarray, np.ndarray]:
-        path = generated.mask_path(row) if ground_truth is None else ground_truth[row.name]
-        ids = read_mask(path, scheme.num_classes)
-        return np.isin(ids, scheme.instrument_ids), ids != VOID
-
-    return read
-
-
-def _with_flow(generated: Generated, pair, first: int, earlier, later, counted) -> MaskPair:
-    """Masks are brought to the size at which the flow was computed."""
+def _with_flow(generated: Generated, pair: Sequence[FrameRow], first: int, masks: Sequence[np.ndarray]) -> MaskPair:
+    """Compare the `masks` (earlier, later, counted), (H, W) bool, at the size at which the flow is computed."""
     before, after = (gray_for_flow(read_frame(generated.frame_path(row))) for row in pair)
     if before.shape != after.shape:
         raise UserError(
             f"frames of differing sizes: {pair[0].name} and {pair[1].name} in {generated.folder / 'frames'}"
         )
     size = before.shape[::-1]
-    small = [
-        cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0 if mask.shape != before.shape
-        else mask
-        for mask in (earlier, later, counted)
-    ]  # fmt: skip
-    measured = compare_masks(first, *small, warp_between(before, after))
-    return replace(measured, iou=overlap(earlier, later, counted))
+    resized = [cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0 for mask in masks]
+    return compare_masks(first, *resized, warp_between(before, after))

@@ -1,4 +1,4 @@
-"""The options of scripts that measure generated folders, and what they mean. Imports nothing heavy."""
+"""The options of scripts that measure generated folders. Imports no torch."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from surgseg.files import UserError
 
 
 def add_generated_dir(group) -> None:
+    """Add the option of the generated folder."""
     group.add_argument(
         "--generated-dir",
         type=Path,
@@ -22,7 +23,7 @@ def add_generated_dir(group) -> None:
 
 
 def add_annotation_options(group) -> None:
-    """How the tool file, or each of them, is read."""
+    """Add the options that say how a tool file is read."""
     group.add_argument(
         "--tools", nargs="+", metavar="NAME", help="tools of the annotation that count (default: all but SpecimenBag)"
     )
@@ -36,7 +37,7 @@ def add_annotation_options(group) -> None:
 
 
 def add_counting_options(parser: argparse.ArgumentParser):
-    """Returns the group, for options of the script's own."""
+    """Add the options that say what counts. Return their group, for options of the script itself."""
     group = parser.add_argument_group("counting")
     group.add_argument(
         "--min-area",
@@ -47,7 +48,7 @@ def add_counting_options(parser: argparse.ArgumentParser):
     )
     group.add_argument("--include-suspect", action="store_true", help="count suspect frames too (default: no)")
     group.add_argument(
-        "--from-masks", action="store_true", help="count the masks, corrected ones say, not frames.csv (default: no)"
+        "--from-masks", action="store_true", help="count from the masks, such as corrected ones (default: frames.csv)"
     )
     group.add_argument(
         "--flow-pairs",
@@ -60,7 +61,7 @@ def add_counting_options(parser: argparse.ArgumentParser):
 
 
 def check_counting(args: argparse.Namespace) -> None:
-    """Refuse numbers that cannot be, and a figure that is no PNG. Raises `UserError`."""
+    """Raise `UserError` for a number out of range, and for a figure that is no PNG."""
     if not 0 <= args.min_area <= 1:
         raise UserError(f"--min-area {args.min_area}: a fraction of the frame between 0 and 1 is needed")
     if args.flow_pairs < 0:
@@ -70,7 +71,7 @@ def check_counting(args: argparse.Namespace) -> None:
 
 
 def request_of(args: argparse.Namespace, **more):
-    """The `AnalysisRequest` that the options describe; `more` are its annotations and ground truth."""
+    """Return the `AnalysisRequest` of the options; `more` are its annotations and ground truth."""
     from surgseg.analysis.measure import AnalysisRequest
 
     counting = {key: getattr(args, key) for key in ("min_area", "include_suspect", "flow_pairs", "from_masks")}

@@ -1,4 +1,4 @@
-"""When an instrument is in view: segments of presence, and presence against an annotation."""
+"""Presence of an instrument: segments of time, and agreement with an annotation."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-MIN_AREA = 0.001  # of the frame: below it a mask counts as a speck, not as an instrument in view
-GAP = 2.0  # typical spacings; a longer step between two frames is a part of the video nobody looked at
+MIN_AREA = 0.001  # of the frame: a smaller mask counts as a speck, not as an instrument in view
+GAP = 2.0  # typical spacings: a longer step between two frames is a part of the video that was not sampled
 
 
 @dataclass(frozen=True)
 class Segment:
-    """An unbroken run of frames with an instrument. A frame stands for the time until the next one that was looked at,
-    so start and end are known to within the spacing of the frames."""
+    """Consecutive frames with an instrument.
+
+    A frame stands for the time until the next sampled one, so start and end are exact to the spacing of the frames.
+    """
 
     start_s: float
     end_s: float
@@ -31,7 +33,7 @@ class Segment:
 
 
 def typical_spacing(times: Sequence[float], burst: int = 1) -> float:
-    """Median seconds between the places that were looked at; `burst` frames belong to each. NaN for a single place."""
+    """Return the median seconds between sampled places of `burst` frames each; NaN for a single place."""
     steps = np.diff(np.asarray(times, np.float64)[:: max(burst, 1)])
     return float(np.median(steps)) if len(steps) else math.nan
 
@@ -39,27 +41,24 @@ def typical_spacing(times: Sequence[float], burst: int = 1) -> float:
 def presence_segments(
     times: Sequence[float], present: Sequence[bool], spacing: float, video_end: float = math.inf
 ) -> list[Segment]:
-    """Segments of consecutive frames with an instrument; a step longer than two `spacing`s (s) ends one.
+    """Return the segments of consecutive frames with an instrument; a step longer than two `spacing`s (s) ends one.
 
-    A frame stands for the time that `frame_ends` gives it. `times` in seconds, ascending.
+    A frame stands for the time until its end as `frame_ends` gives it. `times` in seconds, ascending.
     """
-    found: list[Segment] = []
-    run: list[int] = []
     ends = frame_ends(times, spacing, video_end)
-    for index, seen in enumerate(present):
-        if run and (not seen or times[index] - times[index - 1] > GAP * spacing):
-            found.append(Segment(float(times[run[0]]), ends[run[-1]], len(run)))
-            run = []
-        if seen:
-            run.append(index)
-    if run:
-        found.append(Segment(float(times[run[0]]), ends[run[-1]], len(run)))
-    return found
+    frames = np.flatnonzero(present)
+    steps = np.diff(np.asarray(times, np.float64)[frames])
+    breaks = (np.diff(frames) > 1) | (steps > GAP * spacing)
+    runs = np.split(frames, np.flatnonzero(breaks) + 1)
+    return [Segment(float(times[run[0]]), ends[run[-1]], len(run)) for run in runs if len(run)]
 
 
 def frame_ends(times: Sequence[float], spacing: float, video_end: float = math.inf) -> list[float]:
-    """Until when (s) each frame speaks: to the next frame or, where that is more than two `spacing`s away, for one, but
-    not beyond `video_end` (which counts for nothing where frames lie behind it)."""
+    """Return the end (s) of the time that each frame stands for: the next frame, or one spacing after a last frame.
+
+    A last frame is one whose next frame is more than two `spacing`s (s) away, or that has none. The ends are limited to
+    `video_end`, unless frames lie after it.
+    """
     if math.isnan(spacing):
         return [float(time) for time in times]
     following = [*times[1:], math.inf]
@@ -74,17 +73,20 @@ def segment_summary(
     counted: Sequence[bool] | None = None,
     video_end: float = math.inf,
 ) -> dict:
-    """Number, total and median length, the segments themselves, and how exact their ends are; lengths are undefined
-    (NaN) for a single frame. `counted` says which frames the segments are about (a phase's; default: all)."""
+    """Return number, total, median and longest length of the segments, and the segments; NaN for a single frame.
+
+    `resolution_s` is the precision of their ends. `counted` (bool for each frame, default: all) selects the frames that
+    the segments were made of, such as those of a phase.
+    """
     lengths = [segment.end_s - segment.start_s for segment in segments]
-    stretches = [end - time for time, end in zip(times, frame_ends(times, spacing, video_end))]
-    looked_at = sum(stretches if counted is None else np.array(stretches)[np.asarray(counted, bool)])
+    durations = np.array([end - time for time, end in zip(times, frame_ends(times, spacing, video_end))])
+    sampled = sum(durations if counted is None else durations[np.asarray(counted, bool)])
     defined = not math.isnan(spacing)
     return {
         "count": len(segments),
         "resolution_s": spacing,
         "present_s": float(sum(lengths)) if defined else math.nan,
-        "present_share_of_time": float(sum(lengths) / looked_at) if defined and looked_at > 0 else math.nan,
+        "present_share_of_time": float(sum(lengths) / sampled) if defined and sampled > 0 else math.nan,
         "median_length_s": float(np.median(lengths)) if lengths and defined else math.nan,
         "longest_s": float(max(lengths)) if lengths and defined else math.nan,
         "segments": [segment.to_json() for segment in segments],
@@ -92,8 +94,10 @@ def segment_summary(
 
 
 def agreement(predicted: Sequence[bool], annotated: Sequence[bool]) -> dict:
-    """Sensitivity TP / (TP + FN) and specificity TN / (TN + FP) of presence, each undefined (NaN) where its class is
-    absent from the annotation; and the four counts."""
+    """Return sensitivity TP / (TP + FN), specificity TN / (TN + FP) and the four counts of presence.
+
+    Either is NaN where the annotation has no frame of its class.
+    """
     predicted, annotated = np.asarray(predicted, bool), np.asarray(annotated, bool)
     true_positive, false_negative = int((predicted & annotated).sum()), int((~predicted & annotated).sum())
     false_positive, true_negative = int((predicted & ~annotated).sum()), int((~predicted & ~annotated).sum())

@@ -1,8 +1,7 @@
-"""Temporal stability of masks: what changes between frames that lie at most 0.2 s apart.
+"""Temporal stability of masks: how much they change between frames at most 0.2 s apart.
 
-Farther apart, instruments have moved and the numbers would say nothing of the model. An empty mask is perfectly stable,
-so everything here is reported beside the detection rate of the same frames, and beside the ground truth's own where
-there is one.
+In frames farther apart the instruments have moved, so a change is not the model's. An empty mask is perfectly stable:
+the results are reported with the detection rate of the same frames and, where it exists, the ground truth's stability.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import numpy as np
 
 from surgseg.analysis.flow import Warp
 from surgseg.analysis.statistics import describe
+from surgseg.scores.metrics import nanmean
 
 MAX_STEP_S = 0.2
 NOT_CHOSEN = "none of these pairs is among those that got optical flow (--flow-pairs takes more)"
@@ -23,11 +23,11 @@ _ROUNDING = 1e-6  # seconds
 
 @dataclass(frozen=True)
 class MaskPair:
-    """Two neighbouring frames, `first` and `first + 1` of a sequence: overlap of their masks (NaN: both empty).
+    """Overlap of the masks of two neighbouring frames, `first` and `first + 1` of a sequence (NaN: both empty).
 
-    `flow_iou` compares the later mask with the earlier one carried along by optical flow, on the pixels whose flow can
-    be trusted; `untrusted` is the share (0-1) of all pixels, and `untrusted_instrument` of the pixels of either mask,
-    that were left out. All three are NaN where no flow was computed.
+    `flow_iou` compares the later mask with the earlier one moved by optical flow, on the pixels with trusted flow.
+    `untrusted` is the share (0-1) of all pixels that were left out, `untrusted_instrument` the share of the pixels of
+    either mask. All three are NaN where no flow was computed.
     """
 
     first: int
@@ -38,13 +38,13 @@ class MaskPair:
 
 
 def close_pairs(times: Sequence[float]) -> list[int]:
-    """Indices i where frame i + 1 follows frame i by at most `MAX_STEP_S`; `times` in seconds, ascending."""
+    """Return the indices i where frame i + 1 follows i by at most `MAX_STEP_S`; `times` in seconds, ascending."""
     steps = np.diff(np.asarray(times, np.float64))
     return np.flatnonzero((steps > 0) & (steps <= MAX_STEP_S + _ROUNDING)).tolist()
 
 
 def overlap(first: np.ndarray, second: np.ndarray, counted: np.ndarray | None = None) -> float:
-    """IoU of two masks (H, W) bool, on the pixels `counted` (default: all); NaN where both are empty there."""
+    """Return the IoU of two masks, (H, W) bool, on the pixels `counted` (default: all); NaN where both are empty."""
     both, either = first & second, first | second
     if counted is not None:
         both, either = both & counted, either & counted
@@ -55,7 +55,7 @@ def overlap(first: np.ndarray, second: np.ndarray, counted: np.ndarray | None = 
 def compare_masks(
     index: int, earlier: np.ndarray, later: np.ndarray, counted: np.ndarray, warp: Warp | None
 ) -> MaskPair:
-    """The `MaskPair` of two masks (H, W) bool; `counted` (H, W) bool leaves out what is void in either."""
+    """Return the `MaskPair` of two masks, (H, W) bool; `counted` (H, W) bool is False where either is void."""
     iou = overlap(earlier, later, counted)
     if warp is None:
         return MaskPair(index, iou)
@@ -72,8 +72,11 @@ def compare_masks(
 
 
 def flicker(times: Sequence[float], present: Sequence[bool]) -> dict:
-    """One-frame gaps (seen, not seen, seen) and one-frame detections (not, seen, not) among all runs of three frames
-    that are at most `MAX_STEP_S` apart; `rate` is their share (NaN without such runs)."""
+    """Count one-frame gaps (present, absent, present) and one-frame detections (absent, present, absent).
+
+    They are counted among all triples of frames with steps of at most `MAX_STEP_S`; `rate` is their share of these
+    triples (NaN without any).
+    """
     close = set(close_pairs(times))
     present = np.asarray(present, bool)
     middles = [index + 1 for index in sorted(close) if index + 1 in close]
@@ -88,8 +91,11 @@ def flicker(times: Sequence[float], present: Sequence[bool]) -> dict:
 
 
 def jitter(coverage: Sequence[float], firsts: Sequence[int]) -> dict:
-    """Mean and 95th percentile of |change of coverage| between neighbours (fraction of the frame), and the mean as a
-    share of the mean coverage of these frames (NaN where that is 0). `firsts`: indices of the earlier frames."""
+    """Return mean and 95th percentile of |change of coverage| between neighbours, as fractions of the frame.
+
+    `relative` is the mean divided by the mean coverage of these frames (NaN where that is 0). `firsts`: indices of the
+    earlier frames.
+    """
     if not len(firsts):
         return dict.fromkeys(("mean", "p95", "relative"), math.nan)
     coverage, firsts = np.asarray(coverage, np.float64), np.asarray(firsts)
@@ -110,38 +116,34 @@ def stability(
     no_flow: str = "",
     no_masks: str = "",
 ) -> dict:
-    """Stability of a sequence of masks as a dict of plain numbers, with the detection rate of the frames it is about.
+    """Return the stability of a sequence of masks as plain numbers, with the detection rate of the compared frames.
 
-    `times` (s) and `coverage` (0-1) of each frame, the measured `pairs`; `no_flow` says why no flow was computed,
-    `no_masks` why there are no masks to compare. Presence, for flicker, is coverage above 0 and of at least `min_area`.
+    `times` (s) and `coverage` (0-1) are those of each frame. `no_flow` says why no flow was computed, `no_masks` why
+    there are no masks. For flicker an instrument is present as `is_present` tells, with `min_area`.
     """
     if not pairs:
         return {"computed": False, "reason": why_no_pairs(times, no_masks), "pairs": 0}
     firsts = np.array([pair.first for pair in pairs])
     used = np.union1d(firsts, firsts + 1)
-    coverage = np.asarray(coverage, np.float64)
-    iou = [pair.iou for pair in pairs]
+    times, coverage = np.asarray(times, np.float64), np.asarray(coverage, np.float64)
     with_flow = [pair for pair in pairs if not math.isnan(pair.untrusted)]
-    steps = np.asarray(times, np.float64)[firsts + 1] - np.asarray(times, np.float64)[firsts]
     return {
         "computed": True,
         "reason": None,
         "pairs": len(pairs),
         "frames": len(used),
         "detection_rate": float((coverage[used] > 0).mean()),
-        "median_step_s": float(np.median(steps)),
-        "pairs_both_empty": sum(math.isnan(value) for value in iou),
-        "iou": describe(value for value in iou if not math.isnan(value)),
+        "median_step_s": float(np.median(times[firsts + 1] - times[firsts])),
+        "pairs_both_empty": sum(math.isnan(pair.iou) for pair in pairs),
+        "iou": describe(pair.iou for pair in pairs),
         "flow": {
             "computed": bool(with_flow),
             "reason": None if with_flow else no_flow or NOT_CHOSEN,
             "pairs": len(with_flow),
-            "iou": describe(pair.flow_iou for pair in with_flow if not math.isnan(pair.flow_iou)),
-            "iou_without_flow": describe(pair.iou for pair in with_flow if not math.isnan(pair.iou)),
-            "untrusted": describe(pair.untrusted for pair in with_flow)["mean"],
-            "untrusted_instrument": describe(
-                pair.untrusted_instrument for pair in with_flow if not math.isnan(pair.untrusted_instrument)
-            )["mean"],
+            "iou": describe(pair.flow_iou for pair in with_flow),
+            "iou_without_flow": describe(pair.iou for pair in with_flow),
+            "untrusted": nanmean([pair.untrusted for pair in with_flow]),
+            "untrusted_instrument": nanmean([pair.untrusted_instrument for pair in with_flow]),
         },
         "flicker": flicker(times, is_present(coverage, min_area)),
         "jitter": jitter(coverage, firsts),
@@ -149,13 +151,13 @@ def stability(
 
 
 def is_present(coverage: Sequence[float], min_area: float) -> np.ndarray:
-    """(N,) bool: any instrument at all, and at least `min_area` of the frame (0-1)."""
+    """Return (N,) bool: coverage is above 0 and at least `min_area` (0-1)."""
     coverage = np.asarray(coverage, np.float64)
     return (coverage > 0) & (coverage >= min_area)
 
 
 def why_no_pairs(times: Sequence[float], no_masks: str = "") -> str:
-    """Why there are no neighbours to compare, and the option that makes them."""
+    """Return why there are no neighbours to compare, and the option that makes them."""
     if len(times) < 2:
         return "there is only one frame"
     if no_masks:

@@ -1,45 +1,45 @@
-"""Detection and coverage: what a mask says of its frame, and what a table of frames says of a video."""
+"""Statistics over the frames of a video: detection rates and coverage."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-PERCENTILES = (5, 25, 75, 95)
+PERCENTILES = {"p5": 5, "p25": 25, "p75": 75, "p95": 95}
 
 
 def evenly_spaced(length: int, count: int) -> list[int]:
-    """At most `count` ascending indices spread evenly over 0..length-1, the first and last among them."""
+    """Return at most `count` ascending, evenly spaced indices from 0 to length - 1, both included."""
     return np.unique(np.linspace(0, length - 1, min(count, length)).round().astype(int)).tolist() if length else []
 
 
 def describe(values: Iterable[float]) -> dict:
-    """n, mean, median, SD (n - 1; NaN for one value), percentiles, minimum and maximum; NaN where empty."""
+    """Return n, mean, median, SD (n - 1; NaN for one value), minimum, maximum and percentiles of the defined values.
+
+    NaN is left out. Where nothing remains, all but n are NaN.
+    """
     values = np.asarray(list(values), np.float64)
+    values = values[~np.isnan(values)]
     if not len(values):
-        return {"n": 0, **dict.fromkeys(("mean", "median", "sd", "min", "max", *_names()), float("nan"))}
-    percentiles = np.percentile(values, PERCENTILES)
+        return {"n": 0, **dict.fromkeys(("mean", "median", "sd", "min", "max", *PERCENTILES), math.nan)}
     return {
         "n": len(values),
         "mean": float(values.mean()),
         "median": float(np.median(values)),
-        "sd": float(values.std(ddof=1)) if len(values) > 1 else float("nan"),
+        "sd": float(values.std(ddof=1)) if len(values) > 1 else math.nan,
         "min": float(values.min()),
         "max": float(values.max()),
-        **{name: float(value) for name, value in zip(_names(), percentiles)},
+        **{name: float(np.percentile(values, percent)) for name, percent in PERCENTILES.items()},
     }
 
 
-def _names() -> list[str]:
-    return [f"p{percent}" for percent in PERCENTILES]
-
-
 def detection_statistics(rows: Sequence, min_area: float) -> dict:
-    """Detection and coverage over rows of `frames.csv` (objects with its columns as attributes).
+    """Return detection and coverage over rows of `frames.csv` (objects with its columns as attributes).
 
-    `detection_rate` counts frames with any instrument pixel, as the original study did;
-    `detection_rate_min_area` those whose instrument covers at least `min_area` of the frame (fraction) as well.
+    `detection_rate` counts frames with any instrument pixel, as the original study did. `detection_rate_min_area`
+    counts those of them whose coverage (0-1) is at least `min_area`.
     """
     coverage = np.array([row.coverage for row in rows], np.float64)
     absent = [row for row in rows if not row.coverage > 0]

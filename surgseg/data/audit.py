@@ -1,4 +1,4 @@
-"""The audit of a prepared folder: what its sources held, as JSON and as a summary to read."""
+"""The audit of a prepared folder: counts of what its sources contain, as JSON and as printed text."""
 
 from __future__ import annotations
 
@@ -10,21 +10,19 @@ from surgseg.labels import VOID, Scheme
 
 
 def make_audit(records: dict[str, dict], rows: list[dict], scheme: Scheme, data: str) -> dict:
-    """Everything counted over a prepared folder.
+    """Return the audit of a prepared folder.
 
-    `rows` are its manifest rows; `records` the journal's by name (a row whose record is lost has no part in the
-    pixel counts, and is counted as such). Shares are fractions: of all pixels for codes and void, of the non-void
-    pixels for classes. Depends on the folder's content alone, so that a resumed run writes the same audit.
+    `rows` are its manifest rows, `records` the journal's records by name. A row without a record does not count in the
+    pixel counts; "frames_without_record" counts such rows. Shares are fractions: of all pixels for codes and void, of
+    the non-void pixels for classes. The audit depends on the folder's content alone, so a resumed run writes the same.
     """
     known = [records[row["name"]] for row in rows if row["name"] in records]
-    codes, frames_with = Counter(), Counter()
-    classes = Counter()
+    codes, frames_with, classes = Counter(), Counter(), Counter()
     for record in known:
         codes.update({int(code): pixels for code, pixels in record["codes"].items()})
         frames_with.update(int(code) for code in record["codes"])
         classes.update(class_counts(record, scheme))
     total, void = sum(codes.values()), classes[VOID]
-    modes = Counter(record["mode"] for record in known)
     audit = {
         "data": data,
         "licences": sorted({record["licence"] for record in known if record.get("licence")}),
@@ -38,12 +36,12 @@ def make_audit(records: dict[str, dict], rows: list[dict], scheme: Scheme, data:
         "classes": _classes(classes, total - void, scheme),
         "void": {"codes": list(scheme.void_codes), "pixels": void, "share": _share(void, total)},
         "sizes": dict(sorted(Counter(f"{row['width']}x{row['height']}" for row in rows).items())),
-        "mask_modes": dict(sorted(modes.items())),
+        "mask_modes": dict(sorted(Counter(record["mode"] for record in known).items())),
         "repaired_rgba_masks": [record["name"] for record in known if record["mode"] == "RGBA"],
         "identical_frames": _identical(known),
         "numbered_by_order": [record["name"] for record in known if record.get("numbered_by_order")],
     }
-    if (scheme.lookup() >= 0).all():  # every remaining code is background: say which ones there were
+    if (scheme.lookup() >= 0).all():  # every remaining code is background: list the codes that occur
         audit["background_codes_seen"] = sorted(code for code in codes if code in scheme.classes[0].codes)
     return audit
 
@@ -102,22 +100,21 @@ def _classes(classes: Counter, valid: int, scheme: Scheme) -> dict[str, dict]:
 
 
 def _identical(known: list[dict]) -> dict:
-    """Groups of byte-identical frames; those of different videos first, since they leak between the parts."""
+    """Groups of byte-identical frames. Groups with frames of several videos can leak between the parts of a split."""
     groups = defaultdict(list)
     for record in known:
         groups[record["digest"]].append(record)
-    groups = [group for group in groups.values() if len(group) > 1]
-    across = [group for group in groups if len({record["video"] for record in group}) > 1]
-    within = [group for group in groups if len({record["video"] for record in group}) == 1]
-    return {
-        "frames": sum(len(group) for group in groups),
-        "across_videos": [[record["name"] for record in group] for group in across],
-        "within_videos": [[record["name"] for record in group] for group in within],
-    }
+    found = {"frames": 0, "across_videos": [], "within_videos": []}
+    for group in groups.values():
+        if len(group) > 1:
+            several = len({record["video"] for record in group}) > 1
+            found["across_videos" if several else "within_videos"].append([record["name"] for record in group])
+            found["frames"] += len(group)
+    return found
 
 
 def summary(audit: dict) -> str:
-    """The audit as a short text: a table of videos, the codes seen, the split, repairs and doublets."""
+    """Return the audit as a short text: tables of videos and codes, then notes, for example on identical frames."""
     lines = [f"{'video':<14}{'clips':>6}{'frames':>8}{'with':>8}{'without':>9}{'instrument %':>14}  split"]
     for video, row in audit["videos"].items():
         lines.append(
@@ -127,25 +124,22 @@ def summary(audit: dict) -> str:
     lines += ["", f"{'code':>5}  {'name':<24}{'class':<24}{'frames':>8}{'pixels %':>10}"]
     for code, row in audit["codes"].items():
         lines.append(f"{code:>5}  {row['name']:<24}{row['class']:<24}{row['frames']:>8}{100 * row['share']:>10.3f}")
-    lines.append("")
-    lines += _notes(audit)
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *_notes(audit)])
 
 
 def _notes(audit: dict) -> list[str]:
-    twins, notes = audit["identical_frames"], []
     sizes = list_some(f"{size} ({count})" for size, count in audit["sizes"].items())
-    notes.append(f"{audit['data']} data, {audit['frames']} frames of {len(audit['videos'])} video(s), size {sizes}")
+    notes = [f"{audit['data']} data, {audit['frames']} frames of {len(audit['videos'])} video(s), size {sizes}"]
     if audit["licences"]:
         notes.append(f"licence of the data: {', '.join(audit['licences'])}")
     if audit["repaired_rgba_masks"]:
         names = audit["repaired_rgba_masks"]
         notes.append(f"repaired RGBA masks: {len(names)} ({list_some(names, 4)})")
     for key, where in (("across_videos", "of different videos"), ("within_videos", "within a video")):
-        if twins[key]:
-            groups = "; ".join(list_some(group, 3) for group in twins[key][:4])
-            more = "; ..." if len(twins[key]) > 4 else ""
-            notes.append(f"byte-identical frames {where}: {len(twins[key])} groups ({groups}{more})")
+        groups = audit["identical_frames"][key]
+        if groups:
+            shown = "; ".join(list_some(group, 3) for group in groups[:4]) + ("; ..." if len(groups) > 4 else "")
+            notes.append(f"byte-identical frames {where}: {len(groups)} groups ({shown})")
     if audit["numbered_by_order"]:
         names = audit["numbered_by_order"]
         notes.append(f"no number in the file name, numbered in order: {len(names)} ({list_some(names, 4)})")

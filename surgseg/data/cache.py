@@ -1,4 +1,4 @@
-"""The resized uint8 cache: every frame and mask decoded once, at the training size, as memory-mapped arrays."""
+"""The cache: every frame and mask, decoded once and resized to the training size, as memory-mapped uint8 arrays."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 import tempfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from surgseg.console import quiet
 from surgseg.data.dataset import Sample
 from surgseg.files import UserError, make_folder, write_json
 from surgseg.frames import read_frame
@@ -31,7 +31,7 @@ FORMAT = 2
 class Cache:
     """`frames` (N, H, W, 3) uint8 RGB and `masks` (N, H, W) uint8 class ids (255 void), in the samples' order.
 
-    `names` are the samples'; `checksums` (N,) uint32 CRC-32 of a frame and its mask as they stand here.
+    `names` are the samples' names; `checksums` (N,) uint32 are the CRC-32 of each resized frame with its mask.
     """
 
     frames: np.ndarray
@@ -42,17 +42,17 @@ class Cache:
 
 
 def open_cache(samples: list[Sample], size: tuple[int, int], scheme: Scheme, cache_dir: Path | str) -> Cache:
-    """The cache of these samples at this size: opened where it stands, built where it does not.
+    """Open the cache of these samples at `size` (height, width); build it if there is none.
 
-    It is keyed by the name, length and modification time of every file, the size and the scheme, so that a
-    changed file gives another cache. Raises `UserError` for bad files (all named) and a full disk.
+    The cache is keyed by the name, length and modification time of every file, the size and the scheme, so a changed
+    file gives another cache. Raises `UserError` for bad files (all named) and a full disk.
     """
     folder = Path(cache_dir) / f"{size[0]}x{size[1]}-{_cache_key(samples, size, scheme)}"
     if not (folder / "cache.json").is_file():
         _build(samples, size, scheme, folder, damaged=folder.exists())
     try:
         return _open(samples, folder)
-    except (OSError, ValueError, EOFError):  # damaged since: it is only a copy, so make it again
+    except (OSError, ValueError, EOFError):  # the cache is damaged: build it again
         _build(samples, size, scheme, folder, damaged=True)
         return _open(samples, folder)
 
@@ -78,10 +78,10 @@ def _cache_key(samples: list[Sample], size: tuple[int, int], scheme: Scheme) -> 
 
 
 def _build(samples: list[Sample], size: tuple[int, int], scheme: Scheme, folder: Path, *, damaged: bool) -> None:
-    """Fill a temporary folder beside the target, then rename it: a cache is whole or not there."""
+    """Build the cache in a temporary folder beside `folder`, then rename it, so that no incomplete cache exists."""
     make_folder(folder.parent)
     need = len(samples) * size[0] * size[1] * 4
-    if shutil.disk_usage(folder.parent).free < need * 1.05:  # a full disk under a memory map is a crash, not an error
+    if shutil.disk_usage(folder.parent).free < need * 1.05:  # a full disk would crash the memory map
         raise UserError(f"{folder.parent}: the cache needs {need / 1e9:.1f} GB, more than the disk has free")
     try:
         temporary = Path(tempfile.mkdtemp(prefix=".building-", dir=folder.parent))
@@ -110,18 +110,18 @@ def _fill(samples: list[Sample], size: tuple[int, int], scheme: Scheme, folder: 
     def load(index: int) -> str | None:
         try:
             frame, mask = load_resized(samples[index], size, scheme.num_classes)
-            frames[index], masks[index] = frame, mask
-            checksums[index] = zlib.crc32(mask, zlib.crc32(np.ascontiguousarray(frame)))
         except UserError as error:
             return str(error)
+        frames[index], masks[index] = frame, mask
+        checksums[index] = zlib.crc32(mask, zlib.crc32(np.ascontiguousarray(frame)))
         return None
 
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # one decode-and-resize per core; the pool is the parallelism
+    torch.set_num_threads(1)  # the pool already runs one decode-and-resize per core
     try:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             jobs = pool.map(load, range(count))
-            bar = tqdm(jobs, "Caching frames", count, unit="frame", disable=not sys.stderr.isatty())
+            bar = tqdm(jobs, "Caching frames", count, unit="frame", disable=quiet())
             bad = [message for message in bar if message]
     finally:
         torch.set_num_threads(threads)
@@ -134,7 +134,7 @@ def _fill(samples: list[Sample], size: tuple[int, int], scheme: Scheme, folder: 
 
 
 def load_resized(sample: Sample, size: tuple[int, int], num_classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Decode one pair and resize it: ((H, W, 3) uint8 RGB, (H, W) uint8 class ids)."""
+    """Return a decoded and resized pair: ((H, W, 3) uint8 RGB, (H, W) uint8 class ids)."""
     frame, mask = read_frame(sample.frame), read_mask(sample.mask, num_classes)
     if frame.shape[:2] != mask.shape:
         raise UserError(

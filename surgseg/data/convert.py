@@ -1,4 +1,4 @@
-"""One pair of frame and mask -> two files of a prepared folder: checked, as class ids, linked or copied."""
+"""Convert one pair of frame and mask to the two files of a prepared folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from surgseg.masks import encode_mask, remap
 
 @dataclass(frozen=True)
 class Target:
-    """Where a preparation writes, whether frames must be copies, and how many threads work (None: all cores)."""
+    """Where a preparation writes, whether it copies frames, and its number of threads (None: all cores)."""
 
     root: Path
     frames: str = "frames"
@@ -35,7 +35,7 @@ class Target:
 
 
 def prepare_pair(pair: Pair, scheme: Scheme, lookup: np.ndarray, settings: str, target: Target) -> dict | Problem:
-    """Check one pair and write its two files. Returns its record, or what is wrong with the source."""
+    """Check one pair and write its two files. Return its record, or what is wrong with the source."""
     kind = "bad frame"
     try:
         frame = pair.frame.read()
@@ -71,7 +71,7 @@ def prepare_pair(pair: Pair, scheme: Scheme, lookup: np.ndarray, settings: str, 
 
 
 def mask_to_ids(pair: Pair, lookup: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
-    """Read and check a mask: ((H, W) uint8 class ids, (256,) pixels per source code, the kind of file in a word)."""
+    """Read and check a mask: ((H, W) uint8 class ids, (256,) pixels per source code, a word for the kind of file)."""
     data = pair.mask.read()
     image_size(data, pair.mask.name)
     codes, mode = pair.read_codes(data, pair.mask.name)
@@ -79,10 +79,10 @@ def mask_to_ids(pair: Pair, lookup: np.ndarray) -> tuple[np.ndarray, np.ndarray,
 
 
 def place_frame(data: bytes, source: Path | None, destination: Path, copy: bool) -> None:
-    """Put a frame's file at `destination`: a hard link to `source` where that works and is wanted, else a copy.
+    """Make the frame's file at `destination`: a hard link to `source` if possible and `copy` is false, else a copy.
 
-    An older file there is replaced, never written into: it may be a hard link to somebody's original. A file of
-    the same stem with another image suffix goes, since two frames of one name would be ambiguous.
+    An older file there is replaced, not overwritten: it may be a hard link to an original. A file with the same stem
+    and another image suffix is removed, since two frames of one name would be ambiguous.
     """
     make_folder(destination.parent)
     if copy or source is None or not _link(source, destination):
@@ -95,20 +95,20 @@ def place_frame(data: bytes, source: Path | None, destination: Path, copy: bool)
 def _link(source: Path, destination: Path) -> bool:
     temporary = destination.with_name(f".{destination.name}.{os.getpid()}.{threading.get_ident()}.part")
     try:
-        os.link(source.resolve(), temporary)  # a symbolic link's target, not the link
+        os.link(source.resolve(), temporary)  # link to the target of a symbolic link
         temporary.replace(destination)
     except OSError:
         return False
     finally:
-        temporary.unlink(missing_ok=True)  # it stays where both names were one file already
+        temporary.unlink(missing_ok=True)  # `replace` leaves it if both names are links to one file
     return True
 
 
 def digest(data: bytes) -> str:
-    """A short SHA-256, for telling whether a file is still the one that was written."""
+    """The first 32 hex digits of the SHA-256. They tell whether a file has changed since it was written."""
     return hashlib.sha256(data).hexdigest()[:32]
 
 
 def stamps(pair: Pair) -> list[str]:
-    """What tells the source files of a pair from others: names, and sizes or times."""
+    """The names and stamps of a pair's source files. They tell whether the sources have changed."""
     return [pair.frame.name, pair.frame.stamp, pair.mask.name, pair.mask.stamp]

@@ -1,4 +1,4 @@
-"""Read prepared data: which frames there are, their masks, their videos, their class scheme."""
+"""Read prepared data: frames, masks, videos, class scheme."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FRAME_FOLDERS = ("sample_frames", "frames")
 
 @dataclass(frozen=True)
 class Sample:
-    """One labelled frame. `part` is the manifest's split column, "" where it says nothing."""
+    """One labelled frame. `part` is the manifest's split column; it may be ""."""
 
     name: str
     frame: Path
@@ -69,13 +69,13 @@ def load_prepared(root: Path | str) -> Prepared:
         try:
             number, fraction = int(row["frame"]), float(row["instrument_fraction"])
         except (TypeError, ValueError) as error:
-            raise UserError(f"{root / 'manifest.csv'}: row {row['name']} is not whole ({error})") from error
+            raise UserError(f"{root / 'manifest.csv'}: row {row['name']} is incomplete ({error})") from error
         samples.append(
             Sample(row["name"], files[row["name"]], mask, row["video"], number, row["split"] or "", fraction)
         )
     if missing:
         raise UserError(
-            f"{root}: the manifest lists frames whose frame or mask file is gone: {list_some(missing, 4)}; "
+            f"{root}: the manifest lists frames whose frame or mask file is missing: {list_some(missing, 4)}; "
             "run the preparation again"
         )
     samples.sort(key=lambda sample: natural_key(sample.name))
@@ -83,16 +83,16 @@ def load_prepared(root: Path | str) -> Prepared:
 
 
 def _data_kind(root: Path) -> str:
-    """ "real" or "synthetic", as the audit recorded it."""
+    """The kind of data that the audit records: "real" or "synthetic"."""
     path = root / "audit.json"
     return str(read_json(path).get("data", "real")) if path.is_file() else "real"
 
 
 def data_kind_near(folder: Path | str) -> str:
-    """What is recorded beside a frame or mask folder, or around it: "synthetic", otherwise "real".
+    """The kind of data in a frame or mask folder: "synthetic" if that is recorded, otherwise "real".
 
-    Read from a prepared folder's audit, a generated folder's run, or the marker of a synthetic stream, whichever of
-    the three nearest folders has one.
+    The record is a prepared folder's audit, a generated folder's run, or the marker of a synthetic stream. It is
+    looked for in the folder and in the three folders above it; the nearest counts.
     """
     folder = Path(folder).resolve()
     for root in (folder, *folder.parents)[:4]:
@@ -105,25 +105,25 @@ def data_kind_near(folder: Path | str) -> str:
 
 
 def load_folders(frame_dir: Path | str, mask_dir: Path | str, scheme_name: str | None = None) -> Prepared:
-    """Frames and masks in two folders, paired by equal stem; masks hold class ids.
+    """Read frames and masks of class ids in two folders, paired by equal stem.
 
-    The scheme is the one named, else the classes.json beside the masks (a generated folder has one), else binary.
-    Where both stand in a prepared folder, its manifest is read instead.
+    The scheme is the one named, else the classes.json beside the mask folder, else binary. If the folders are those of
+    a prepared folder, its manifest is read instead. Raises `UserError` for a frame or mask without a partner.
     """
     frame_dir, mask_dir = Path(frame_dir), Path(mask_dir)
     parent = frame_dir.resolve().parent
-    names = (frame_dir.resolve(), mask_dir.resolve())
-    if names in [(parent / frames, parent / "masks") for frames in FRAME_FOLDERS] and is_prepared(parent):
+    own_folders = frame_dir.resolve().name in FRAME_FOLDERS and mask_dir.resolve() == parent / "masks"
+    if own_folders and is_prepared(parent):
         return load_prepared(parent)
     frames, masks = _by_stem(frame_dir), _by_stem(mask_dir)
     for what, names in (
-        ("without mask", frames.keys() - masks.keys()),
-        ("without frame", masks.keys() - frames.keys()),
+        ("frames without mask", frames.keys() - masks.keys()),
+        ("masks without frame", masks.keys() - frames.keys()),
     ):
         if names:
             raise UserError(
-                f"{len(names)} {'frames' if what == 'without mask' else 'masks'} {what} in {frame_dir} and {mask_dir}: "
-                f"{list_some(sorted(names, key=natural_key), 4)}; prepare_cholecseg8k_assets.py pairs other names"
+                f"{len(names)} {what} in {frame_dir} and {mask_dir}: {list_some(sorted(names, key=natural_key), 4)}; "
+                "prepare_cholecseg8k_assets.py pairs other names"
             )
     if not frames:
         raise UserError(f"no images in {frame_dir}")
@@ -143,12 +143,12 @@ def _by_stem(folder: Path) -> dict[str, Path]:
 
 
 def video_of(stem: str) -> str:
-    """The video that a frame's name speaks of: the name less known suffixes and the trailing number."""
+    """The video that a frame's name names: the stem without known suffixes and without its trailing number."""
     return _name_and_number(stem)[0] or "video"
 
 
 def _name_and_number(stem: str) -> tuple[str, int]:
-    """(name less suffix and number, number) of a frame's stem; ("", 0) where it has no number."""
+    """(stem without suffix and number, number) of a frame's stem; ("", 0) if it has no number."""
     for suffix in (*MASK_SUFFIXES, *FRAME_SUFFIXES):
         stem = stem[: -len(suffix)] if stem.lower().endswith(suffix) else stem
     match = re.match(r"^(.*?)[_\-. ]*(\d+)$", stem)
@@ -156,8 +156,8 @@ def _name_and_number(stem: str) -> tuple[str, int]:
 
 
 def _sample(frame: Path, mask: Path, root: Path) -> Sample:
-    """The video is the one that the folders name (a clip's folder names its video too), or that of the name."""
+    """The sample of a frame. Its video is named by its folders, else by its file name, else by `root`."""
     folders = frame.relative_to(root).parts[:-1]
-    spoken, number = _name_and_number(frame.stem)
-    video = video_and_clip(folders)[0] or (folders[0] if folders else spoken or root.name)
+    name, number = _name_and_number(frame.stem)
+    video = video_and_clip(folders)[0] or (folders[0] if folders else name or root.name)
     return Sample(frame.stem, frame, mask, video, number)

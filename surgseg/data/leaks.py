@@ -1,4 +1,4 @@
-"""What may leak from training into the held-out frames: videos on both sides, and frames that look the same."""
+"""Find leaks from training into held-out frames: videos in several parts, and frames that look alike."""
 
 from __future__ import annotations
 
@@ -12,29 +12,30 @@ from surgseg.data.splits import PARTS, Split
 from surgseg.files import UserError, list_some, natural_key
 from surgseg.frames import LIT
 
-SHARING = ("random", "time")  # splits that divide videos by frame on purpose and are announced as such
+SHARING = ("random", "time")  # splits that divide videos on purpose
 HELD_OUT = PARTS[1:]
-LIT_SHARE = 0.1  # of a row or column; a column that a round field only grazes is left out
-FIELD = 0.25  # of a frame's height and width: what is lit in less than that is a reflex or a caption
-FLAT = 2.0  # gray levels, standard deviation of the cells hashed; the flattest of 144 real frames has 10
+LIT_SHARE = 0.1  # lit share of a row or column that belongs to the field; the edge columns of a round field have less
+FIELD = 0.25  # least field, as a share of the frame's height and of its width; smaller ones are reflexes or captions
+FLAT = 2.0  # gray levels: a frame is blank if the standard deviation of its cells is smaller; 144 real frames: >= 10
 GRID = 16  # cells along each axis of the field
-FALLOFF = 2.5  # cells, standard deviation of the blur that is taken away
-# Bits of 416 that may differ, measured at 256x256. Apart: the closest of 7,764 pairs of real frames of different videos
-# (six: EndoVis 2015, Cholec80, CholecSeg8k) differ by 148, under one drawn vignette by 126, of 364,560 synthetic pairs
-# by 142; no false alarm. Alike: all copies of the 144 real frames as JPEG (quality 25), a third as large, 10 % brighter
-# or darker, shifted by 2 %, turned by 1 degree; 84 % of those shifted by 2 % both ways. In synthetic clips (25 frames a
-# second) all pairs up to 8 frames apart, 99 % of those 12 apart, 56 % of those 25 apart.
+FALLOFF = 2.5  # cells: standard deviation of the blurred copy that is subtracted
+# Bits of 416 that may differ in near copies, measured at 256x256. Different frames: in 7,764 pairs of real frames of
+# different videos (six, of EndoVis 2015, Cholec80, CholecSeg8k) at least 148 bits differ; with the same vignette drawn
+# on them 126; in 364,560 synthetic pairs 142. So there was no false alarm. Found: all copies of the 144 real frames as
+# JPEG (quality 25), at a third of the size, 10 % brighter or darker, shifted by 2 %, rotated by 1 degree; 84 % of those
+# shifted by 2 % on both axes. In synthetic clips (25 frames/s): all pairs up to 8 frames apart, 99 % of those 12 frames
+# apart, 56 % of those 25 frames apart.
 NEAR = 104
-EXAMPLES = 3  # named in the warning
-CHUNK = 256  # held-out frames compared at a time: 7 MB for 6,464 that train
+EXAMPLES = 3  # pairs named in the warning
+CHUNK = 256  # held-out frames compared at a time: 7 MB for 6,464 training frames
 
 
 @dataclass(frozen=True)
 class NearCopies:
-    """How many held-out frames look like a frame that trains.
+    """How many held-out frames look like a training frame.
 
-    `count` of `compared` val and test frames have a near copy in train, `by_part` of each part; `blank` frames of any
-    part show nothing and were left out. `examples` are the closest: (held-out name, train name, bits that differ).
+    `count` of `compared` val and test frames have a near copy in train; `by_part` counts them per part. `blank` frames
+    (of any part) were not compared. `examples` are the closest pairs: (held-out name, train name, bits that differ).
     """
 
     count: int
@@ -45,10 +46,10 @@ class NearCopies:
 
 
 def check_videos(split: Split, samples: list, *, allow_shared: bool = False) -> None:
-    """Raise `UserError` where one video stands in two parts.
+    """Raise `UserError` if frames of one video are in several parts.
 
     The splits "random" and "time" do that on purpose. A manifest or a splits file that is keyed by frame may do it
-    where the user says so (`allow_shared`, the option --allow-shared-videos).
+    if `allow_shared` is true (the option --allow-shared-videos).
     """
     if split.name in SHARING or (allow_shared and split.by == "frame"):
         return
@@ -72,7 +73,7 @@ def near_copies(
     """Compare every val and test frame with every train frame.
 
     `frames` (N, H, W, 3) uint8 RGB, `parts` the indices of each part, `names` the N frames' names. Two frames are
-    near copies where at most `distance` bits of their hashes differ.
+    near copies if at most `distance` bits of their hashes differ.
     """
     hashes = {part: _hashes(frames, parts[part]) for part in PARTS}
     train, train_indices = hashes["train"]
@@ -88,16 +89,16 @@ def near_copies(
         compared=sum(len(hashes[part][1]) for part in HELD_OUT),
         by_part=by_part,
         blank=sum(len(parts[part]) - len(hashes[part][1]) for part in PARTS),
-        examples=[(names[index], names[twin], bits) for bits, index, twin in sorted(pairs)[:EXAMPLES]],
+        examples=[(names[index], names[copy], bits) for bits, index, copy in sorted(pairs)[:EXAMPLES]],
     )
 
 
 def describe_near_copies(found: NearCopies) -> str | None:
-    """The warning to print; None where no held-out frame has a near copy in train."""
+    """The warning to print; None if no held-out frame has a near copy in train."""
     if not found.count:
         return None
     per_part = ", ".join(f"{part} {count}" for part, count in found.by_part.items())
-    shown = "; ".join(f"{name} and {twin} ({bits} of {BITS} bits differ)" for name, twin, bits in found.examples)
+    shown = "; ".join(f"{name} and {copy} ({bits} of {BITS} bits differ)" for name, copy, bits in found.examples)
     blank = f" ({found.blank} blank left out)" if found.blank else ""
     return (
         f"  WARNING: {found.count} of {found.compared} held-out frames ({per_part}) have a near copy in train{blank},\n"
@@ -107,33 +108,31 @@ def describe_near_copies(found: NearCopies) -> str | None:
 
 
 def _nearest(held_out: np.ndarray, train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each row of `held_out` the fewest bits by which it differs from a row of `train`, and that row's index."""
+    """For each row of `held_out`: the number of bits that differ from the nearest row of `train`, and its index."""
     if not len(train):
         return np.full(len(held_out), BITS + 1), np.zeros(len(held_out), dtype=np.int64)
-    best = np.empty(len(held_out), dtype=np.int64)
-    alike = np.empty(len(held_out), dtype=np.int64)
+    nearest, agreement = np.empty((2, len(held_out)), dtype=np.int64)
     for start in range(0, len(held_out), CHUNK):
         rows = slice(start, start + CHUNK)
-        product = held_out[rows] @ train.T  # of +-1: bits that agree less bits that differ
-        best[rows] = product.argmax(axis=1)
-        alike[rows] = product.max(axis=1)
-    return (BITS - alike) // 2, best
+        product = held_out[rows] @ train.T  # of +-1: (bits that agree) - (bits that differ)
+        nearest[rows] = product.argmax(axis=1)
+        agreement[rows] = product.max(axis=1)
+    return (BITS - agreement) // 2, nearest
 
 
 def _hashes(frames: np.ndarray, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Hashes (M, BITS) float32 of +-1 of the frames that are not blank, and the M indices of these."""
-    found = [_hash(frames[index]) for index in indices]
-    kept = [index for index, bits in zip(indices, found) if bits is not None]
-    hashes = np.array([bits for bits in found if bits is not None], dtype=np.float32).reshape(-1, BITS)
-    return 2 * hashes - 1, np.array(kept, dtype=np.int64)
+    """The hashes (M, BITS) float32 (+1 or -1) of the M frames that are not blank, and the indices of these."""
+    found = {index: bits for index in indices if (bits := _hash(frames[index])) is not None}
+    hashes = np.array(list(found.values()), dtype=np.float32).reshape(-1, BITS)
+    return 2 * hashes - 1, np.array(list(found), dtype=np.int64)
 
 
 def _hash(frame: np.ndarray) -> np.ndarray | None:
-    """Difference hash of what the endoscope shows: (BITS,) bool, or None for a blank frame.
+    """Difference hash of the endoscope's field of view: (BITS,) bool, or None for a blank frame.
 
-    Bit by bit whether a cell of the field's thumbnail is brighter than its left or its upper neighbour. What all videos
-    have in common is taken away: the light's falloff towards the rim (a blurred copy), and the dark corners around a
-    round field (only cells in the ellipse that the field encloses count).
+    Each bit says whether a cell of the field's thumbnail is brighter than its left or its upper neighbour. Two things
+    that all videos have in common are removed: the light's falloff towards the edge (by subtracting a blurred copy),
+    and the dark corners around a round field (only cells in the ellipse inside the field count).
     """
     field = _field(frame)
     if field is None:
@@ -147,8 +146,8 @@ def _hash(frame: np.ndarray) -> np.ndarray | None:
 
 
 def _field(frame: np.ndarray) -> np.ndarray | None:
-    """The bounding box of the lit pixels, without a black border; None where next to nothing is lit."""
-    dark = cv2.inRange(frame, (0, 0, 0), (LIT, LIT, LIT))  # 255 where no channel is brighter
+    """The frame cropped to its lit pixels, without a black border; None if almost nothing is lit."""
+    dark = cv2.inRange(frame, (0, 0, 0), (LIT, LIT, LIT))  # 255 where no channel exceeds LIT
     rows, columns = (np.flatnonzero(dark.mean(axis=axis) < 255 * (1 - LIT_SHARE)) for axis in (1, 0))
     if not len(rows) or not len(columns):
         return None
@@ -160,8 +159,8 @@ def _field(frame: np.ndarray) -> np.ndarray | None:
 
 def _oval() -> np.ndarray:
     """(GRID + 1, GRID + 1) bool: the cells whose centre lies in the ellipse that touches all four sides."""
-    place = (np.arange(GRID + 1) + 0.5) / (GRID + 1) * 2 - 1
-    return place[:, None] ** 2 + place[None] ** 2 <= 1
+    centre = (np.arange(GRID + 1) + 0.5) / (GRID + 1) * 2 - 1
+    return centre[:, None] ** 2 + centre[None] ** 2 <= 1
 
 
 _OVAL = _oval()

@@ -1,13 +1,14 @@
-"""A prepared folder's bookkeeping: manifest.csv (its frames) and .prepare.jsonl (what was done, to resume it).
+"""The two lists of a prepared folder: manifest.csv (its frames) and the journal .prepare.jsonl (finished work).
 
 A record of the journal is one finished frame: its names and stamps, its sizes, the pixels of every source code.
-Manifest rows and the audit are derived from records, so that a run that was killed and run again ends in the
-same folder as one that was not.
+Manifest rows and the audit are made from the records, so an interrupted and resumed run writes the same folder as an
+uninterrupted one.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,24 +18,12 @@ from surgseg.files import UserError, list_some, natural_key, read_csv, write_csv
 from surgseg.labels import VOID, Scheme
 
 JOURNAL = ".prepare.jsonl"
-_RECORD = {
-    "name",
-    "video",
-    "clip",
-    "frame",
-    "width",
-    "height",
-    "codes",
-    "mode",
-    "digest",
-    "mask_digest",
-    "sources",
-    "bytes",
-}
+_SHARED = MANIFEST_FIELDS[:6]  # name to height: a manifest row takes them from its record
+_RECORD_KEYS = {*_SHARED, "codes", "mode", "digest", "mask_digest", "sources", "bytes"}
 
 
 def read_manifest(root: Path) -> list[dict[str, str]]:
-    """Rows of `root`/manifest.csv; none where there is no such file."""
+    """The rows of `root`/manifest.csv; none if there is no such file."""
     path = root / "manifest.csv"
     return read_csv(path, MANIFEST_FIELDS) if path.is_file() else []
 
@@ -44,10 +33,10 @@ def write_manifest(root: Path, rows: list[dict]) -> None:
 
 
 def with_splits(rows: list[dict], prescribed: dict[str, str]) -> list[dict]:
-    """The rows in natural order with their parts: those that the data set prescribes (by name), otherwise by video.
+    """Return the rows in natural order with their parts: `prescribed` (by name) by the data set, otherwise by video.
 
-    Without either a part is "" (there is one video only). Raises `UserError` where only some frames have a prescribed
-    part: their data set's split would be lost.
+    Without a prescribed part, the frames of a single video get the part "". Raises `UserError` if only some frames
+    have a prescribed part: the data set's split would be lost.
     """
     ordered = sorted(rows, key=lambda row: natural_key(row["name"]))
     without = [row["name"] for row in ordered if not prescribed.get(row["name"])]
@@ -63,52 +52,51 @@ def with_splits(rows: list[dict], prescribed: dict[str, str]) -> list[dict]:
 
 
 def manifest_row(record: dict, scheme: Scheme) -> dict:
-    """A record as a manifest row: instrument pixels / non-void pixels (0 if all is void), void / all pixels."""
-    ids = class_counts(record, scheme)
-    total = sum(ids.values())
-    valid = total - ids.get(VOID, 0)
-    instrument = sum(ids.get(item, 0) for item in scheme.instrument_ids)
+    """A record as a manifest row. Its fractions: instrument / non-void pixels (0 if all is void), void / all pixels."""
+    counts = class_counts(record, scheme)
+    total = sum(counts.values())
+    valid = total - counts[VOID]
+    instrument = sum(counts[class_id] for class_id in scheme.instrument_ids)
     return {
-        **{key: record[key] for key in ("name", "video", "clip", "frame", "width", "height")},
+        **{key: record[key] for key in _SHARED},
         "instrument_fraction": f"{instrument / valid if valid else 0:.6f}",
-        "void_fraction": f"{(total - valid) / total:.6f}",
+        "void_fraction": f"{counts[VOID] / total:.6f}",
         "split": "",
     }
 
 
-def class_counts(record: dict, scheme: Scheme) -> dict[int, int]:
+def class_counts(record: dict, scheme: Scheme) -> Counter[int]:
     """Pixels per class id (255: void) of a record."""
-    lookup = scheme.lookup()
-    counts: dict[int, int] = {}
+    lookup, counts = scheme.lookup(), Counter()
     for code, pixels in record["codes"].items():
-        class_id = int(lookup[int(code)])
-        counts[class_id] = counts.get(class_id, 0) + pixels
+        counts[int(lookup[int(code)])] += pixels
     return counts
 
 
 def read_journal(root: Path) -> dict[str, dict]:
-    """The last record of each name. A line that a killed run left unfinished is passed over."""
+    """The last record of each name. Lines that are no whole record are skipped, for example after a killed run."""
     path = root / JOURNAL
+    if not path.is_file():
+        return {}
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     records: dict[str, dict] = {}
-    if path.is_file():
+    for line in lines:
         try:
-            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-        except OSError as error:
-            raise UserError(f"cannot read {path}: {error.strerror or error}") from error
-        for line in lines:
-            try:
-                record = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(record, dict) and record.get("redo"):
-                records.pop(record["name"], None)
-            elif isinstance(record, dict) and record.keys() >= _RECORD:  # a foreign line is no record
-                records[record["name"]] = record
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(record, dict) and record.get("redo"):
+            records.pop(record["name"], None)
+        elif isinstance(record, dict) and record.keys() >= _RECORD_KEYS:
+            records[record["name"]] = record
     return records
 
 
 class Journal:
-    """Append records as frames are finished; each stands in the file before the next frame is reported."""
+    """Appends a record for each finished frame, and writes it to the file at once."""
 
     def __init__(self, root: Path):
         self.path = root / JOURNAL
@@ -121,7 +109,7 @@ class Journal:
         try:
             if self.stream is None:
                 self.stream = self.path.open("a", encoding="utf-8")
-                self.stream.write("\n")  # ends a line that a killed run left unfinished
+                self.stream.write("\n")  # ends an unfinished line of a killed run
             self.stream.write(json.dumps(record) + "\n")
             self.stream.flush()
         except OSError as error:
@@ -133,6 +121,6 @@ class Journal:
 
 
 def write_journal(root: Path, records: Iterable[dict]) -> None:
-    """Replace the journal by one record per name, in natural order."""
+    """Replace the journal by `records`, in natural order of their names."""
     lines = [json.dumps(record) for record in sorted(records, key=lambda record: natural_key(record["name"]))]
     write_text(root / JOURNAL, "\n".join(lines) + "\n")

@@ -1,4 +1,4 @@
-"""What the two preparation scripts share: options, the class scheme they ask for, the report_preparation at the end."""
+"""What the two preparation scripts share: options, the choice of the class scheme, the report at the end."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ from surgseg.data.prepare import PrepareResult
 from surgseg.files import UserError, list_some
 from surgseg.labels import SCHEMES, Scheme, load_scheme, void_as_background
 
-SHOWN = 50  # bad files named on the screen, of each kind; the audit names all
+SHOWN = 50  # bad files of each kind that are printed; the audit names all
 
 
 def add_label_options(parser: argparse.ArgumentParser):
-    """--class-scheme and --void-to-background; returns the group."""
+    """Add --class-scheme and --void-to-background. Return their group."""
     labels = parser.add_argument_group("labels")
     labels.add_argument(
         "--class-scheme",
-        default=None,
         metavar="NAME",
         help=f"classes to write: {', '.join(SCHEMES)} or a JSON file (default: binary)",
     )
@@ -37,36 +36,33 @@ def add_work_options(parser: argparse.ArgumentParser) -> None:
     work = parser.add_argument_group("work")
     work.add_argument("--copy", action="store_true", help="copy frames (default: hard links where possible)")
     work.add_argument("--skip-bad", action="store_true", help="exit status 0 despite bad files (default: 2)")
-    work.add_argument("--threads", type=int, default=None, metavar="N", help="number of threads (default: all cores)")
+    work.add_argument("--threads", type=int, metavar="N", help="number of threads (default: all cores)")
 
 
 def check_threads(args: argparse.Namespace) -> None:
     if args.threads is not None and args.threads < 1:
-        raise UserError(f"--threads {args.threads}: give a number from 1 up")
+        raise UserError(f"--threads {args.threads}: at least 1 is needed")
 
 
 def chosen_scheme(args: argparse.Namespace, default: str | Scheme = "binary") -> Scheme:
-    """The scheme of --class-scheme, else `default` (a name, or one made from code lists), void turned to background
-    where that is asked for."""
+    """`default` if it is a scheme, else the scheme named by --class-scheme or `default`; with --void-to-background."""
     scheme = default if isinstance(default, Scheme) else load_scheme(args.class_scheme or default)
     return void_as_background(scheme) if args.void_to_background or args.void == "background" else scheme
 
 
 def report_preparation(result: PrepareResult, root: Path, frames: str, skip_bad: bool) -> int:
-    """Print the summary, the bad files, where things are and what to do next. Returns the exit status."""
+    """Print the summary, the written files, the bad files and the next command. Return the exit status."""
     print(summary(result.audit))
-    print(f"prepared {result.done} frames, {result.kept} stood finished from an earlier run")
+    print(f"prepared {result.done} frames, {result.kept} were finished by an earlier run")
     if result.replaced:
         print(
-            f"{len(result.replaced)} frames came from other or changed files before and were replaced "
+            f"{len(result.replaced)} earlier frames of other or changed files were replaced "
             f"({list_some(result.replaced, 3)}); another --video-id or --output-root keeps both"
         )
     if result.corrected:
         print(f"{len(result.corrected)} masks changed since they were prepared, kept: {list_some(result.corrected, 4)}")
     if result.left_over:
-        print(
-            f"{len(result.left_over)} frames without a good source now: out of the manifest, their files left in place"
-        )
+        print(f"{len(result.left_over)} earlier frames have no good source now: not in the manifest, files kept")
     for name in (frames, "masks", "classes.json", "manifest.csv", "audit.json"):
         print(f"  {root / name}")
     if result.problems:
@@ -74,6 +70,6 @@ def report_preparation(result: PrepareResult, root: Path, frames: str, skip_bad:
         print(describe_problems(result.problems, SHOWN), file=sys.stderr)
     print(f"next: python instrument_segmentation.py --data-root {root}")
     if result.problems and not skip_bad:
-        print("error: bad files (see above); mend them and run again, or accept with --skip-bad", file=sys.stderr)
+        print("error: bad files (see above); repair them and run again, or give --skip-bad", file=sys.stderr)
         return 2
     return 0

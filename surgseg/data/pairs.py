@@ -1,4 +1,4 @@
-"""What a reader of a data set gives to the preparation: labelled frames, and what is wrong with the others."""
+"""What a reader of a data set returns: pairs of frame and mask, and problems with the other files."""
 
 from __future__ import annotations
 
@@ -15,18 +15,17 @@ from surgseg.masks import decode_codes
 
 FRAME_SUFFIXES = ("_endo", "_raw")
 MASK_SUFFIXES = ("_endo_watershed_mask", "_class")
-OTHER_MASKS = ("_endo_mask", "_endo_color_mask")  # siblings of a watershed mask
 _VIDEO = re.compile(r"video\d+", re.IGNORECASE)
 _CLIP = re.compile(r"(video\d+)_\d+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A labelled frame as a reader finds it.
+    """A frame and its mask, as a reader finds them.
 
-    `number` orders the frames of a video; video and number give the name that frame and mask will have. `read_codes`
-    decodes the bytes of the mask file, given with its name for errors, to ((H, W) uint8 source codes, a word for the
-    kind of file). `split` is train, val or test where the data set prescribes it.
+    `number` orders the frames of a video; video and number make the name of the frame in the prepared folder.
+    `read_codes` takes the bytes of the mask file, and its name for errors. It returns ((H, W) uint8 source codes, a
+    word for the kind of file). `split` is train, val or test if the data set prescribes it.
     """
 
     video: str
@@ -58,19 +57,18 @@ class Problem:
 
 @dataclass(frozen=True)
 class Found:
-    """What a reader found: pairs in order, what could not be paired, how many image files were left out on purpose."""
+    """What a reader found: the pairs in order, and the problems of files that could not be paired."""
 
     pairs: list[Pair]
     problems: list[Problem] = field(default_factory=list)
-    ignored: int = 0
 
 
 @dataclass(frozen=True)
 class Reader:
     """A data set's format.
 
-    `read(files, root_name)` takes the image files below a folder or in a zip, and the name of that folder; it returns
-    `Found`, or raises `UserError` where nothing looks like the data set. `scheme` is the default of --class-scheme.
+    `read(files, root_name)` takes the image files below a folder or in a zip, and the name of the folder or zip. It
+    returns `Found`, or raises `UserError` if the files are not of this data set. `scheme` is the default class scheme.
     """
 
     label: str
@@ -80,7 +78,7 @@ class Reader:
 
 
 def describe_problems(problems: list[Problem], limit: int = 8) -> str:
-    """One line per kind of fault: '3 x frame without mask: a, b, c'."""
+    """Return a line per kind of fault: '3 x frame without mask: a, b, c'."""
     kinds = defaultdict(list)
     for problem in problems:
         kinds[problem.kind].append(problem)
@@ -88,25 +86,21 @@ def describe_problems(problems: list[Problem], limit: int = 8) -> str:
 
 
 def video_and_clip(folders: tuple[str, ...]) -> tuple[str, str]:
-    """(video, clip) that folders name as CholecSeg8k does (videoXX/videoXX_NNNNN); "" for what they do not say."""
+    """(video, clip) of folders named as in CholecSeg8k (videoXX/videoXX_NNNNN); "" for what they do not name."""
     clip = next((name for name in reversed(folders) if _CLIP.fullmatch(name)), "").lower()
     video = next((name for name in reversed(folders) if _VIDEO.fullmatch(name)), "").lower()
     return video or (_CLIP.fullmatch(clip).group(1) if clip else ""), clip
 
 
 def drop_collisions(pairs: list[Pair]) -> tuple[list[Pair], list[Problem]]:
-    """Leave out pairs that would be written under one name (also where only upper and lower case differ)."""
+    """Leave out pairs that would get the same name, also if only upper and lower case differ."""
     groups = defaultdict(list)
     for pair in pairs:
         groups[pair.name.lower()].append(pair)
-    problems = [
-        Problem("same output name", group[0].frame.name, f"{_others(group)} would also be {group[0].name}", pair.video)
-        for group in groups.values()
-        for pair in group[:1]
-        if len(group) > 1
-    ]
-    return [pair for pair in pairs if len(groups[pair.name.lower()]) == 1], problems
-
-
-def _others(group: list[Pair]) -> str:
-    return list_some((pair.frame.name for pair in group[1:]), 3)
+    problems = []
+    for first, *others in groups.values():
+        if others:
+            names = list_some((pair.frame.name for pair in others), 3)
+            what = f"{names} would also be {first.name}"
+            problems.append(Problem("same output name", first.frame.name, what, first.video))
+    return [group[0] for group in groups.values() if len(group) == 1], problems

@@ -1,4 +1,4 @@
-"""Source files of a preparation: found in a folder or a zip, read as bytes, checked for damage."""
+"""Source files of a preparation: find them in a folder or a zip, read their bytes, check them for damage."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from PIL import Image
 
 from surgseg.files import IMAGE_SUFFIXES, UserError, is_hidden, natural_key
 
-MARKER = "synthetic.json"  # stands at the root of a tree that surgseg.synthetic drew
+MARKER = "synthetic.json"  # file at the root of a folder tree that surgseg.synthetic made
 _PNG = b"\x89PNG\r\n\x1a\n"
 _ZIP_LOCK = threading.Lock()
 
 
 @dataclass(frozen=True)
 class SourceFile:
-    """One file: `name` is its path below the source root (posix), `stamp` changes when its content does."""
+    """One file. `name` is its POSIX path below the source root; `stamp` changes when its content changes."""
 
     name: str
     stamp: str
@@ -44,11 +44,11 @@ class SourceFile:
         return PurePosixPath(self.name).suffix.lower()
 
     def read(self) -> bytes:
-        """The file's bytes as they are. A file that cannot be read is a `UserError`."""
+        """Return the file's bytes. Raises `UserError` if it cannot be read."""
         try:
             if self.archive is None:
                 return self.path.read_bytes()
-            with _ZIP_LOCK:  # ZipFile counts its open members without a lock of its own
+            with _ZIP_LOCK:  # ZipFile counts its open members without a lock
                 member = self.archive.open(self.name)
             try:
                 return member.read()
@@ -61,39 +61,42 @@ class SourceFile:
 
 @contextlib.contextmanager
 def open_source(root: Path | str) -> Iterator[tuple[list[SourceFile], str]]:
-    """Yield (image files in natural order, "real" or "synthetic") of a folder or zip. Raises `UserError`."""
+    """Yield (image files in natural order, "real" or "synthetic") of a folder or zip.
+
+    Raises `UserError` if it does not exist or is damaged.
+    """
     root = Path(root)
     if root.is_dir():
         yield list_folder(root), data_kind(root)
-    elif not root.exists():
+        return
+    if not root.exists():
         raise UserError(f"{root}: no such folder or zip file")
-    else:
-        try:
-            archive = zipfile.ZipFile(root)
-        except (OSError, zipfile.BadZipFile) as error:
-            raise UserError(f"{root} is no folder and no whole zip file ({error}); download it again?") from error
-        with archive:
-            members = [info for info in archive.infolist() if not info.is_dir()]
-            names = {PurePosixPath(info.filename).name for info in members}
-            files = [
-                SourceFile(info.filename, f"{info.file_size}:{info.CRC:08x}", archive=archive)
-                for info in members
-                if _is_image(PurePosixPath(info.filename).parts)
-            ]
-            yield _sorted(files), "synthetic" if MARKER in names else data_kind(root)
+    try:
+        archive = zipfile.ZipFile(root)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise UserError(f"{root} is no folder and no whole zip file ({error}); download it again?") from error
+    with archive:
+        files = [
+            SourceFile(info.filename, f"{info.file_size}:{info.CRC:08x}", archive=archive)
+            for info in archive.infolist()
+            if not info.is_dir() and _is_image(PurePosixPath(info.filename).parts)
+        ]
+        synthetic = any(PurePosixPath(name).name == MARKER for name in archive.namelist())
+        yield _sorted(files), "synthetic" if synthetic else data_kind(root)
 
 
 def list_folder(root: Path) -> list[SourceFile]:
-    """Image files at any depth below a folder, in natural order; linked folders are followed once."""
+    """Return the image files at any depth below a folder, in natural order. Follows each linked folder once."""
     if not root.is_dir():
         raise UserError(f"{root} is not a folder")
     found, seen = [], set()
     for parent, folders, names in os.walk(root, followlinks=True):
         real = os.path.realpath(parent)
-        folders[:] = [] if real in seen else [name for name in folders if not is_hidden(name)]
         if real in seen:
+            folders.clear()
             continue
         seen.add(real)
+        folders[:] = [name for name in folders if not is_hidden(name)]
         for name in names:
             path = Path(parent, name)
             if _is_image((name,)) and path.is_file():
@@ -104,17 +107,16 @@ def list_folder(root: Path) -> list[SourceFile]:
 
 
 def data_kind(root: Path) -> str:
-    """ "synthetic" where the marker stands at `root` or up to two folders above it, otherwise "real"."""
+    """The kind of data: "synthetic" if `root` or one of the two folders above it has the marker, otherwise "real"."""
     root = root.resolve()
-    near = (root, *list(root.parents)[:2])  # a slice of `parents` itself needs Python 3.10
+    near = (root, *root.parents)[:3]
     return "synthetic" if any((folder / MARKER).is_file() for folder in near) else "real"
 
 
 def image_size(data: bytes, name: str) -> tuple[int, int]:
-    """(width, height) of an undamaged image file. Raises `UserError` naming the file and what is wrong.
+    """Return the (width, height) of an undamaged image file. Raises `UserError` that names the file and the damage.
 
-    A PNG's chunk checksums are verified and a JPEG's end marker is looked for, neither is decoded; other formats
-    are decoded once.
+    Checks the chunk checksums of a PNG and the end marker of a JPEG, without decoding them; decodes other formats.
     """
     if not data:
         raise UserError(f"{name}: the file is empty")

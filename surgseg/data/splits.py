@@ -1,7 +1,7 @@
-"""Which frame trains, validates, tests. The one owner of splits: by video unless the user says otherwise.
+"""Splits: divide frames into train, val and test; by video unless the options say otherwise.
 
-Neighbouring frames of a video are near-copies, so a split by frame measures memory, not generalisation.
-An assignment maps a key (a video, or a frame name where a video is divided) to train, val or test.
+Neighbouring frames of a video are near copies, so a split by frame measures memory, not generalisation.
+An assignment maps a key to train, val or test. The key is a video, or a frame name if videos are divided.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from surgseg.files import UserError, list_some, natural_key, read_json
 PARTS = ("train", "val", "test")
 SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}
 TIME_GAP = 0.025  # share of a video left out at each boundary of a split in time
-PUBLISHED = {  # video numbers of CholecSeg8k; the rest trains
+PUBLISHED = {  # video numbers of CholecSeg8k; all other videos train
     "sp-tcn": {"test": (12, 20, 48, 55), "val": (17, 52)},
     "endovit": {"test": (12, 27), "val": (17, 52)},
 }
@@ -31,7 +31,7 @@ SPLIT_NAMES = ("manifest", "video", "time", "random", *PUBLISHED)
 class Split:
     """A named division of samples.
 
-    `parts` gives the indices of each part, `by` says whether `assignment` is keyed by "video" or "frame".
+    `parts` holds the sample indices of each part; `by` is "video" or "frame", the kind of key in `assignment`.
     """
 
     name: str
@@ -41,18 +41,17 @@ class Split:
 
     @property
     def hash(self) -> str:
-        """12 hex digits that change when any key changes its part."""
-        text = json.dumps(sorted(self.assignment.items()))
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        """12 hex digits that change if a key changes its part."""
+        return hashlib.sha256(json.dumps(sorted(self.assignment.items())).encode()).hexdigest()[:12]
 
     @property
     def scored_part(self) -> str | None:
-        """The part that a trained model is scored on: test or, where it is empty, val; None where both are."""
+        """The part that a trained model is scored on: test; val if test is empty; None if both are empty."""
         return next((part for part in ("test", "val") if len(self.parts[part])), None)
 
     @property
     def leaks(self) -> bool:
-        """True where frames of one video stand on both sides with nothing between them."""
+        """True if neighbouring frames of a video are in different parts."""
         return self.name == "random"
 
     def to_json(self) -> dict:
@@ -60,29 +59,27 @@ class Split:
 
 
 def assign_by_video(rows: list[dict[str, Any]]) -> dict[str, str] | None:
-    """About 70/10/20 % of the frames to train/val/test by whole videos, each part with instruments if possible.
+    """Assign whole videos to train/val/test, with about 70/10/20 % of the frames and instruments in each if possible.
 
-    `rows` are manifest rows (`video`, `instrument_fraction`). Two videos give train and test; fewer give None.
-    Deterministic: the same videos and frame counts give the same assignment, in any order of rows.
+    `rows` are manifest rows (`video`, `instrument_fraction`). Two videos give train and test; one video gives None.
+    Deterministic: the assignment depends on the videos and their frame counts, not on the order of rows.
     """
     frames = Counter(str(row["video"]) for row in rows)
     if len(frames) < 2:
         return None
-    shown = {str(row["video"]) for row in rows if float(row.get("instrument_fraction") or 0) > 0}
-    # A video founds each part: the largest that shows instruments trains, the smallest of them test and validate.
+    with_instrument = {str(row["video"]) for row in rows if float(row.get("instrument_fraction") or 0) > 0}
+    # The first video of each part: the largest with instruments trains, the two smallest with instruments test and
+    # validate. If too few videos have instruments, the smallest without them are taken.
     order = sorted(frames, key=lambda video: (frames[video], natural_key(video)))
-    pool = [video for video in order if video in shown] or order
-    assignment = {pool[-1]: "train"}
-    pool = [video for video in pool + order if video not in assignment]
-    founders = ["train", "test", "val"][: len(order)]
-    assignment.update(zip(dict.fromkeys(pool), founders[1:]))
-    filled = Counter(dict.fromkeys(founders, 0))
-    for video, part in assignment.items():
-        filled[part] += frames[video]
+    candidates = [video for video in order if video in with_instrument] or order
+    assignment = {candidates[-1]: "train"}
+    parts = ["train", "test", "val"][: len(order)]
+    others = dict.fromkeys(video for video in candidates + order if video not in assignment)
+    assignment.update(zip(others, parts[1:]))
+    filled = Counter({part: frames[video] for video, part in assignment.items()})
     total = sum(frames.values())
-    rest = sorted(frames.keys() - assignment.keys(), key=lambda v: (-frames[v], natural_key(v)))
-    for video in rest:
-        part = max(founders, key=lambda name: SHARES[name] * total - filled[name])
+    for video in sorted(frames.keys() - assignment.keys(), key=lambda v: (-frames[v], natural_key(v))):
+        part = max(parts, key=lambda name: SHARES[name] * total - filled[name])
         assignment[video] = part
         filled[part] += frames[video]
     return dict(sorted(assignment.items(), key=lambda item: natural_key(item[0])))
@@ -100,9 +97,9 @@ def make_split(
 ) -> Split:
     """Divide samples (objects with `name, video, number, part, instrument_fraction`).
 
-    `name` is one of `SPLIT_NAMES`, a path to a splits.json, or None for the default: the manifest's parts where
-    it has them, otherwise by video. `val_videos`/`test_videos` override it; `folds` is a number or "videos".
-    Raises `UserError` where the division cannot be made or leaves nothing to train on.
+    `name` is one of `SPLIT_NAMES`, a path to a splits.json, or None: the manifest's parts if it has any, otherwise
+    by video. `val_videos` and `test_videos` override `name`; `folds` (a number or "videos") overrides both.
+    Raises `UserError` if the division is not possible or leaves no frames to train on.
     """
     if not samples:
         raise UserError("no frames to split")
@@ -125,9 +122,9 @@ def make_split(
 
 
 def apply_assignment(samples: list, stored: dict) -> dict[str, np.ndarray]:
-    """Indices per part of `samples` under a split stored in a weights file (`Split.to_json`).
+    """Return the indices of `samples` in each part of a split stored in a weights file (`Split.to_json`).
 
-    Samples whose video (or frame) the stored split does not know belong to no part.
+    Samples whose video (or frame) is not in the stored split belong to no part.
     """
     key = "video" if stored["by"] == "video" else "name"
     found = [stored["assignment"].get(getattr(sample, key)) for sample in samples]
@@ -135,7 +132,10 @@ def apply_assignment(samples: list, stored: dict) -> dict[str, np.ndarray]:
 
 
 def stored_part(samples: list, stored: dict | None, part: str) -> list:
-    """The samples of one part ("all": every one) under the split that a weights file stores."""
+    """Return the samples of one part (or "all") of the split that a weights file stores.
+
+    Raises `UserError` if the file stores no split or no sample belongs to the part.
+    """
     if part == "all":
         return samples
     if not stored:
@@ -149,14 +149,9 @@ def stored_part(samples: list, stored: dict | None, part: str) -> list:
     return [samples[index] for index in indices]
 
 
-def _split_by_video(samples: list, name: str, assignment: dict[str, str]) -> Split:
-    stored = {"by": "video", "assignment": assignment}
-    return Split(name, "video", assignment, apply_assignment(samples, stored))
-
-
-def _split_by_frame(samples: list, name: str, assignment: dict[str, str]) -> Split:
-    stored = {"by": "frame", "assignment": assignment}
-    return Split(name, "frame", assignment, apply_assignment(samples, stored))
+def _split_by(key: str, samples: list, name: str, assignment: dict[str, str]) -> Split:
+    """The split of an assignment that is keyed by "video" or "frame"."""
+    return Split(name, key, assignment, apply_assignment(samples, {"by": key, "assignment": assignment}))
 
 
 def _videos(samples: list) -> list[str]:
@@ -171,19 +166,17 @@ def _video_split(samples: list) -> Split:
             f"all {len(samples)} frames belong to one video ({samples[0].video}), so they cannot be split by video: "
             "prepare more videos (--video-id names them), or use --split time"
         )
-    return _split_by_video(samples, "video", assignment)
+    return _split_by("video", samples, "video", assignment)
 
 
 def _manifest_split(samples: list) -> Split:
     missing = [sample.name for sample in samples if sample.part not in PARTS]
     if missing:
         raise UserError(f"the manifest gives no part (train, val, test) for {list_some(missing, 4)}; use --split video")
-    by_video = defaultdict(set)
-    for sample in samples:
-        by_video[sample.video].add(sample.part)
-    if all(len(parts) == 1 for parts in by_video.values()):
-        return _split_by_video(samples, "manifest", {video: next(iter(parts)) for video, parts in by_video.items()})
-    return _split_by_frame(samples, "manifest", {sample.name: sample.part for sample in samples})
+    by_video = {sample.video: sample.part for sample in samples}
+    if all(by_video[sample.video] == sample.part for sample in samples):
+        return _split_by("video", samples, "manifest", by_video)
+    return _split_by("frame", samples, "manifest", {sample.name: sample.part for sample in samples})
 
 
 def _named_videos(samples: list, name: str, val: list[str], test: list[str]) -> Split:
@@ -195,15 +188,12 @@ def _named_videos(samples: list, name: str, val: list[str], test: list[str]) -> 
     if both:
         raise UserError(f"{list_some(both)}: a video cannot be in validation and test")
     assignment = {video: "test" if video in test else "val" if video in val else "train" for video in videos}
-    return _split_by_video(samples, name, assignment)
+    return _split_by("video", samples, name, assignment)
 
 
 def _published_split(samples: list, name: str) -> Split:
-    numbers = {}
-    for video in _videos(samples):
-        match = re.search(r"(\d+)$", video)
-        if match:
-            numbers[int(match.group(1))] = video
+    endings = {video: re.search(r"\d+$", video) for video in _videos(samples)}
+    numbers = {int(ending.group()): video for video, ending in endings.items() if ending}
     wanted = PUBLISHED[name]
     absent = [number for part in ("val", "test") for number in wanted[part] if number not in numbers]
     if absent:
@@ -212,15 +202,15 @@ def _published_split(samples: list, name: str) -> Split:
 
 
 def _random_split(samples: list, seed: int) -> Split:
-    """The study's split: 80/20 by frame. Kept to reproduce its numbers; neighbours leak."""
+    """The original study's split: 80/20 by frame. It reproduces the study's numbers, but neighbouring frames leak."""
     order = np.random.default_rng([seed, 1]).permutation(len(samples))
     held_out = set(order[round(0.8 * len(samples)) :].tolist())
     assignment = {s.name: "test" if index in held_out else "train" for index, s in enumerate(samples)}
-    return _split_by_frame(samples, "random", assignment)
+    return _split_by("frame", samples, "random", assignment)
 
 
 def _time_split(samples: list) -> Split:
-    """First 70 % of each video trains, the last 20 % tests, 10 % between validates; gaps at the boundaries."""
+    """The first 70 % of each video trains, the last 20 % tests, the 10 % between them validates; with gaps between."""
     groups = defaultdict(list)
     for sample in samples:
         groups[sample.video].append(sample)
@@ -233,11 +223,11 @@ def _time_split(samples: list) -> Split:
         gap = max(1, round(TIME_GAP * count))
         first, second = round(0.7 * count), round(0.8 * count)
         ranges = {"train": (0, first), "val": (first + gap, second), "test": (second + gap, count)}
-        if first + gap >= second:  # too few frames for a validation part of its own
+        if first + gap >= second:  # too few frames for a validation part
             ranges = {"train": (0, second), "test": (second + gap, count)}
         for part, (start, stop) in ranges.items():
             assignment.update({sample.name: part for sample in group[start:stop]})
-    return _split_by_frame(samples, "time", assignment)
+    return _split_by("frame", samples, "time", assignment)
 
 
 def _fold_split(samples: list, folds: str, fold: int) -> Split:
@@ -248,43 +238,40 @@ def _fold_split(samples: list, folds: str, fold: int) -> Split:
 
 
 def video_folds(samples: list, folds: str) -> list[list[str]]:
-    """The test videos of each fold: "videos" leaves one out at a time, a number K makes K groups of like size."""
+    """The test videos of each fold: one video each ("videos"), or K groups of similar frame count (a number K)."""
     videos = _videos(samples)
-    if folds == "videos":
-        count = len(videos)
-    elif str(folds).isdigit():
-        count = int(folds)
-    else:
+    if folds != "videos" and not str(folds).isdigit():
         raise UserError(f"--folds {folds}: give a number or 'videos'")
+    count = len(videos) if folds == "videos" else int(folds)
     if not 2 <= count <= len(videos):
         raise UserError(f"--folds {folds}: {len(videos)} videos allow 2 to {len(videos)} folds")
-    frames = Counter(sample.video for sample in samples)
-    groups: list[list[str]] = [[] for _ in range(count)]
     if folds == "videos":
         return [[video] for video in videos]
+    frames = Counter(sample.video for sample in samples)
+    groups: list[list[str]] = [[] for _ in range(count)]
     for video in sorted(videos, key=lambda v: (-frames[v], natural_key(v))):
         min(groups, key=lambda group: sum(frames[v] for v in group)).append(video)
     return groups
 
 
 def _file_split(samples: list, path: str) -> Split:
-    """{"train": [...], "val": [...], "test": [...]} of videos, or of frame names."""
+    """The split of a JSON file {"train": [...], "val": [...], "test": [...]} of videos or frame names."""
     value = read_json(path)
     if not isinstance(value, dict) or not value.get("train") or set(value) - set(PARTS):
         raise UserError(f"{path}: expected {{'train': [...], 'val': [...], 'test': [...]}} of videos or frame names")
     if not all(isinstance(value.get(part, []), list) for part in PARTS):
         raise UserError(f"{path}: train, val and test must be lists of videos or frame names")
-    listed = {(str(key), part) for part in PARTS for key in value.get(part, [])}
-    assignment = dict(sorted(listed))
-    twice = [key for key, count in Counter(key for key, _ in sorted(listed)).items() if count > 1]
+    listed = sorted({(str(key), part) for part in PARTS for key in value.get(part, [])})
+    assignment = dict(listed)
+    twice = [key for key, count in Counter(key for key, _ in listed).items() if count > 1]
     if twice:
-        raise UserError(f"{path}: {list_some(twice)} stands in two parts")
+        raise UserError(f"{path}: {list_some(twice)} is in two parts")
     videos, names = set(_videos(samples)), {sample.name for sample in samples}
-    for kind, known, make in (("video", videos, _split_by_video), ("frame", names, _split_by_frame)):
+    for key, known in (("video", videos), ("frame", names)):
         if set(assignment) <= known:
             missing = sorted(known - set(assignment), key=natural_key)
-            if missing and kind == "video":
+            if missing and key == "video":
                 raise UserError(f"{path}: gives no part for {list_some(missing)}")
-            return make(samples, "file", assignment)
+            return _split_by(key, samples, "file", assignment)
     unknown = [key for key in assignment if key not in videos and key not in names]
     raise UserError(f"{path}: neither videos nor frames of the data: {list_some(unknown or assignment, 4)}")

@@ -1,4 +1,4 @@
-"""Every figure of a scored set, from the files that scoring left: metrics JSON, frame table, masks, audit."""
+"""Every figure of a scored set, from the files that scoring wrote: metrics JSON, frame table, masks, audit."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ EXAMPLES = ("best", "challenging", "impressive")
 def write_figures(
     metrics_path: Path, scheme: Scheme, mask_dir: Path, pred_dir: Path | None, folder: Path, *, examples: int = 5
 ) -> tuple[list[Path], list[str], bool]:
-    """Draw what the files allow into `folder`: (files written, a line for each figure left out, whether all is whole).
+    """Draw into `folder` every figure whose input files exist.
 
-    `metrics_path` is a metrics JSON with its frame table beside it; `mask_dir` the true masks, beside which audit.json
-    and frames may lie; `pred_dir` the predictions, None where none were saved. Not whole: a file that should have
-    been drawn is damaged or of another size.
+    `metrics_path` is a metrics JSON with its frame table beside it. `mask_dir` holds the true masks; audit.json and the
+    frames are looked for beside it. `pred_dir` holds the predictions; None: none were saved. Returns the files written,
+    a line for each figure left out, and False where an image is damaged or has another size, else True.
     """
     metrics = read_json(metrics_path)
     rows = read_csv(metrics_path.with_name(f"{metrics_path.stem}_frames.csv"))
@@ -33,8 +33,7 @@ def write_figures(
         draw_comprehensive(metrics, rows, folder / "comprehensive_analysis.png", title=title),
         draw_full_dataset(metrics, rows, folder / "full_dataset_analysis.png", title=f"Scores per video\n{title}"),
     ]
-    root = mask_dir.resolve().parent
-    audit_path, notes = root / "audit.json", []
+    audit_path, notes = mask_dir.resolve().parent / "audit.json", []
     audit = read_json(audit_path) if audit_path.is_file() else None
     if has_tables(audit):
         path = folder / "full_dataset_complete_analysis.png"
@@ -47,24 +46,23 @@ def write_figures(
 
 
 def _examples(metrics: dict[str, Any], rows, scheme, mask_dir: Path, pred_dir, folder, count: int):
-    """The example figures, as `write_figures` returns them."""
+    """Draw the example figures; returns the same as `write_figures`."""
     if not count:
         return [], [], True
-    frame_dir = next((path for name in FRAME_FOLDERS if (path := mask_dir.resolve().parent / name).is_dir()), None)
     if pred_dir is None:
         return [], ["No example figures: predictions are drawn from files; --save-preds DIR writes them"], True
+    frame_dir = next((path for name in FRAME_FOLDERS if (path := mask_dir.resolve().parent / name).is_dir()), None)
     if frame_dir is None:
         return [], [f"No example figures: neither {' nor '.join(FRAME_FOLDERS)} beside {mask_dir}"], True
     files = ImageFiles(*({path.stem: path for path in list_images(each)} for each in (frame_dir, mask_dir, pred_dir)))
-    options = {"count": count, "data": metrics["data"]}
-    options["mark"] = synthetic_mark(metrics["data"], metrics.get("weights_data"))
+    mark = synthetic_mark(metrics["data"], metrics.get("weights_data"))
     written, notes = [], []
     missing = sum(row["name"] not in files.frames for row in rows)
     if missing:
         notes.append(f"{missing} of {len(rows)} scored frames are not in {frame_dir}: examples come from the others")
     for rule in EXAMPLES:
         try:
-            found = write_examples(rule, rows, files, scheme, folder, **options)
+            found = write_examples(rule, rows, files, scheme, folder, count=count, data=metrics["data"], mark=mark)
         except UserError as error:
             return written, [*notes, f"Example figures are not whole: {error}"], False
         if not found:

@@ -1,4 +1,4 @@
-"""Figures of a whole data set: scores of each video, and the audit of the data beside the scores."""
+"""Figures of a whole data set: the scores of each video, and the audit of the data beside the scores."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import numpy as np
 
 from surgseg.figures.examples import fit_name
 from surgseg.figures.selection import synthetic_mark
-from surgseg.figures.style import BLACK, BLUE, GRAY, GREEN, ORANGE, RED, SKY, mark_synthetic, new_figure, save_figure
+from surgseg.figures.style import BLACK, BLUE, GRAY, GREEN, ORANGE, RED, SKY, add_title, new_figure, save_figure
 from surgseg.files import natural_key
 
 PART_COLOURS = {"train": BLUE, "val": ORANGE, "test": RED}
-MAX_CODES = 16  # rows of the code table that are drawn; the rest stands in one
+MAX_CODES = 16  # rows of the code table; one more row sums up the other codes
 
 
 def draw_full_dataset(metrics: dict[str, Any], rows: list[dict[str, str]], path: Path, *, title: str) -> Path:
-    """IoU and Dice of each video (all its pixels), and the IoU of its frames as points and box.
+    """Draw IoU and Dice of each video (all its pixels), and the IoU of its frames as points and box.
 
-    `metrics` is a metrics JSON, `rows` its frame table. Videos stand in natural order of their names.
+    `metrics` is a metrics JSON, `rows` its frame table. The videos are in natural order of their names.
     """
     videos = sorted(metrics["per_video"], key=natural_key)
     figure, axes = new_figure(1, 2, size=(7.2, _height(len(videos)) + 1.5), sharey=True)
@@ -28,7 +28,7 @@ def draw_full_dataset(metrics: dict[str, Any], rows: list[dict[str, str]], path:
     _frames_of_videos(frames, rows, videos)
     names = [f"{fit_name(video, 18, 1)} ({metrics['per_video'][video]['frames']})" for video in videos]
     _video_axis(scores, names, "video (frames scored)")
-    _title_and_mark(figure, metrics, title)
+    add_title(figure, title, synthetic_mark(metrics.get("data"), metrics.get("weights_data")), fontsize=10)
     return save_figure(figure, path)
 
 
@@ -39,28 +39,20 @@ def _height(videos: int) -> float:
 
 def _video_axis(axis, names: list[str], label: str) -> None:
     axis.set_yticks(range(len(names)), names, fontsize=8.5 if len(names) <= 24 else 7)
-    room = 0.5 if len(names) > 1 else 1.0  # a single video stays slim
-    axis.set_ylim(len(names) - 1 + room, -room)  # the first one on top
+    room = 0.5 if len(names) > 1 else 1.0  # the bar of a single video stays slim
+    axis.set_ylim(len(names) - 1 + room, -room)  # the first video on top
     axis.set_ylabel(label)
-
-
-def _title_and_mark(figure, metrics: dict[str, Any], title: str) -> None:
-    figure.suptitle(title, x=0.01, ha="left", fontsize=10)
-    mark = synthetic_mark(metrics.get("data"), metrics.get("weights_data"))
-    if mark:
-        mark_synthetic(figure, mark)
 
 
 def _scores_of_videos(axis, metrics: dict[str, Any], videos: list[str]) -> None:
     places = np.arange(len(videos))
-    for key, colour, marker, shift in (("iou", BLUE, "o", -0.12), ("dice", ORANGE, "s", 0.12)):
-        values = np.array([_nan_for_none(metrics["per_video"][video][key]) for video in videos])
-        name = {"iou": "IoU", "dice": "Dice"}[key]
-        mean = _nan_for_none(metrics["video_mean"][key])
-        label = name if np.isnan(mean) else f"{name} (mean {mean:.3f})"
+    for key, name, colour, marker, shift in (("iou", "IoU", BLUE, "o", -0.12), ("dice", "Dice", ORANGE, "s", 0.12)):
+        values = np.array([metrics["per_video"][video][key] for video in videos], float)  # None becomes NaN
+        mean = metrics["video_mean"][key]
+        label = name if mean is None else f"{name} (mean {mean:.3f})"
         axis.hlines(places + shift, 0, np.nan_to_num(values), color=colour, linewidth=1)
         axis.plot(values, places + shift, marker, color=colour, markersize=5, label=label)
-        if not np.isnan(mean) and len(videos) > 1:
+        if mean is not None and len(videos) > 1:
             axis.axvline(mean, color=colour, linestyle="--", linewidth=0.9)
         for place, value in zip(places, values):
             if np.isnan(value) and key == "iou":
@@ -87,7 +79,7 @@ def _frames_of_videos(axis, rows: list[dict[str, str]], videos: list[str]) -> No
 
 
 def draw_complete(metrics: dict[str, Any], audit: dict[str, Any], path: Path, *, title: str) -> Path:
-    """The audit of the data beside the scores: frames, instrument share and IoU of each video; shares of the codes.
+    """Draw frames, instrument share and IoU of each video, and the shares of the source codes and classes.
 
     `metrics` is a metrics JSON, `audit` an audit.json with its tables (see `has_tables`).
     """
@@ -107,12 +99,12 @@ def draw_complete(metrics: dict[str, Any], audit: dict[str, Any], path: Path, *,
         axis.remove()
     _code_shares(figure.add_subplot(grid[1, 0:2]), codes)
     _class_shares(figure.add_subplot(grid[1, 2]), audit)
-    _title_and_mark(figure, metrics, title)
+    add_title(figure, title, synthetic_mark(metrics.get("data"), metrics.get("weights_data")), fontsize=10)
     return save_figure(figure, path)
 
 
 def has_tables(audit: Any) -> bool:
-    """Whether an audit.json holds what `draw_complete` draws."""
+    """Return whether an audit.json holds the tables that `draw_complete` draws."""
     return isinstance(audit, dict) and all(audit.get(key) for key in ("videos", "codes", "classes", "void"))
 
 
@@ -141,16 +133,16 @@ def _share_per_video(axis, table: dict[str, dict], videos: list[str]) -> None:
 
 def _iou_beside(axis, per_video: dict[str, dict], videos: list[str]) -> None:
     for place, video in enumerate(videos):
-        value = _nan_for_none(per_video[video]["iou"]) if video in per_video else np.nan
-        text = "not scored" if video not in per_video else "n/a" if np.isnan(value) else f"{value:.3f}"
-        axis.barh(place, np.nan_to_num(value), color=ORANGE, height=0.66)
-        axis.text(np.nan_to_num(value) + 0.02, place, text, va="center", fontsize=7.5)
+        value = per_video.get(video, {}).get("iou")
+        text = "not scored" if video not in per_video else "n/a" if value is None else f"{value:.3f}"
+        axis.barh(place, value or 0, color=ORANGE, height=0.66)
+        axis.text((value or 0) + 0.02, place, text, va="center", fontsize=7.5)
     axis.set(xlim=(0, 1.28), xticks=(0, 0.5, 1))
     axis.set_xlabel("IoU (all pixels)", fontsize=8.5)
 
 
 def _code_rows(audit: dict[str, Any]) -> list[tuple[str, float, str]]:
-    """(name, percent of all pixels, colour) of each code, largest first; what is left of a long table in one row."""
+    """(name, percent of all pixels, colour) of each code, largest first; the last row sums up the codes not shown."""
     instruments = {name for name, row in audit["classes"].items() if row["instrument"]}
     rows = []
     for code, row in audit["codes"].items():
@@ -185,12 +177,8 @@ def _class_shares(axis, audit: dict[str, Any]) -> None:
 
 
 def _value_labels(axis, shares, form: str) -> None:
-    """A number beside each bar, with room for it."""
+    """Write the value beside each bar, and widen the axis for it."""
     top = max(max(shares), 1e-9)
     for place, share in enumerate(shares):
         axis.text(share + 0.02 * top, place, form.format(share), va="center", fontsize=7.5)
     axis.set_xlim(0, 1.3 * top)
-
-
-def _nan_for_none(value: float | None) -> float:
-    return np.nan if value is None else float(value)

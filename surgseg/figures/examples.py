@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.patches import Patch
 
 from surgseg.figures.selection import EXAMPLE_RULES, Choice, choose_examples, example_records
-from surgseg.figures.style import mark_synthetic, new_figure, save_figure, show_image
+from surgseg.figures.style import add_title, new_figure, save_figure, show_image
 from surgseg.files import UserError, write_json
 from surgseg.frames import read_frame
 from surgseg.labels import VOID, Scheme
@@ -24,7 +24,7 @@ ERRORS = {"correct": (0, 114, 178), "false positive": (230, 159, 0), "missed": (
 
 @dataclass(frozen=True)
 class Example:
-    """One frame (H, W, 3) with true and predicted class ids (H, W), the IoU of its instruments (NaN: none), and its
+    """A frame (H, W, 3) with true and predicted class ids (H, W), the IoU of its instruments (NaN: undefined) and its
     true coverage (0-1)."""
 
     name: str
@@ -37,7 +37,7 @@ class Example:
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """Where frames, true masks and predictions lie: path by name, of each."""
+    """The paths of frames, true masks and predictions, each by the frame's name."""
 
     frames: Mapping[str, Path]
     masks: Mapping[str, Path]
@@ -45,13 +45,14 @@ class ImageFiles:
 
     @classmethod
     def of_samples(cls, samples: Sequence, pred_dir: Path) -> ImageFiles:
-        """The files of samples (`data.dataset.Sample`) whose predictions lie in `pred_dir`."""
-        frames, masks = ({item.name: getattr(item, part) for item in samples} for part in ("frame", "mask"))
+        """The files of samples (`data.dataset.Sample`) whose predictions are in `pred_dir`."""
+        frames = {sample.name: sample.frame for sample in samples}
+        masks = {sample.name: sample.mask for sample in samples}
         return cls(frames, masks, {name: pred_dir / f"{name}.png" for name in frames})
 
     @property
     def names(self) -> set[str]:
-        """Names of which all three are there."""
+        """The names that have a frame, a mask and a prediction."""
         return set(self.frames) & set(self.masks) & set(self.predictions)
 
 
@@ -68,7 +69,7 @@ def write_examples(
 ) -> list[Path]:
     """Choose frames of a scored set by one of `EXAMPLE_RULES`, draw them, and list them in a JSON of the same name.
 
-    `rows` is the frame table beside a metrics JSON. Returns the files written: none where no frame can be chosen.
+    `rows` is the frame table beside a metrics JSON. Returns the files written; none if no frame fits the rule.
     Raises `UserError` where a file is damaged or frame and masks differ in size.
     """
     available = files.names
@@ -93,33 +94,32 @@ def write_examples(
 
 
 def read_examples(choice: Choice, files: ImageFiles, scheme: Scheme) -> list[Example]:
-    """The chosen frames with their masks. Raises `UserError` where sizes differ, naming both."""
+    """Read the chosen frames and their masks. Raises `UserError` naming both files where their sizes differ."""
     examples = []
     for row in choice.rows:
         name = row["name"]
-        frame = read_frame(files.frames[name])
-        masks = [read_mask(folder[name], scheme.num_classes) for folder in (files.masks, files.predictions)]
-        for mask, path in zip(masks, (files.masks[name], files.predictions[name])):
-            check_size(frame, files.frames[name], mask, path)
+        frame, masks = read_frame(files.frames[name]), []
+        for path in (files.masks[name], files.predictions[name]):
+            masks.append(read_mask(path, scheme.num_classes))
+            check_size(frame, files.frames[name], masks[-1], path)
         iou, coverage = (float(row.get(key) or "nan") for key in ("iou", "coverage"))
         examples.append(Example(name, frame, *masks, iou, coverage))
     return examples
 
 
 def check_size(frame: np.ndarray, frame_path: Path, mask: np.ndarray, mask_path: Path) -> None:
-    """`UserError` naming both files where a mask (H, W) has another size than its frame (H, W, 3)."""
+    """Raise `UserError`, naming both files, where a mask (H, W) and its frame (H, W, 3) differ in size."""
     if frame.shape[:2] != mask.shape:
         sizes = [f"{shape[1]}x{shape[0]}" for shape in (frame.shape, mask.shape)]
         raise UserError(f"{frame_path} is {sizes[0]} pixels, {mask_path} {sizes[1]}: a mask has its frame's size")
 
 
 def draw_examples(examples: list[Example], scheme: Scheme, path: Path, *, title: str, mark: str = "") -> Path:
-    """A row per example: frame, ground truth, prediction, error map of the instrument union.
+    """Draw a row per example: frame, ground truth, prediction, error map of the instrument union.
 
-    `mark` (SYNTHETIC) stands in the figure and inside every image.
+    `mark` (SYNTHETIC) is written in the figure and inside every image.
     """
-    shapes = [example.frame.shape for example in examples]
-    heights = [height / width for height, width, _ in shapes]
+    heights = [example.frame.shape[0] / example.frame.shape[1] for example in examples]
     size = (7.2, 0.75 + sum(1.78 * ratio + 0.36 for ratio in heights))
     figure, axes = new_figure(len(examples), 4, size=size, gridspec_kw={"height_ratios": heights})
     paint = Painter(scheme)
@@ -134,14 +134,12 @@ def draw_examples(examples: list[Example], scheme: Scheme, path: Path, *, title:
             axis.title.set_fontsize(7.5)
     handles = [colour_patch(colour, name) for name, colour in ERRORS.items()]
     figure.legend(handles=handles, loc="outside lower right", ncols=4, fontsize=8)
-    figure.suptitle(title, fontsize=9, x=0.01, ha="left")
-    if mark:
-        mark_synthetic(figure, mark)
+    add_title(figure, title, mark, fontsize=9)
     return save_figure(figure, path)
 
 
 def fit_name(name: str, width: int = 26, lines: int = 2) -> str:
-    """A file's name broken into lines of `width` letters; the middle of a longer one is left out."""
+    """Return a file's name in at most `lines` lines of `width` letters; "…" replaces the middle of a longer name."""
     room = width * lines
     if len(name) > room:
         name = f"{name[: room // 2 - 1]}…{name[-(room - room // 2) :]}"
@@ -149,14 +147,13 @@ def fit_name(name: str, width: int = 26, lines: int = 2) -> str:
 
 
 def colour_patch(colour: tuple[int, int, int], name: str) -> Patch:
-    """A legend's entry for an RGB colour (0-255)."""
+    """The legend entry of an RGB colour (0-255)."""
     return Patch(facecolor=np.array(colour) / 255, edgecolor="black", linewidth=0.5, label=name)
 
 
 def error_map(example: Example, scheme: Scheme) -> np.ndarray:
-    """(H, W, 3) uint8: dimmed frame with hits, false positives, misses and void of the instrument union."""
-    instrument_ids = scheme.instrument_ids
-    truth, predicted = np.isin(example.truth, instrument_ids), np.isin(example.predicted, instrument_ids)
+    """The dimmed frame (H, W, 3) uint8, coloured by hits, false positives, misses and void of the instrument union."""
+    truth, predicted = (np.isin(ids, scheme.instrument_ids) for ids in (example.truth, example.predicted))
     void = example.truth == VOID
     image = (example.frame * 0.35 + 150).astype(np.uint8)
     image[truth & predicted] = ERRORS["correct"]

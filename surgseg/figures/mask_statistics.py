@@ -6,6 +6,7 @@ import textwrap
 from pathlib import Path
 
 import numpy as np
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from surgseg.analysis.measure import Analysis, video_end
@@ -21,18 +22,18 @@ from surgseg.figures.style import (
     PALETTE,
     RED,
     SKY,
-    mark_synthetic,
+    add_title,
     new_figure,
     save_figure,
 )
 from surgseg.generate.folder import Generated
 
-NOT_ANNOTATED = "#CCCCCC"  # no row of the annotation speaks of that time
+NOT_ANNOTATED = "#CCCCCC"  # no annotation row for that time
 
 
 def draw_mask_statistics(path: Path | str, generated: Generated, analysis: Analysis, include_suspect: bool) -> Path:
-    """Coverage against time (no instrument and suspect frames marked), below it bands of presence, tools and phases;
-    the histogram of coverage; IoU of neighbouring masks against time, where there are neighbours."""
+    """Draw coverage against time (frames without instrument and suspect frames marked) with bands of presence, tools
+    and phases below it, the histogram of coverage, and the IoU of neighbouring masks against time."""
     bands = _bands(analysis)
     figure, axes = new_figure(size=(7.2, 4.3 + 0.3 * len(bands)))
     axes[0, 0].remove()
@@ -52,14 +53,12 @@ def draw_mask_statistics(path: Path | str, generated: Generated, analysis: Analy
     rate, count = analysis.statistics["detection_rate"], analysis.statistics["frames"]
     title = f"Instrument found in {percent(rate)} of {count} frame{'s' * (count > 1)}"
     title += "" if generated.run.get("complete") else " (unfinished run)"
-    figure.suptitle(title, x=0.01, ha="left")
-    if generated.synthetic:
-        mark_synthetic(figure, generated.synthetic)
+    add_title(figure, title, generated.synthetic)
     return save_figure(figure, path)
 
 
 def _bands(analysis: Analysis) -> list[tuple[str, list, dict]]:
-    """(name, value of each row, colour of each value that is drawn) of every band."""
+    """(name, value of each row, colours by value; other values are not drawn) of every band."""
     coverage = [row.coverage for row in analysis.rows]
     present = is_present(coverage, analysis.statistics["min_area"]).tolist()
     bands = [("found", present, {True: BLUE})]
@@ -73,7 +72,7 @@ def _bands(analysis: Analysis) -> list[tuple[str, list, dict]]:
 
 
 def _band(axis, analysis: Analysis, name: str, values: list, colours: dict, end_s: float) -> None:
-    """Coloured stretches of time, as long as the frames speak for them."""
+    """Colour the time that each frame stands for."""
     times = [row.time_s for row in analysis.rows]
     spacing = analysis.statistics["presence"]["resolution_s"]
     ends = frame_ends(times, spacing if spacing == spacing else 1.0, end_s)
@@ -87,16 +86,13 @@ def _band(axis, analysis: Analysis, name: str, values: list, colours: dict, end_
 
 def _legend_of_phases(figure, bands) -> None:
     phases = next((colours for name, _, colours in bands if name == "phase"), {})
-    if not phases:
-        return
-    from matplotlib.patches import Patch
-
     handles = [Patch(color=colour, label=name) for name, colour in phases.items()]
-    figure.legend(handles=handles, loc="outside lower left", ncols=3, fontsize=8, title="phase", title_fontsize=8)
+    if handles:
+        figure.legend(handles=handles, loc="outside lower left", ncols=3, fontsize=8, title="phase", title_fontsize=8)
 
 
 def broken_line(times: np.ndarray, values: np.ndarray, spacing: float) -> tuple[np.ndarray, np.ndarray]:
-    """The points with NaN put in where a step is longer than two spacings, so that no line crosses what nobody saw."""
+    """Insert NaN where a step is longer than `GAP` spacings, so that no line is drawn over time without frames."""
     if spacing != spacing or len(times) < 2:
         return times, values
     holes = np.flatnonzero(np.diff(times) > GAP * spacing) + 1
@@ -111,7 +107,7 @@ def _coverage_timeline(axis, generated: Generated, analysis: Analysis, include_s
     spacing = analysis.statistics["presence"]["resolution_s"]
     axis.plot(*broken_line(times, coverage, spacing), color=BLUE, linewidth=1.1, **marker)
     top = max(float(coverage.max()) * 1.08, 1.0)
-    low = -0.06 * top  # marks stand below the zero line, clear of the curve
+    low = -0.06 * top  # the marks are below the zero line, apart from the curve
     if absent.any():
         axis.plot(times[absent], np.full(absent.sum(), low), "|", color=RED, markersize=6, label="no instrument")
     suspect = [row.time_s for row in generated.rows if row.suspect and not include_suspect]
@@ -124,12 +120,11 @@ def _coverage_timeline(axis, generated: Generated, analysis: Analysis, include_s
     axis.set_ylabel("Coverage (%)")
 
 
-def _coverage_histogram(axis, coverage: np.ndarray, spread: dict) -> None:
-    top = max(float(coverage.max()), 1.0)
-    axis.hist(coverage, bins=np.linspace(0, top, 21), color=SKY)
-    axis.axvline(100 * spread["mean"], color=BLACK, linewidth=1.4, label=f"mean {100 * spread['mean']:.2f} %")
-    median = 100 * spread["median"]
-    axis.axvline(median, color=RED, linewidth=1.4, linestyle="--", label=f"median {median:.2f} %")
+def _coverage_histogram(axis, coverage: np.ndarray, described: dict) -> None:
+    axis.hist(coverage, bins=np.linspace(0, max(float(coverage.max()), 1.0), 21), color=SKY)
+    for name, colour, line in (("mean", BLACK, "-"), ("median", RED, "--")):
+        value = 100 * described[name]
+        axis.axvline(value, color=colour, linewidth=1.4, linestyle=line, label=f"{name} {value:.2f} %")
     axis.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.2, handlelength=1.2, fontsize=8)
     axis.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     axis.set(xlabel="Coverage (% of frame)", ylabel="Frames")
@@ -141,30 +136,26 @@ def _stability_axis(axis, analysis: Analysis) -> None:
     if not found["computed"] or not found["iou"]["n"]:
         why = f"not computed: {found['reason']}" if found["reason"] else "both masks of every pair are empty"
         box = {"facecolor": "white", "edgecolor": "none", "pad": 2}
-        axis.text(
-            0.5, 0.5, textwrap.fill(why, 52), transform=axis.transAxes, ha="center", va="center", fontsize=8,
-            color=BLACK, bbox=box,
-        )  # fmt: skip
+        style = {"ha": "center", "va": "center", "fontsize": 8, "color": BLACK, "bbox": box}
+        axis.text(0.5, 0.5, textwrap.fill(why, 52), transform=axis.transAxes, **style)
         return
     times = np.array([analysis.rows[pair.first].time_s for pair in analysis.pairs])
-    spacing = max(found["median_step_s"], 1e-3)
-    iou = np.array([pair.iou for pair in analysis.pairs])
-    axis.plot(*broken_line(times, iou, spacing), color=SKY, linewidth=1.0, marker=".", ms=2.5, label="as they are")
+    curves = [("as they are", SKY, [pair.iou for pair in analysis.pairs])]
     if found["flow"]["computed"]:
-        flow = np.array([pair.flow_iou for pair in analysis.pairs])
-        axis.plot(
-            *broken_line(times, flow, spacing), color=RED, linewidth=1.0, marker=".", ms=2.5, label="along the flow"
-        )
+        curves.append(("along the flow", RED, [pair.flow_iou for pair in analysis.pairs]))
+    for label, colour, iou in curves:
+        points = broken_line(times, np.array(iou), max(found["median_step_s"], 1e-3))
+        axis.plot(*points, color=colour, linewidth=1.0, marker=".", ms=2.5, label=label)
     axis.legend(loc="lower right", bbox_to_anchor=(1.0, 0.99), ncols=2, borderaxespad=0.2, fontsize=8)
 
 
 def _stability_histogram(axis, analysis: Analysis) -> None:
-    values = [[pair.iou for pair in analysis.pairs], [pair.flow_iou for pair in analysis.pairs]]
-    if np.isnan(values[0]).all():  # no pairs at all, or none with a mask that is not empty
+    iou, flow_iou = (np.array([getattr(pair, name) for pair in analysis.pairs]) for name in ("iou", "flow_iou"))
+    if np.isnan(iou).all():  # no pairs, or all pairs of empty masks
         axis.remove()
         return
-    for some, colour in zip(values, (SKY, RED)):
-        defined = np.array(some)[~np.isnan(some)]
+    for values, colour in ((iou, SKY), (flow_iou, RED)):
+        defined = values[~np.isnan(values)]
         if len(defined):
             axis.hist(defined, bins=np.linspace(0, 1, 21), color=colour, histtype="step", linewidth=1.4)
     axis.yaxis.set_major_locator(MaxNLocator(5, integer=True))

@@ -1,5 +1,5 @@
-"""Figures to look at before and after a run: frames of a generated folder, one frame at several thresholds, a few
-frames of several videos."""
+"""Figures for visual inspection: frames of a generated folder, one frame at several thresholds, frames of several
+videos."""
 
 from __future__ import annotations
 
@@ -11,29 +11,34 @@ from pathlib import Path
 import numpy as np
 
 from surgseg.figures.examples import check_size, colour_patch, fit_name
-from surgseg.figures.style import BLACK, BLUE, ORANGE, RED, mark_synthetic, new_figure, save_figure, show_image
+from surgseg.figures.style import BLACK, BLUE, ORANGE, RED, add_title, new_figure, save_figure, show_image
 from surgseg.files import UserError
 from surgseg.frames import read_frame
 from surgseg.labels import VOID, Scheme
 from surgseg.masks import read_mask
 from surgseg.overlay import Painter
 
-_WIDTH = 7.2  # inches: a page's text
+_WIDTH = 7.2  # inches: the text width of a page
 _LEGEND_COLUMNS = 4
 
 
 @dataclass(frozen=True)
 class Panel:
-    """A frame (H, W, 3) uint8 RGB, its class ids (H, W) uint8, and what stands above them."""
+    """A frame (H, W, 3) uint8 RGB, its class ids (H, W) uint8, and the label above them."""
 
     frame: np.ndarray
     ids: np.ndarray
     label: str
 
+    @property
+    def ratio(self) -> float:
+        """Height of the frame divided by its width."""
+        return self.frame.shape[0] / self.frame.shape[1]
+
 
 @dataclass(frozen=True)
 class VideoPanel:
-    """Some frames of a video, its name, its numbers in lines of at most 55 letters, and what its images must carry."""
+    """Some frames of a video, its name, its numbers (`words`, lines of at most 55 letters), the mark of its images."""
 
     name: str
     words: str
@@ -42,7 +47,7 @@ class VideoPanel:
 
 
 def read_panels(generated, rows: Sequence, *, uncertainty: bool = False) -> list[Panel]:
-    """Frames and masks of rows of a generated folder, labelled with time and coverage (and uncertainty).
+    """Read frames and masks of rows of a generated folder; labels give time and coverage (and uncertainty).
 
     Raises `UserError` where the run kept no frames or no masks, or where sizes differ.
     """
@@ -63,36 +68,30 @@ def read_panels(generated, rows: Sequence, *, uncertainty: bool = False) -> list
 
 
 def draw_visual_analysis(panels: list[Panel], scheme: Scheme, path: Path, *, title: str, mark: str = "") -> Path:
-    """Frame, mask (class colours on black) and overlay of each sample, two samples side by side."""
+    """Draw frame, mask (class colours on black) and overlay of each sample, two samples side by side."""
     pairs = 2 if len(panels) > 1 else 1
     rows = -(-len(panels) // pairs)
     widths = [1, 1, 1, 0.08, 1, 1, 1] if pairs == 2 else [1, 1, 1]
-    panel_width = _WIDTH / sum(widths)
-    ratio = max(panel.frame.shape[0] / panel.frame.shape[1] for panel in panels)
     title = _fit_title(f"{title}\nEach: frame, mask, overlay")
-    size = (_WIDTH, rows * (panel_width * ratio + 0.27) + _margins(title, panels, scheme))
-    figure, axes = new_figure(rows, len(widths), size=size, gridspec_kw={"width_ratios": widths})
-    for axis in axes.flat:
-        axis.set_axis_off()
+    figure, axes = _image_grid(rows, widths, panels, _margins(title, panels, scheme))
     for index, panel in enumerate(panels):
         row, side = divmod(index, pairs)
         _three_panels(axes[row, 4 * side : 4 * side + 3], panel, scheme, mark)
         _label_row(axes[row, 4 * side], panel.label)
     _class_legend(figure, panels, scheme)
-    _page_title(figure, title, mark)
+    add_title(figure, title, mark, fontsize=9)
     return save_figure(figure, path)
 
 
 def draw_threshold(panel: Panel, scheme: Scheme, path: Path, *, title: str, mark: str = "") -> Path:
-    """Frame, mask and overlay of one frame at one threshold, said in `title`."""
-    ratio = panel.frame.shape[0] / panel.frame.shape[1]
+    """Draw frame, mask and overlay of one frame at one threshold, which `title` gives."""
     title = _fit_title(f"{fit_name(panel.label, 70, 1)}\n{title}")
-    figure, axes = new_figure(1, 3, size=(_WIDTH, _WIDTH / 3 * ratio + 0.25 + _margins(title, [panel], scheme)))
+    figure, axes = new_figure(1, 3, size=(_WIDTH, _WIDTH / 3 * panel.ratio + 0.25 + _margins(title, [panel], scheme)))
     _three_panels(axes[0], panel, scheme, mark)
     for axis, name in zip(axes[0], ("frame", "mask", "overlay")):
         axis.set_title(name, fontsize=9)
     _class_legend(figure, [panel], scheme)
-    _page_title(figure, title, mark)
+    add_title(figure, title, mark, fontsize=9)
     return save_figure(figure, path)
 
 
@@ -105,30 +104,25 @@ def draw_single_frame(
     *,
     mark: str = "",
 ) -> Path:
-    """Frame, probability map, coverage against threshold and, where `curves` has it, IoU against threshold.
+    """Draw frame, probability map, coverage against threshold and, where `curves` has it, IoU against threshold.
 
     `probability` (H, W) 0-1 of the instrument; `curves` holds thresholds, coverage and perhaps iou, each (N,);
-    `marked` are the indices of the thresholds that were asked for.
+    `marked` are the indices of the requested thresholds.
     """
-    scored = "iou" in curves
-    ratio = panel.frame.shape[0] / panel.frame.shape[1]
-    above = 3.2 * ratio
-    figure, axes = new_figure(
-        2, 2, size=(_WIDTH, above + 3.3), gridspec_kw={"height_ratios": [above, 2.3], "width_ratios": [1, 1.12]}
-    )
+    above = 3.2 * panel.ratio
+    ratios = {"height_ratios": [above, 2.3], "width_ratios": [1, 1.12]}
+    figure, axes = new_figure(2, 2, size=(_WIDTH, above + 3.3), gridspec_kw=ratios)
     show_image(axes[0, 0], panel.frame, "frame", mark=mark)
     show_image(axes[0, 1], probability, "instrument probability", mark=mark, cmap="viridis", vmin=0, vmax=1)
     figure.colorbar(axes[0, 1].images[0], ax=axes[0, 1], fraction=0.05, pad=0.02, label="probability (0-1)")
-    if scored:
-        coverage, score = axes[1]
+    coverage, score = axes[1]
+    if "iou" in curves:
         _iou_curve(score, curves, marked)
     else:
-        grid = axes[1, 0].get_gridspec()
-        for axis in axes[1]:
-            axis.remove()
-        coverage = figure.add_subplot(grid[1, :])
+        score.remove()
+        coverage.set_subplotspec(coverage.get_gridspec()[1, :])
     _coverage_curve(coverage, curves, marked)
-    _page_title(figure, fit_name(panel.label, 70, 1), mark)
+    add_title(figure, fit_name(panel.label, 70, 1), mark, fontsize=9)
     return save_figure(figure, path)
 
 
@@ -138,7 +132,7 @@ def _coverage_curve(axis, curves: dict[str, np.ndarray], marked: list[int]) -> N
     for index in marked:
         axis.plot(thresholds[index], coverage[index], "o", color=RED, markersize=5)
         axis.vlines(thresholds[index], 0, coverage[index], color=RED, linewidth=0.8, linestyle=":")
-    names = [f"{thresholds[index]:.3g}:\u00a0{coverage[index]:.2f}\u00a0%" for index in marked]  # never broken
+    names = [f"{thresholds[index]:.3g}:\u00a0{coverage[index]:.2f}\u00a0%" for index in marked]  # no line break inside
     shown = names if len(names) <= 6 else [*names[:3], "…", *names[-2:]]
     axis.set_title(textwrap.fill(",  ".join(shown), 46 if "iou" in curves else 96), fontsize=8, color=RED)
     axis.set(xlim=(0, 1), xlabel="threshold (probability)", ylabel="coverage (% of frame)")
@@ -164,34 +158,37 @@ def _iou_curve(axis, curves: dict[str, np.ndarray], marked: list[int]) -> None:
 
 
 def draw_videos(videos: list[VideoPanel], scheme: Scheme, path: Path, *, title: str, mark: str = "") -> Path:
-    """Frames and overlays of several videos: a pair of columns each, two videos side by side."""
-    side_by_side = min(2, len(videos))
-    deep = [max(len(video.panels) for video in videos[start : start + 2]) for start in range(0, len(videos), 2)]
-    widths = [1, 1, 0.08, 1, 1] if side_by_side == 2 else [1, 1]
-    panel_width = _WIDTH / sum(widths)
-    ratio = max(panel.frame.shape[0] / panel.frame.shape[1] for video in videos for panel in video.panels)
+    """Draw frames and overlays of several videos: a pair of columns each, two videos side by side."""
+    rows = [max(len(video.panels) for video in videos[start : start + 2]) for start in range(0, len(videos), 2)]
+    widths = [1, 1, 0.08, 1, 1] if len(videos) > 1 else [1, 1]
     title = _fit_title(title)
     shown = [panel for video in videos for panel in video.panels]
-    height = sum(rows * (panel_width * ratio + 0.27) + 0.45 for rows in deep)
-    size = (_WIDTH, height + _margins(title, shown, scheme))
-    figure, axes = new_figure(sum(deep), len(widths), size=size, gridspec_kw={"width_ratios": widths})
-    for axis in axes.flat:
-        axis.set_axis_off()
+    figure, axes = _image_grid(sum(rows), widths, shown, 0.45 * len(rows) + _margins(title, shown, scheme))
+    paint = Painter(scheme)
     for index, video in enumerate(videos):
         block, side = divmod(index, 2)
-        first, column = sum(deep[:block]), 3 * side
-        paint = Painter(scheme)
-        for row, panel in enumerate(video.panels):
-            left, right = axes[first + row, column : column + 2]
+        pairs = axes[sum(rows[:block]) :, 3 * side : 3 * side + 2]
+        heading = f"{fit_name(video.name, 40, 1)}\n{video.words}\n"
+        for (left, right), panel in zip(pairs, video.panels):
             show_image(left, panel.frame, mark=video.mark)
             show_image(right, paint(panel.frame, panel.ids), mark=video.mark)
             for axis in (left, right):
-                axis.set_anchor("N")  # videos of other shapes stand on the same line
-            heading = f"{fit_name(video.name, 40, 1)}\n{video.words}\n" if row == 0 else ""
+                axis.set_anchor("N")  # aligns the top edges of videos with different shapes
             _label_row(left, heading + panel.label)
+            heading = ""  # above the first row only
     _class_legend(figure, shown, scheme)
-    _page_title(figure, title, mark)
+    add_title(figure, title, mark, fontsize=9)
     return save_figure(figure, path)
+
+
+def _image_grid(rows: int, widths: list[float], panels: list[Panel], extra: float):
+    """A page-wide figure with empty axes, high enough for the images, their labels and `extra` inches."""
+    height = _WIDTH / sum(widths) * max(panel.ratio for panel in panels) + 0.27
+    size = (_WIDTH, rows * height + extra)
+    figure, axes = new_figure(rows, len(widths), size=size, gridspec_kw={"width_ratios": widths})
+    for axis in axes.flat:
+        axis.set_axis_off()
+    return figure, axes
 
 
 def _three_panels(axes, panel: Panel, scheme: Scheme, mark: str) -> None:
@@ -200,41 +197,35 @@ def _three_panels(axes, panel: Panel, scheme: Scheme, mark: str) -> None:
     show_image(axes[2], Painter(scheme)(panel.frame, panel.ids), mark=mark)
 
 
-def _label_row(axis, text: str, size: float = 8) -> None:
-    """Text above an axis and the ones to its right; a title as wide as that would push the columns apart."""
-    axis.set_title("\n".join("|" for _ in text.split("\n")), fontsize=size, alpha=0)  # keeps the height free
+def _label_row(axis, text: str) -> None:
+    """Write text above an axis and its right neighbours. A title of that width would push the columns apart."""
+    axis.set_title("\n".join("|" for _ in text.split("\n")), fontsize=8, alpha=0)  # keeps the height free
     axis.annotate(
-        text, (0, 1), (0, 4), xycoords="axes fraction", textcoords="offset points", fontsize=size, ha="left",
+        text, (0, 1), (0, 4), xycoords="axes fraction", textcoords="offset points", fontsize=8, ha="left",
         va="bottom", annotation_clip=False,
     ).set_in_layout(False)  # fmt: skip
 
 
 def _margins(title: str, panels: list[Panel], scheme: Scheme) -> float:
-    """Inches that title and legend take."""
-    legend = -(-len(_classes_shown(panels, scheme)) // _LEGEND_COLUMNS)
+    """The height of title and legend in inches."""
+    legend = -(-len(_legend_entries(panels, scheme)) // _LEGEND_COLUMNS)
     return 0.15 + 0.16 * len(title.split("\n")) + 0.2 * legend
 
 
-def _classes_shown(panels: list[Panel], scheme: Scheme) -> list:
-    """A legend's entry of each class that the masks show."""
+def _legend_entries(panels: list[Panel], scheme: Scheme) -> list:
+    """A legend entry for each class in the masks, and for void."""
     shown = {int(value) for panel in panels for value in np.unique(panel.ids)} - {0}
     handles = [colour_patch(item.colour, item.name) for item in scheme.classes if item.id in shown]
     return handles + ([colour_patch((224, 224, 224), "void")] if VOID in shown else [])
 
 
 def _class_legend(figure, panels: list[Panel], scheme: Scheme) -> None:
-    handles = _classes_shown(panels, scheme)
+    handles = _legend_entries(panels, scheme)
     if handles:
         columns = min(len(handles), _LEGEND_COLUMNS)
         figure.legend(handles=handles, loc="outside lower right", ncols=columns, fontsize=8)
 
 
 def _fit_title(title: str) -> str:
-    """Lines broken where they would run into the mark in the corner."""
+    """Break the title's lines before the mark in the corner."""
     return "\n".join(textwrap.fill(line, 74) for line in title.split("\n"))
-
-
-def _page_title(figure, title: str, mark: str) -> None:
-    figure.suptitle(title, x=0.01, ha="left", fontsize=9)
-    if mark:
-        mark_synthetic(figure, mark)

@@ -1,7 +1,7 @@
-"""Which command makes which figure: the commands of make_figures.py, for the synthetic stream and for real data.
+"""The commands of make_figures.py and the figures that they make, for the synthetic stream and for real data.
 
-A line is a command without `python` and, behind =>, the figures that it makes. FRAME and MASK stand for the frame in
-the middle of segmentation_results; it is known once the commands before have run.
+A line is a command without `python` and, after =>, the figures that it makes. FRAME and MASK are placeholders for the
+files of the middle frame of segmentation_results, which an earlier command chooses.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from surgseg.files import UserError, read_json
 from surgseg.places import DEFAULT_WEIGHTS
 
 FIGURES = Path("outputs/figures")
-EPOCHS = 15  # of the comparison on the synthetic stream, as in the study: some eight minutes for DeepLabV3 on two cores
+EPOCHS = 15  # of the comparison on the synthetic stream, as in the study: about 8 minutes for DeepLabV3 on two cores
 DRAW = """
 -m surgseg.synthetic --preset demo --output-root data/demo/stream
 prepare_full_dataset.py --source-root data/demo/stream --output-root data/demo/dataset
@@ -46,7 +46,7 @@ compare_videos.py --generated-dirs {folders} --names {names} {truths} --output-d
 
 @dataclass(frozen=True)
 class Step:
-    """One command, its words without `python`, and the figures that it makes."""
+    """One command as a list of words without `python`, and the figures that it makes."""
 
     command: list[str]
     figures: tuple[Path, ...] = ()
@@ -56,7 +56,7 @@ class Step:
         return " ".join(self.command[:2]) if self.command[0] == "-m" else self.command[0]
 
     def of_frame(self, data: Path) -> Step:
-        """FRAME and MASK replaced by the files of the middle frame of segmentation_results, in the prepared `data`."""
+        """Replace FRAME and MASK by the files of the middle frame of segmentation_results in the prepared `data`."""
         if "FRAME" not in self.command:
             return self
         chosen = read_json(FIGURES / "segmentation_results.json")["frames"]
@@ -69,16 +69,15 @@ class Step:
 
 
 def synthetic_steps(epochs: int = EPOCHS) -> list[Step]:
-    """The demo's model and stream; a comparison on it; one scene in two kinds of light as two videos."""
+    """The commands for synthetic data: the demo's stream and model, a comparison on it, one scene in two domains."""
     undertrained = ": DeepLabV3 is undertrained at this budget" if epochs <= EPOCHS else ""
     note = f"synthetic frames, {epochs} epoch{'s' * (epochs > 1)} from random weights{undertrained}"
     small = "--base-channels 16 --image-size 112 200 --seed 1 --lr 0.002"
-    names = {"synthetic_aligned": "aligned", "synthetic_shifted": "shifted"}
-    drawing = _steps(DRAW, film="--frames 500 --size 240 428 --seed 11")
-    return drawing + _study(
+    domains = ("aligned", "shifted")
+    return _steps(DRAW, film="--frames 500 --size 240 428 --seed 11") + _study(
         Path("data/demo/dataset"),
-        {name: Path(f"data/demo/{domain}/videos/video01.mp4") for name, domain in names.items()},
-        {name: Path(f"data/demo/{domain}_dataset/masks") for name, domain in names.items()},
+        {f"synthetic_{domain}": Path(f"data/demo/{domain}/videos/video01.mp4") for domain in domains},
+        {f"synthetic_{domain}": Path(f"data/demo/{domain}_dataset/masks") for domain in domains},
         output="outputs/demo",
         comparison="outputs/demo/comparative",
         preds="data/demo/preds",
@@ -91,12 +90,12 @@ def synthetic_steps(epochs: int = EPOCHS) -> list[Step]:
 
 
 def real_steps(data: Path, videos: dict[str, Path], training: list[str], *, resume: bool) -> list[Step]:
-    """The user's prepared data and videos, in the usual places; `training` are options of both trainings.
+    """The commands for the user's prepared data and videos; `training` are options of both training scripts.
 
-    With `resume` a training that is there is continued, or left alone if it is finished.
+    With `resume`, an unfinished training is resumed and a finished one reused.
     """
     options = shlex.join(["--data-root", str(data), *training])
-    there = any(path.is_file() for path in (DEFAULT_WEIGHTS, DEFAULT_WEIGHTS.with_suffix(".resume.pth")))
+    resumable = any(path.is_file() for path in (DEFAULT_WEIGHTS, DEFAULT_WEIGHTS.with_suffix(".resume.pth")))
     return _study(
         data,
         videos,
@@ -105,7 +104,7 @@ def real_steps(data: Path, videos: dict[str, Path], training: list[str], *, resu
         comparison="outputs/comparative",
         preds="data/preds",
         generated="data/figures",
-        training=options + " --resume" * (resume and there),
+        training=options + " --resume" * (resume and resumable),
         comparing=options,
         sample="--sample spread --max-frames 500 --burst 3" + " --overwrite" * (not resume),
         note="",
@@ -113,7 +112,7 @@ def real_steps(data: Path, videos: dict[str, Path], training: list[str], *, resu
 
 
 def _study(data: Path, videos: dict[str, Path], truth: dict[str, Path], **words: str) -> list[Step]:
-    """The commands of a study; `words` are typed options and places."""
+    """The commands of a study; `words` are the values of the templates' placeholders, quoted for a shell."""
     words = {**words, "data": shlex.quote(str(data)), "figures": str(FIGURES)}
     words["weights"] = f"{words['output']}/{DEFAULT_WEIGHTS.name}"
     steps = _steps(SCORE, **words)
@@ -142,19 +141,21 @@ def _steps(text: str, **words: str) -> list[Step]:
 
 
 def name_videos(paths: list[Path], given: list[str] | None) -> list[str]:
-    """The name of each video in its figures: as given, or Cholec80's own (video01) where the file has it, or
-    operation_1, ..., since other file names can hold a patient's. Raises `UserError` for lists that do not fit."""
+    """Return the name of each video in its figures: as given, else Cholec80's own (video01), else operation_1, ...
+
+    Other file names can hold a patient's name. Raises `UserError` for one video alone and for unusable names.
+    """
     if len(paths) == 1:
-        raise UserError("--video-paths: two videos or more are needed to compare them")
+        raise UserError("--video-paths: two videos or more are needed for a comparison")
     if given and len(given) != len(paths):
-        raise UserError(f"--names gives {len(given)} for {len(paths)} videos: one each")
+        raise UserError(f"--names gives {len(given)} for {len(paths)} videos: give one name for each video")
     names = given or [
         path.stem.lower() if re.fullmatch(r"video\d+", path.stem, re.IGNORECASE) else f"operation_{number}"
         for number, path in enumerate(paths, 1)
     ]
     if len(set(names)) < len(names):
-        raise UserError(f"two videos are called {max(names, key=names.count)}: --names tells them apart")
+        raise UserError(f"two videos are called {max(names, key=names.count)}: give other names with --names")
     for name in names:
         if not name or Path(name).name != name:
-            raise UserError(f"--names {name!r}: figures and folders are named so: a file's name is needed")
+            raise UserError(f"--names {name!r}: not usable as the name of a file")
     return names

@@ -1,4 +1,4 @@
-"""The analysis of a scored set on one page, from its metrics JSON and frame table."""
+"""The analysis of a scored set on one page, from its metrics JSON and its frame table."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import seaborn as sns
 from matplotlib.ticker import MaxNLocator
 
 from surgseg.figures.selection import synthetic_mark
-from surgseg.figures.style import BLUE, GREEN, ORANGE, RED, SKY, mark_synthetic, new_figure, save_figure
-from surgseg.scores.metrics import FRAME_METRICS
+from surgseg.figures.style import BLUE, GREEN, ORANGE, RED, SKY, add_title, new_figure, save_figure
+from surgseg.scores.metrics import FRAME_METRICS, square
 
 
 def draw_comprehensive(metrics: dict[str, Any], frames: list[dict[str, str]], path: Path, *, title: str) -> Path:
-    """Confusion matrix (counts, rows normalised), class bars, IoU per video, each frame metric, IoU against coverage.
+    """Draw the confusion matrix (counts, shares), scores of classes and videos, frame metrics, IoU against coverage.
 
     `metrics` is a metrics JSON, `frames` the rows of its frame table.
     """
@@ -31,10 +31,7 @@ def draw_comprehensive(metrics: dict[str, Any], frames: list[dict[str, str]], pa
     for column, name in enumerate(panels):
         _metric_histogram(figure.add_subplot(lowest[column]), _column(frames, name), FRAME_METRICS[name].label)
     _iou_against_coverage(figure.add_subplot(lowest[len(panels)]), _column(frames, "coverage"), _column(frames, "iou"))
-    figure.suptitle(title, x=0.01, ha="left")
-    mark = synthetic_mark(metrics.get("data"), metrics.get("weights_data"))
-    if mark:
-        mark_synthetic(figure, mark)
+    add_title(figure, title, synthetic_mark(metrics.get("data"), metrics.get("weights_data")))
     return save_figure(figure, path)
 
 
@@ -44,25 +41,21 @@ def _column(frames: list[dict[str, str]], name: str) -> np.ndarray:
 
 def _confusion_panels(left, right, metrics: dict[str, Any]) -> None:
     names = metrics["confusion"]["classes"]
-    counts = np.array(metrics["confusion"]["counts"], float)
-    matrix = counts[:-1]
-    if metrics["void_policy"] == "background":
-        matrix[0] += counts[-1]
+    few = len(names) <= 3
+    matrix = square(np.array(metrics["confusion"]["counts"], float), metrics["void_policy"])
     rows = matrix.sum(1, keepdims=True)
-    share = np.divide(matrix, rows, out=np.zeros_like(matrix), where=rows > 0)
-    size = 10 if len(names) <= 3 else 7 if len(names) <= 8 else 5
+    shares = np.divide(matrix, rows, out=np.zeros_like(matrix), where=rows > 0)
     text = np.vectorize(_short_count)(matrix)
-    common = {"cbar": False, "square": True, "xticklabels": names, "yticklabels": names, "annot_kws": {"size": size}}
-    sns.heatmap(np.log10(matrix + 1), annot=text, fmt="", cmap="Blues", ax=left, **common)
+    options = {"cmap": "Blues", "cbar": False, "square": True, "xticklabels": names, "yticklabels": names}
+    options["annot_kws"] = {"size": 10 if few else 7 if len(names) <= 8 else 5}
+    sns.heatmap(np.log10(matrix + 1), annot=text, fmt="", ax=left, **options)
+    sns.heatmap(shares, annot=True, fmt=".3f" if few else ".2f", vmin=0, vmax=1, ax=right, **options)
     left.set_title("Confusion (pixels)")
-    sns.heatmap(
-        share, annot=True, fmt=".2f" if len(names) > 3 else ".3f", cmap="Blues", vmin=0, vmax=1, ax=right, **common
-    )
     right.set_title("Confusion (share of true class)")
     for axis in (left, right):
         axis.set(xlabel="predicted", ylabel="true")
-        axis.tick_params(axis="x", rotation=0 if len(names) <= 3 else 90, labelsize=9 if len(names) <= 3 else 6)
-        axis.tick_params(axis="y", rotation=90 if len(names) <= 3 else 0, labelsize=9 if len(names) <= 3 else 6)
+        axis.tick_params(axis="x", rotation=0 if few else 90, labelsize=9 if few else 6)
+        axis.tick_params(axis="y", rotation=90 if few else 0, labelsize=9 if few else 6)
 
 
 def _short_count(count: float) -> str:
@@ -73,25 +66,20 @@ def _short_count(count: float) -> str:
 
 
 def _class_bars(axis, classes: dict[str, dict]) -> None:
-    names = list(classes)
-    keys = {"iou": BLUE, "dice": SKY, "precision": ORANGE, "recall": GREEN}
-    for offset, (key, colour) in enumerate(keys.items()):
-        values = [np.nan if classes[name][key] is None else classes[name][key] for name in names]
-        axis.bar(np.arange(len(names)) + (offset - 1.5) * 0.2, values, 0.2, color=colour, label=key)
-    label = ["IoU", "Dice", "precision", "recall"]
-    axis.legend(
-        label, ncols=4, fontsize=7.5, loc="lower center", bbox_to_anchor=(0.5, 1.0), handlelength=1, columnspacing=0.8
-    )
-    few = len(names) <= 3
-    axis.set_xticks(range(len(names)), names, rotation=0 if few else 90, fontsize=9 if few else 6)
+    labels = {"iou": "IoU", "dice": "Dice", "precision": "precision", "recall": "recall"}
+    for index, ((key, label), colour) in enumerate(zip(labels.items(), (BLUE, SKY, ORANGE, GREEN))):
+        values = np.array([row[key] for row in classes.values()], float)  # None becomes NaN
+        axis.bar(np.arange(len(classes)) + (index - 1.5) * 0.2, values, 0.2, color=colour, label=label)
+    axis.legend(ncols=4, fontsize=7.5, loc="lower center", bbox_to_anchor=(0.5, 1.0), handlelength=1, columnspacing=0.8)
+    few = len(classes) <= 3
+    axis.set_xticks(range(len(classes)), classes, rotation=0 if few else 90, fontsize=9 if few else 6)
     axis.set(ylim=(0, 1.02), ylabel="score")
 
 
 def _metric_histogram(axis, values: np.ndarray, label: str) -> None:
-    """A frame metric; between 0 and 1 unless its values say otherwise."""
+    """Draw the histogram of a frame metric, from 0 to 1 or wider where the values need it."""
     defined = values[~np.isnan(values)]
-    top = max(1.0, float(defined.max(initial=0)))
-    axis.hist(defined, bins=np.linspace(min(0.0, float(defined.min(initial=0))), top, 21), color=BLUE)
+    axis.hist(defined, bins=np.linspace(defined.min(initial=0), defined.max(initial=1), 21), color=BLUE)
     title = f"{len(defined)} frames scored"
     if len(defined):
         axis.axvline(np.median(defined), color=RED, ls="--")
@@ -108,13 +96,12 @@ def _iou_against_coverage(axis, coverage: np.ndarray, iou: np.ndarray) -> None:
 
 
 def _iou_per_video(axis, per_video: dict[str, dict]) -> None:
-    names = list(per_video)
-    values = [np.nan if per_video[name]["iou"] is None else per_video[name]["iou"] for name in names]
-    axis.barh(range(len(names)), values, color=BLUE, height=0.7)
-    axis.set_yticks(range(len(names)), names, fontsize=9 if len(names) <= 10 else 6)
+    values = np.array([row["iou"] for row in per_video.values()], float)  # None becomes NaN
+    axis.barh(range(len(values)), values, color=BLUE, height=0.7)
+    axis.set_yticks(range(len(values)), per_video, fontsize=9 if len(values) <= 10 else 6)
     for index, value in enumerate(values):
         if not np.isnan(value):
             axis.text(value + 0.01, index, f"{value:.3f}", va="center", fontsize=8)
-    axis.set_ylim(max(len(names), 4) - 0.5, -0.5)  # first video on top; a few bars stay slim
+    axis.set_ylim(max(len(values), 4) - 0.5, -0.5)  # first video on top; a few bars stay slim
     axis.set(xlabel="IoU (all pixels of a video)", xlim=(0, 1.16), title="Per video")
     axis.set_xticks(np.linspace(0, 1, 6))

@@ -1,4 +1,4 @@
-"""Which frames a figure shows: the rules, and their words, which stand in the figure and in the JSON beside it."""
+"""Which frames a figure shows: the selection rules, and their wording in the figure and in the JSON beside it."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ DISTANCES = (80, 40, 20, 10, 5, 2, 1, 0)  # frames; 80 are one clip of CholecSeg
 
 @dataclass(frozen=True)
 class ExampleRule:
-    """How scored frames are ranked: figure's name, the rule in words, the column that ranks (highest first or not),
-    and whether only frames that show an instrument count."""
+    """How scored frames are ranked: name of the figure, the rule in words, the column to rank by, whether its highest
+    values come first, and whether only frames with an instrument count."""
 
     figure: str
     words: str
@@ -41,7 +41,8 @@ EXAMPLE_RULES = {
 
 @dataclass(frozen=True)
 class Choice:
-    """Chosen rows of a frame table, how many there were to choose from, and what kept them apart."""
+    """Chosen rows of a frame table, the number of candidates, the most rows of a video, and the least distance of two
+    rows of a video in frames."""
 
     rule: str
     rows: list[dict[str, str]]
@@ -51,7 +52,7 @@ class Choice:
 
     @property
     def words(self) -> str:
-        """The rule as a figure states it, two lines: what ranks the frames, and what keeps them apart."""
+        """The rule as a figure states it, in two lines: the ranking, then the limits per video."""
         rule = EXAMPLE_RULES[self.rule]
         kind = "scored frames" if self.rows and self.rows[0]["iou"] else "frames, none with a score"
         kind = "frames with an instrument" if rule.with_instrument else kind
@@ -64,17 +65,16 @@ class Choice:
 def choose_examples(rows: Sequence[dict[str, str]], rule: str, count: int = 5) -> Choice:
     """Choose at most `count` rows of a frame table (`name, video, iou, coverage`) by one of `EXAMPLE_RULES`.
 
-    Neighbouring frames of a video are near-copies, so a row is passed over where its video has ceil(count / videos)
-    rows already or a chosen one within 80 frames (by the number that ends its name). Where that leaves too few, the
-    distance is halved again and again, and at last a video may give more. Frames without a score are chosen only
-    where (for `spread`) there are no others; no row at all where none can be.
+    Neighbouring frames of a video are near-copies. Therefore a row is skipped if its video already has
+    ceil(count / videos) chosen rows, or one within 80 frames (by the number at the end of the name). If too few rows
+    are left, the distance is reduced step by step (`DISTANCES`), then the limit per video is dropped. Frames without
+    a score are chosen only by `spread`, and only if no frame has a score.
     """
     ranked = _ranked(rows, EXAMPLE_RULES[rule])
     count = min(count, len(ranked))
     videos = len({row["video"] for row in ranked})
     share = -(-count // max(videos, 1))
-    targets = _outside_in(count, len(ranked)) if rule == "spread" else [0] * count
-    chosen, limit, distance = [], share, 0
+    targets = _evenly_spaced(count, len(ranked)) if rule == "spread" else [0] * count
     for limit, distance in itertools.product((share, count), DISTANCES):
         chosen = _pick(ranked, targets, limit, distance)
         if len(chosen) == count:
@@ -92,21 +92,21 @@ def _ranked(rows: Sequence[dict[str, str]], rule: ExampleRule) -> list[dict[str,
     return sorted(scored, key=lambda row: sign * float(row[rule.column] or 0))
 
 
-def _outside_in(count: int, ranks: int) -> list[int]:
-    """`count` ranks spread over 0..ranks-1, lowest and highest first, so that these two are always shown."""
-    places = [round(place) for place in np.linspace(0, ranks - 1, count)] if count else []
-    return [*places[:1], *places[1:][-1:], *places[1:-1]]
+def _evenly_spaced(count: int, ranks: int) -> list[int]:
+    """`count` evenly spaced ranks of 0..ranks-1; the lowest and the highest come first, so that both are chosen."""
+    targets = [round(rank) for rank in np.linspace(0, ranks - 1, count)]
+    return [*targets[:1], *targets[1:][-1:], *targets[1:-1]]
 
 
 def _pick(ranked: list[dict[str, str]], targets: list[int], limit: int, distance: int) -> list[int]:
-    """For each target rank, the rank next to it that is free and keeps apart from those chosen."""
+    """For each target rank, choose the nearest free rank within the limits of `choose_examples`."""
     chosen: list[int] = []
     per_video: Counter = Counter()
-    places = [(row["video"], frame_number(row["name"])) for row in ranked]
+    frames = [(row["video"], frame_number(row["name"])) for row in ranked]
     for target in targets:
         for rank in sorted(range(len(ranked)), key=lambda rank: abs(rank - target)):
-            video, number = places[rank]
-            near = any(places[other][0] == video and abs(places[other][1] - number) < distance for other in chosen)
+            video, number = frames[rank]
+            near = any(frames[other][0] == video and abs(frames[other][1] - number) < distance for other in chosen)
             if rank not in chosen and per_video[video] < limit and not near:
                 chosen.append(rank)
                 per_video[video] += 1
@@ -115,14 +115,14 @@ def _pick(ranked: list[dict[str, str]], targets: list[int], limit: int, distance
 
 
 def frame_number(name: str) -> int:
-    """The number that ends a frame's name; 0 where there is none."""
+    """The number at the end of a frame's name; 0 if there is none."""
     found = re.search(r"(\d+)\D*$", name)
     return int(found.group(1)) if found else 0
 
 
 @dataclass(frozen=True)
 class Selected:
-    """Chosen rows of a generated folder's table, the rule in words, and the seed where chance chose."""
+    """Chosen rows of a generated folder's table, the rule in words, and the seed of a random choice."""
 
     rows: list
     words: str
@@ -132,8 +132,8 @@ class Selected:
 def select_frames(rows: Sequence, rule: str, count: int, seed: int = 0) -> Selected:
     """Choose `count` rows (objects with `coverage`, `uncertainty`, in order of time) by one of `SELECTIONS`.
 
-    Fewer rows than `count`: all of them, and the words say so. Raises `UserError` where `smallest` finds no
-    instrument in any frame.
+    If there are fewer rows, all are chosen, and the words say so. Raises `UserError` if `smallest` finds no frame with
+    an instrument.
     """
     check_named("selection", rule, SELECTIONS)
     rows = list(rows)
@@ -151,34 +151,27 @@ def select_frames(rows: Sequence, rule: str, count: int, seed: int = 0) -> Selec
     if rule == "random":
         places = np.sort(np.random.default_rng(seed).choice(len(pool), taken, replace=False))
         return Selected([pool[place] for place in places], f"{of}, drawn at random (seed {seed})", seed)
-    if rule == "largest":
-        return Selected(_first(pool, taken, lambda row: -row.coverage), f"{of}: the largest coverage first")
-    if rule == "uncertain":
-        return Selected(_first(pool, taken, lambda row: -row.uncertainty), f"{of}: the highest uncertainty first")
-    empty = len(rows) - len(shown)
-    words = f"{of} with an instrument, the smallest coverage first; {empty} without"
-    return Selected(_first(pool, taken, lambda row: row.coverage), words)
-
-
-def _first(rows: list, count: int, key) -> list:
-    return sorted(rows, key=key)[:count]
+    without = len(rows) - len(shown)
+    ranking = {
+        "largest": (lambda row: -row.coverage, ": the largest coverage first"),
+        "uncertain": (lambda row: -row.uncertainty, ": the highest uncertainty first"),
+        "smallest": (lambda row: row.coverage, f" with an instrument, the smallest coverage first; {without} without"),
+    }
+    key, words = ranking[rule]
+    return Selected(sorted(pool, key=key)[:taken], of + words)
 
 
 def synthetic_mark(data: str | None, weights_data: str | None = None) -> str:
-    """What a figure must carry: 'SYNTHETIC' for synthetic frames, 'SYNTHETIC WEIGHTS', or nothing."""
+    """The mark that a figure must carry: 'SYNTHETIC' for synthetic frames, 'SYNTHETIC WEIGHTS', or ''."""
     if data == "synthetic":
         return "SYNTHETIC"
     return "SYNTHETIC WEIGHTS" if weights_data == "synthetic" else ""
 
 
 def example_records(choice: Choice) -> list[dict[str, Any]]:
-    """The chosen frames as the JSON beside a figure lists them; scores that are undefined are null."""
-    scores = ("iou", "dice", "coverage", "predicted_coverage")
+    """The chosen frames as the JSON beside a figure lists them; undefined scores are null."""
+    keys = ("iou", "dice", "coverage", "predicted_coverage")
     return [
-        {
-            "name": row["name"],
-            "video": row["video"],
-            **{key: float(row[key]) if row.get(key) else None for key in scores},
-        }
+        {"name": row["name"], "video": row["video"], **{key: float(row[key]) if row.get(key) else None for key in keys}}
         for row in choice.rows
     ]

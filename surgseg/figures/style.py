@@ -1,4 +1,4 @@
-"""One style for every figure: legible in print at one column, colours that colour-blind readers can tell apart."""
+"""The style of every figure: legible in print at one column, in colours that colour-blind readers can tell apart."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import matplotlib
 
-matplotlib.use("Agg")  # files only: no display is needed, and none is opened
+matplotlib.use("Agg")  # write files only; no display is needed
 
 import matplotlib.pyplot as plt
 
@@ -47,11 +47,11 @@ _STYLE = {
     "image.interpolation": "nearest",
     "text.parse_math": False,  # users' names may hold dollar signs
 }
-plt.rcParams.update(_STYLE)  # everything drawn through this module looks the same
+plt.rcParams.update(_STYLE)
 
 
 def new_figure(rows: int = 1, columns: int = 1, size: tuple[float, float] = (7.0, 4.0), **options):
-    """A figure of `size` inches (width, height) with a (rows, columns) array of axes, always two-dimensional.
+    """Return a figure of `size` inches (width, height) and its axes, always a two-dimensional (rows, columns) array.
 
     `options` go to `plt.subplots` (e.g. `sharex=True`, `gridspec_kw={"width_ratios": [2, 1]}`).
     """
@@ -59,7 +59,7 @@ def new_figure(rows: int = 1, columns: int = 1, size: tuple[float, float] = (7.0
 
 
 def show_image(axis, image, title: str = "", *, mark: str = "", **options) -> None:
-    """Draw an image without ticks, grid or frame; `mark` ("SYNTHETIC") stands inside it, where no crop loses it."""
+    """Draw an image without ticks, grid or frame. `mark` ("SYNTHETIC") is written inside it, so that crops keep it."""
     axis.imshow(image, **options)
     axis.set_title(title)
     axis.set_axis_off()
@@ -70,8 +70,15 @@ def show_image(axis, image, title: str = "", *, mark: str = "", **options) -> No
         )  # fmt: skip
 
 
+def add_title(figure, title: str, mark: str = "", **font) -> None:
+    """Write the title at the left of the figure's top and `mark` ("SYNTHETIC", if any) at its right."""
+    figure.suptitle(title, x=0.01, ha="left", **font)
+    if mark:
+        mark_synthetic(figure, mark)
+
+
 def mark_synthetic(figure, text: str = "SYNTHETIC") -> None:
-    """Write SYNTHETIC into the figure itself, where no caption can lose it."""
+    """Write SYNTHETIC into the figure itself, because a caption can get lost."""
     figure.text(0.995, 0.995, text, ha="right", va="top", color=RED, fontsize=10, fontweight="bold")
 
 

@@ -10,17 +10,13 @@ from surgseg.figures.style import BLUE, GREEN, RED, mark_synthetic, new_figure, 
 
 
 def draw_training_loss(history: list[dict], path: Path, *, chosen_epoch: int | None = None, synthetic=False) -> Path:
-    """Loss (left axes) and, where there is a validation part, its IoU (right axes) against the epoch."""
+    """Draw the loss and, with a validation part, its IoU (right axes) against the epoch; mark the chosen epoch."""
     validated = [row for row in history if row.get("val_iou") is not None]
     figure, axes = new_figure(1, 2 if validated else 1, size=(7.0 if validated else 4.5, 3.0))
-    epochs = [row["epoch"] for row in history]
     loss = axes[0, 0]
-    loss.plot(epochs, [row["train_loss"] for row in history], color=BLUE, marker="o", ms=3, label="training")
+    _curve(loss, history, "train_loss", color=BLUE, marker="o", label="training")
     if validated:
-        loss.plot(
-            [row["epoch"] for row in validated], [row["val_loss"] for row in validated],
-            color=RED, marker="s", ms=3, label="validation",
-        )  # fmt: skip
+        _curve(loss, validated, "val_loss", color=RED, marker="s", label="validation")
         loss.legend()
         _draw_validation(axes[0, 1], validated, chosen_epoch)
     loss.set(xlabel="epoch", ylabel="loss", title="Loss")
@@ -28,17 +24,20 @@ def draw_training_loss(history: list[dict], path: Path, *, chosen_epoch: int | N
     for axis in axes.flat:
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     if synthetic:
-        figure.suptitle(" ", fontsize=8)  # a line for the mark, above the panels' titles
+        figure.suptitle(" ", fontsize=8)  # keeps a line free for the mark above the panels' titles
         mark_synthetic(figure)
     return save_figure(figure, path)
 
 
+def _curve(axis, rows: list[dict], key: str, **style) -> None:
+    axis.plot([row["epoch"] for row in rows], [row[key] for row in rows], ms=3, **style)
+
+
 def _draw_validation(axis, rows: list[dict], chosen_epoch: int | None) -> None:
-    axis.plot([row["epoch"] for row in rows], [row["val_iou"] for row in rows], color=GREEN, marker="o", ms=3)
-    best = next((row for row in rows if row["epoch"] == chosen_epoch), None)
-    if best is not None:
-        axis.plot(
-            best["epoch"], best["val_iou"], "o", ms=9, mfc="none", color=RED, label=f"chosen: {best['val_iou']:.3f}"
-        )
-        axis.legend(loc="lower right")
+    _curve(axis, rows, "val_iou", color=GREEN, marker="o")
+    for row in rows:
+        if row["epoch"] == chosen_epoch:
+            label = f"chosen: {row['val_iou']:.3f}"
+            axis.plot(chosen_epoch, row["val_iou"], "o", ms=9, mfc="none", color=RED, label=label)
+            axis.legend(loc="lower right")
     axis.set(xlabel="epoch", ylabel="IoU", title="Validation IoU (instrument)", ylim=(0, 1))

@@ -1,4 +1,4 @@
-"""The figure of several generated folders side by side: coverage, timelines, looks against the model's confidence."""
+"""The figure of several generated folders: coverage, timelines, and the model's confidence against appearance."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from surgseg.analysis.compare_videos import Video
 from surgseg.analysis.report import percent
 from surgseg.figures.examples import fit_name
 from surgseg.figures.mask_statistics import broken_line
-from surgseg.figures.style import BLACK, GRAY, PALETTE, mark_synthetic, new_figure, save_figure
+from surgseg.figures.style import BLACK, GRAY, PALETTE, add_title, new_figure, save_figure
 
 _LABELS = {**MEASURES, "histogram_distance": "Colour distance (0-1)"}
 
 
 def draw_video_comparison(path: Path, videos: Sequence[Video], result: dict) -> Path:
-    """Coverage of each video as a box with its mean, the timelines one below the other, and confidence against four
-    measures of appearance, a point for each frame looked at."""
+    """Draw the coverage of each video as a box and as a timeline, and confidence against the measures of appearance,
+    a point for each frame in `Video.appearances`."""
     count = len(videos)
     panels = _panels(videos)
     heights = [max(2.2, 1.05 * count), *([2.1 + 0.15 * (count // 3)] if panels else [])]
@@ -37,12 +37,11 @@ def draw_video_comparison(path: Path, videos: Sequence[Video], result: dict) -> 
         _video_timeline(axis, video, colour, top)
     for part in lower:
         _appearances(part, panels, videos, colours)
-    several = "s" * (len(result["warnings"]) > 1)
-    warned = f" ({len(result['warnings'])} warning{several}: see the table)" if result["warnings"] else ""
-    figure.suptitle(TITLES[result["kind"]].capitalize() + warned, x=0.01, ha="left", fontsize=11)
-    marks = {video.generated.synthetic for video in videos} - {""}
-    if marks:
-        mark_synthetic(figure, sorted(marks)[0])
+    warnings = len(result["warnings"])
+    warned = f" ({warnings} warning{'s' * (warnings > 1)}: see the table)" if warnings else ""
+    marks = [video.generated.synthetic for video in videos if video.generated.synthetic]
+    mark = min(marks, default="")  # SYNTHETIC rather than SYNTHETIC WEIGHTS
+    add_title(figure, TITLES[result["kind"]].capitalize() + warned, mark, fontsize=11)
     return save_figure(figure, path)
 
 
@@ -83,14 +82,14 @@ def _video_timeline(axis, video: Video, colour: str, top: float) -> None:
 
 
 def _panels(videos: Sequence[Video]) -> dict[str, list[list[float]]]:
-    """Measures of appearance that are defined for any frame looked at: key -> values of each video."""
+    """Values of each video, by measure of appearance; a measure without a finite value is left out."""
     reference = videos[0].colours
     found = {}
     for key in _LABELS:
         values = [
             [
-                histogram_distance(seen.histogram, reference) if key == "histogram_distance" else getattr(seen, key)
-                for _, seen in video.appearances
+                histogram_distance(look.histogram, reference) if key == "histogram_distance" else getattr(look, key)
+                for _, look in video.appearances
             ]
             for video in videos
         ]
@@ -102,14 +101,14 @@ def _panels(videos: Sequence[Video]) -> dict[str, list[list[float]]]:
 def _appearances(part, panels: dict[str, list[list[float]]], videos: Sequence[Video], colours: list[str]) -> None:
     axes = part.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axis, (key, values) in zip(axes, panels.items()):
-        for video, some, colour in zip(videos, values, colours):
-            if some:
+        for video, x, colour in zip(videos, values, colours):
+            if x:
                 confidence = [row.mean_confidence for row, _ in video.appearances]
                 label = fit_name(video.name, 30, 1)
-                axis.scatter(some, confidence, s=5, alpha=0.6, color=colour, linewidths=0, label=label)
+                axis.scatter(x, confidence, s=5, alpha=0.6, color=colour, linewidths=0, label=label)
         axis.set_xlabel(_LABELS[key].replace(" (", "\n("), fontsize=8)
         axis.xaxis.set_major_locator(MaxNLocator(3))
-        axis.ticklabel_format(useOffset=False)  # an offset would stand in the axis' name
+        axis.ticklabel_format(useOffset=False)  # an offset would overlap the axis label
         axis.tick_params(labelsize=7)
     axes[0].set_ylabel("Mean confidence", fontsize=8)
     handles, names = axes[0].get_legend_handles_labels()

@@ -1,12 +1,12 @@
-"""The one place where scores are defined: from confusion counts (pooled), and from masks (frame by frame).
+"""Every score is defined here: pooled scores from confusion counts, scores of single frames from masks.
 
 Counts are kept per frame as a (K + 1, K) matrix: rows are the true class with void last, columns the predicted
 class. Dropping the void row ignores void pixels; adding it to row 0 treats them as background.
 IoU = TP / (TP + FP + FN), Dice = 2 TP / (2 TP + FP + FN), precision = TP / (TP + FP), recall = TP / (TP + FN);
 a score whose denominator is 0 is undefined (NaN, null in JSON) and left out of means.
 
-A score of single frames is a function of this file and an entry of `FRAME_METRICS`. Metrics JSON, frame tables, reports
-and figures take it from there.
+To add a score of single frames, write its function here and add an entry to `FRAME_METRICS`. Metrics JSON, frame
+tables, reports and figures read that table.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ VOID_POLICIES = ("ignore", "background")
 
 
 def confusion(predicted: torch.Tensor, target: torch.Tensor, num_classes: int) -> torch.Tensor:
-    """(N, H, W) uint8 ids and (N, H, W) uint8 truth (255 void) -> (N, K + 1, K) int64 counts per frame."""
+    """Count pixels: (N, H, W) uint8 ids and (N, H, W) uint8 truth (255 void) -> (N, K + 1, K) int64 per frame."""
     count = len(target)
     rows = torch.where(target == VOID, num_classes, target.long()).reshape(count, -1)
     cell = rows * num_classes + predicted.long().reshape(count, -1)
@@ -41,12 +41,12 @@ def square(counts: np.ndarray, void: str = "ignore") -> np.ndarray:
     Raises `UserError` for another policy.
     """
     matrix = np.array(counts[..., :-1, :])
-    if not _ignores(void):
+    if not _is_void_ignored(void):
         matrix[..., 0, :] += counts[..., -1, :]
     return matrix
 
 
-def _ignores(void: str) -> bool:
+def _is_void_ignored(void: str) -> bool:
     if void not in VOID_POLICIES:
         raise UserError(f"unknown treatment of void {void!r}: use {' or '.join(VOID_POLICIES)}")
     return void == "ignore"
@@ -71,11 +71,11 @@ def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
 
 
 def union_matrix(matrix: np.ndarray, instrument_ids: list[int]) -> np.ndarray:
-    """(..., K, K) counts -> (..., 2, 2): everything else against the union of instrument classes."""
-    tool = np.zeros(matrix.shape[-1], bool)
-    tool[instrument_ids] = True
-    blocks = [[matrix[..., a, :][..., b].sum((-2, -1)) for b in (~tool, tool)] for a in (~tool, tool)]
-    return np.stack([np.stack(row, -1) for row in blocks], -2)
+    """(..., K, K) counts -> (..., 2, 2): index 1 is the union of the instrument classes, index 0 all other classes."""
+    groups = np.zeros((2, matrix.shape[-1]), matrix.dtype)
+    groups[1, instrument_ids] = 1
+    groups[0] = 1 - groups[1]
+    return groups @ matrix @ groups.T
 
 
 def iou(prediction: np.ndarray, truth: np.ndarray, valid: np.ndarray) -> float:
@@ -94,8 +94,8 @@ def dice(prediction: np.ndarray, truth: np.ndarray, valid: np.ndarray) -> float:
 class FrameMetric:
     """A score of one frame. `label` names it in reports and figures.
 
-    `function` takes three (H, W) bool arrays at the frame's own size: predicted instrument, true instrument, and the
-    pixels that count. It returns a float, NaN where the score is undefined.
+    `function` takes three (H, W) bool arrays at the frame's own size: predicted instrument, true instrument, valid
+    pixels. It returns a float, NaN where the score is undefined.
     """
 
     label: str
@@ -106,38 +106,38 @@ FRAME_METRICS = {"iou": FrameMetric("IoU", iou), "dice": FrameMetric("Dice", dic
 
 
 def frame_metrics(predicted: np.ndarray, truth: np.ndarray, scheme: Scheme, void: str = "ignore") -> dict[str, float]:
-    """Every score of `FRAME_METRICS` for one frame, of the union of the instrument classes.
+    """Return every score of `FRAME_METRICS` for one frame, for the union of the instrument classes.
 
-    `predicted` and `truth` are (H, W) uint8 class ids; void (255) stands in `truth` alone. Raises `UserError` for an
+    `predicted` and `truth` are (H, W) uint8 class ids; only `truth` holds void (255). Raises `UserError` for an
     unknown treatment of void.
     """
     instrument = np.zeros(256, bool)
     instrument[scheme.instrument_ids] = True
-    valid = truth != VOID if _ignores(void) else np.ones(truth.shape, bool)
+    valid = truth != VOID if _is_void_ignored(void) else np.ones(truth.shape, bool)
     masks = instrument[predicted], instrument[truth], valid
     return {name: float(metric.function(*masks)) for name, metric in FRAME_METRICS.items()}
 
 
 def frame_coverage(counts: np.ndarray, scheme: Scheme, void: str = "ignore") -> dict[str, np.ndarray]:
-    """True and predicted share of instrument pixels (0-1) of each frame, from its counts (N, K + 1, K): (N,) each."""
+    """True and predicted share of instrument pixels (0-1) of each frame: counts (N, K + 1, K) -> (N,) each."""
     union = union_matrix(square(counts, void), scheme.instrument_ids)
     pixels = union.sum((-2, -1))
     return {
-        "coverage": _ratio(union[:, 1].sum(-1).astype(float), pixels),
-        "predicted_coverage": _ratio(union[..., 1].sum(-1).astype(float), pixels),
+        "coverage": _ratio(union[:, 1].sum(-1), pixels),
+        "predicted_coverage": _ratio(union[..., 1].sum(-1), pixels),
     }
 
 
 def empty_frames(counts: np.ndarray, scheme: Scheme, void: str = "ignore") -> dict[str, Any]:
-    """Frames without instrument in truth, prediction or both; the rate of false alarms among the first."""
+    """Count the frames without instrument in truth, prediction or both; `false_alarm_rate` is a share of the first."""
     union = union_matrix(square(counts, void), scheme.instrument_ids)
     no_truth, no_prediction = union[:, 1].sum(-1) == 0, union[..., 1].sum(-1) == 0
-    alarms = int((no_truth & ~no_prediction).sum())
+    truth_empty, false_alarms = int(no_truth.sum()), int((no_truth & ~no_prediction).sum())
     return {
-        "truth_empty": int(no_truth.sum()),
-        "both_empty": int((no_truth & no_prediction).sum()),
-        "false_alarms": alarms,
-        "false_alarm_rate": alarms / int(no_truth.sum()) if no_truth.any() else math.nan,
+        "truth_empty": truth_empty,
+        "both_empty": truth_empty - false_alarms,
+        "false_alarms": false_alarms,
+        "false_alarm_rate": false_alarms / truth_empty if truth_empty else math.nan,
         "missed": int((~no_truth & no_prediction).sum()),
     }
 
@@ -173,10 +173,10 @@ def nanmean(values) -> float:
 def summarise(
     videos: list[str], counts: np.ndarray, frames: dict[str, np.ndarray], scheme: Scheme, void: str = "ignore"
 ) -> dict[str, Any]:
-    """The body of a metrics JSON from per-frame counts (N, K + 1, K), each frame's video, and its `frame_metrics`.
+    """Return the body of a metrics JSON from per-frame counts (N, K + 1, K), each frame's video and `frame_metrics`.
 
-    Scores are given pooled over all pixels, as means of frames, and by video, since pooled scores are the higher ones.
-    The pooled scores stand there for the other treatment of void too: the original study counts void as background.
+    It holds pooled scores, means over frames, and scores by video, because pooled scores alone are higher. It also
+    holds pooled scores with the other treatment of void, because the original study counts void as background.
     """
     other = "background" if void == "ignore" else "ignore"
     names = np.array(videos)

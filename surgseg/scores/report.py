@@ -1,4 +1,4 @@
-"""Scores as text: the blocks that the scripts print."""
+"""The blocks of scores that the scripts print."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ RULE = "=" * 72
 
 
 def number(value: float | None, form: str = "7.4f") -> str:
-    """A score, or n/a where it is undefined."""
+    """The score in the format `form`, or n/a in the same width where it is undefined."""
     if value is None or math.isnan(value):
-        return "n/a".rjust(int(form.split(".")[0].lstrip("<>") or 0))
+        return format(math.nan, form.lstrip("+")).replace("nan", "n/a")
     return format(value, form)
 
 
@@ -24,16 +24,21 @@ def heading(title: str) -> str:
 def metrics_block(title: str, metrics: dict[str, Any]) -> str:
     """Frames, accuracy, instrument IoU and Dice (pooled, per frame, per video) and a row per class."""
     mean, per_frame, per_video = metrics["mean_instrument"], metrics["per_frame"], metrics["video_mean"]
-    empty, other = metrics["empty_frames"], _other_void(metrics)
-    labels = {f"mean_{name}": metric.label for name, metric in FRAME_METRICS.items()}
-    of_frames = ", ".join(f"{labels[key]} {number(value)}" for key, value in per_frame.items() if key in labels)
+    empty = metrics["empty_frames"]
+    other_void = "background" if metrics["void_policy"] == "ignore" else "ignore"
+    other_mean = metrics[f"void_{other_void}"]["mean_instrument"]
+    frame_means = ", ".join(
+        f"{metric.label} {number(per_frame[f'mean_{name}'])}"
+        for name, metric in FRAME_METRICS.items()
+        if f"mean_{name}" in per_frame
+    )
     lines = [
         heading(title),
         f"Frames analyzed:  {metrics['frames']}",
         f"Overall accuracy: {number(metrics['accuracy'])}",
         f"Mean IoU  of the instrument classes: {number(mean['iou'])}",
         f"Mean Dice of the instrument classes: {number(mean['dice'])}",
-        f"Instrument (all classes together), mean of frames: {of_frames}; of videos: IoU {number(per_video['iou'])}, "
+        f"Instrument (all classes together), mean of frames: {frame_means}; of videos: IoU {number(per_video['iou'])}, "
         f"Dice {number(per_video['dice'])}",
         "",
         f"{'Class':<24}{'IoU':>8}{'Dice':>8}{'Precision':>11}{'Recall':>8}{'n (pixels)':>16}",
@@ -47,8 +52,8 @@ def metrics_block(title: str, metrics: dict[str, Any]) -> str:
         "",
         f"Frames without instrument: {empty['truth_empty']} (false alarms in {empty['false_alarms']}); "
         f"instrument missed altogether in {empty['missed']}",
-        f"Void pixels: {metrics['void_policy']}; as {other[0]}: IoU {number(other[1]['mean_instrument']['iou'])}, "
-        f"Dice {number(other[1]['mean_instrument']['dice'])}",
+        f"Void pixels: {metrics['void_policy']}; as {other_void}: IoU {number(other_mean['iou'])}, "
+        f"Dice {number(other_mean['dice'])}",
     ]
     if len(metrics["per_video"]) > 1:
         lines += ["", f"{'Video':<24}{'Frames':>8}{'IoU':>8}{'Dice':>8}"]
@@ -57,13 +62,8 @@ def metrics_block(title: str, metrics: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _other_void(metrics: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    name = "background" if metrics["void_policy"] == "ignore" else "ignore"
-    return name, metrics[f"void_{name}"]
-
-
 def epoch_block(row: dict[str, Any], epochs: int) -> str:
-    """The study's lines at the end of an epoch."""
+    """The lines that the study prints at the end of an epoch."""
     text = f"Epoch {row['epoch']}/{epochs} - Average Loss: {row['train_loss']:.4f}"
     if "val_loss" not in row:
         return text

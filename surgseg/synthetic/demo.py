@@ -1,4 +1,4 @@
-"""The demo: a small synthetic stream, prepared, and the options that train a small U-Net on it on a CPU."""
+"""The demo: a small prepared synthetic stream, and the options that train a small U-Net on it on a CPU."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def demo_options() -> dict[str, Any]:
 
 
 def make_demo_data(root: Path) -> None:
-    """Draw the stream and prepare it in `root`, as far as that is not done yet.
+    """Draw the demo's stream and prepare it in `root`; files that exist are kept.
 
-    Raises `UserError` where `root` is not the demo's own folder and holds nothing prepared.
+    Raises `UserError` where `root` is not the demo's own folder.
     """
     if root != DATASET:
         raise UserError(

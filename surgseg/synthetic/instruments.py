@@ -1,7 +1,7 @@
 """Draw a grasper or an L-hook into a frame: parts as signed distances, shaded as metal or ceramic cylinders.
 
-A part lives in the tool's own coordinates, in half shaft widths: a along the axis (0 where the shaft ends, towards
-the tip positive), b across.
+A part is defined in the tool's own coordinates, in half shaft widths: a along the axis (0 at the end of the shaft,
+positive towards the tip), b across.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _JAW_PIVOT = 1.3
 
 @dataclass(frozen=True)
 class Part:
-    """A piece of a tool: `shape(a, b)` -> (signed distance in half widths, position across the piece -1..1).
+    """One part of a tool: `shape(a, b)` -> (signed distance in half widths, position across the part -1..1).
 
-    `box` (a0, a1, b) bounds it: a0 <= a <= a1, -b <= y <= b.
+    `box` (a0, a1, b1) bounds it: a0 <= a <= a1, -b1 <= b <= b1.
     """
 
     box: tuple[float, float, float]
@@ -31,10 +31,9 @@ class Part:
 
 
 def draw_tool(colour: np.ndarray, codes: np.ndarray, pose: Pose, light: np.ndarray, mirror: np.ndarray) -> None:
-    """Draw one tool in place.
+    """Draw one tool into `colour` (H, W, 3) float32 0..255 and `codes` (H, W) uint8, in place.
 
-    `colour` (H, W, 3) float32 0..255, `codes` (H, W) uint8, `light` (H, W) float32 brightness of the place, `mirror`
-    (H, W, 3) float32 blurred scene that the metal reflects.
+    `light` (H, W) float32 is the brightness, `mirror` (H, W, 3) float32 0..255 the blurred scene that metal reflects.
     """
     rng = generator(*pose.style, "look")
     parts, reach = (_grasper if pose.code == GRASPER else _hook)(rng, pose)
@@ -47,7 +46,7 @@ def draw_tool(colour: np.ndarray, codes: np.ndarray, pose: Pose, light: np.ndarr
 
 def _shaft(end: float = 0.0) -> Part:
     def shape(a, b):
-        width = 1 - 0.010 * a  # nearer to the camera: wider
+        width = 1 - 0.010 * a  # wider near the camera
         return np.maximum(np.abs(b) - width, a - end), b / width
 
     return Part((-45, end, 1.5), shape, "shaft")
@@ -98,7 +97,7 @@ def _hook(rng: np.random.Generator, pose: Pose) -> tuple[list[Part], float]:
 
 
 class _Look:
-    """What makes one tool's metal its own: tone, warmth, where the lamp's streak runs, stains."""
+    """The surface of one tool, drawn from `rng`: tone, tint, reflection, position of the lamp's streak, stains."""
 
     def __init__(self, rng: np.random.Generator):
         self.dark = rng.random() < 0.5
@@ -112,7 +111,7 @@ class _Look:
 
 
 def _shade(part: Part, look: _Look, a, across, mirror):
-    """(h, w, 3) float32 0..1 colour of a lit cylinder; `mirror` is the scene around, 0..1."""
+    """The colour (h, w, 3) float32 0..1 of a lit cylinder; `mirror` is the blurred scene, 0..1."""
     across = np.clip(across, -1, 1)
     bulge = np.sqrt(np.maximum(1 - across * across, 0))
     wave = sum(np.sin(a * rate + phase) for rate, phase in zip(*look.waves)) / 3
@@ -152,10 +151,10 @@ def _paint(colour, codes, part, joint, direction, pose, look, light, mirror) -> 
 
 
 def _pixel_box(box, joint, direction, half_width, size) -> tuple[slice, slice] | None:
-    """Rows and columns of the frame that a part can touch; None where it lies outside."""
+    """Rows and columns of the frame that a part can cover; None where it lies outside."""
     height, width = size
-    a0, a1, b = box
-    corners = np.array([(a, c) for a in (a0, a1) for c in (-b, b)]) * half_width
+    a0, a1, b1 = box
+    corners = np.array([(a, b) for a in (a0, a1) for b in (-b1, b1)]) * half_width
     across = np.array([-direction[1], direction[0]])
     points = joint + corners[:, :1] * direction + corners[:, 1:] * across
     x, y = points[:, 0] * height + width / 2, points[:, 1] * height + height / 2

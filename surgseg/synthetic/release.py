@@ -1,9 +1,9 @@
-"""Write a synthetic stream the way CholecSeg8k is distributed, and its videos as mp4.
+"""Write a synthetic stream in the folder layout of CholecSeg8k, and its videos as mp4.
 
-    ROOT/synthetic.json                                     what was drawn; marks the folder as synthetic
-    ROOT/video01/video01_00240/frame_240_endo.png           frames, and beside them
-    ROOT/video01/video01_00240/frame_240_endo_watershed_mask.png
-    ROOT/videos/video01.mp4                                 the clips one after the other, H.264, 25 frames per second
+    ROOT/synthetic.json                                             parameters; marks the folder as synthetic
+    ROOT/video01/video01_00240/frame_240_endo.png                   a frame
+    ROOT/video01/video01_00240/frame_240_endo_watershed_mask.png    its mask
+    ROOT/videos/video01.mp4                                         all clips in order, H.264, 25 frames per second
 
 Frame numbers count 25 per second of the scene. Clips begin `clip_stride` frames apart, so that they show different
 moments; frame i of the mp4 is frame `clip_stride * (i // frames) + i % frames` of its video.
@@ -19,19 +19,20 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 from tqdm import tqdm
 
 from surgseg.data.sources import MARKER
 from surgseg.files import UserError, make_folder, read_json, write_bytes, write_json
 from surgseg.frames import encode_frame, read_frame
-from surgseg.synthetic.scenes import DOMAINS, MINIMUM_SIZE, draw_frame
+from surgseg.synthetic.scenes import check_scene, draw_frame
 
 VIDEO_COMMENT = "synthetic laparoscopic scene"
 DEMO_STREAM = {"videos": 20, "clips": 4, "frames": 4, "size": (240, 428), "seed": 3}
 FRAMES_PER_SECOND = 25
-_STRIDE = 240  # frames between the beginnings of two clips, where a clip is shorter
-_DRAWING = 1  # raise it when the pictures change: a folder drawn by another version is not continued
+_STRIDE = 240  # smallest number of frames between the starts of two clips
+_DRAWING = 1  # raise it when the drawn images change: a folder of another version is then refused
 _BATCH = 8  # frames of a clip that one process draws at a time
 
 
@@ -48,13 +49,19 @@ def write_release(
 ) -> dict:
     """Draw `videos` videos of `clips` clips of `frames` frames, `size` (height, width) pixels, on all cores.
 
-    Files that exist are kept: the same call again finishes what is missing. Returns a dict with `frames` (drawn or
-    found), `drawn`, `videos` (paths of the mp4 files) and `root`. Raises `UserError` for bad numbers, a folder that
-    cannot be written, or one that holds anything else than this very stream.
+    Existing files are kept, so the same call again draws only what is missing. Returns a dict with `frames` (all),
+    `drawn` (new ones), `videos` (paths of the mp4 files) and `root`. Raises `UserError` for bad numbers, for a folder
+    that cannot be written, and for a folder that holds other files or another stream.
     """
     root, size = Path(output_root), tuple(int(length) for length in size)
-    _check_stream(videos, clips, frames, size, seed, domain)
-    _claim(root, _description(videos, clips, frames, size, seed, domain))
+    for name, value in (("videos", videos), ("clips", clips), ("frames", frames)):
+        if value < 1:
+            raise UserError(f"number of {name} must be at least 1, not {value}")
+    if seed < 0:
+        raise UserError(f"seed must not be negative: {seed}")
+    check_scene(size, domain)
+    stream = {"domain": domain, "seed": seed, "size": list(size), "videos": videos, "clips": clips, "frames": frames}
+    _mark_folder(root, {"data": "synthetic", **stream, "clip_stride": clip_stride(frames), "drawing": _DRAWING})
     jobs = [
         (root, seed, video, start, range(first, min(first + _BATCH, start + frames)), size, domain)
         for video in range(1, videos + 1)
@@ -70,17 +77,17 @@ def write_release(
 
 
 def clip_starts(clips: int, frames: int) -> list[int]:
-    """Number of the first frame of every clip."""
+    """The number of the first frame of each clip."""
     return [clip_stride(frames) * index for index in range(clips)]
 
 
 def clip_stride(frames: int) -> int:
-    """Frames between the beginnings of two clips: 240, or the next multiple of 80 that holds a clip of `frames`."""
+    """Frames between the starts of two clips: 240, or for longer clips `frames` rounded up to a multiple of 80."""
     return max(_STRIDE, -(-frames // 80) * 80)
 
 
 def frame_paths(root: Path | str, video: int, start: int, frame: int) -> tuple[Path, Path]:
-    """Paths of a frame and of its watershed mask; `start` is the first frame of its clip."""
+    """Return the paths of a frame and of its watershed mask; `start` is the first frame number of its clip."""
     name = f"video{video:02d}"
     folder = Path(root) / name / f"{name}_{start:05d}"
     return folder / f"frame_{frame}_endo.png", folder / f"frame_{frame}_endo_watershed_mask.png"
@@ -90,34 +97,8 @@ def video_path(root: Path | str, video: int) -> Path:
     return Path(root) / "videos" / f"video{video:02d}.mp4"
 
 
-def _check_stream(videos: int, clips: int, frames: int, size: tuple, seed: int, domain: str) -> None:
-    for name, value in (("videos", videos), ("clips", clips), ("frames", frames)):
-        if value < 1:
-            raise UserError(f"number of {name} must be at least 1, not {value}")
-    if seed < 0:
-        raise UserError(f"seed must not be negative: {seed}")
-    if len(size) != 2 or size[0] < MINIMUM_SIZE[0] or size[1] < MINIMUM_SIZE[1]:
-        raise UserError(f"frame size {size} is too small: at least {MINIMUM_SIZE[0]} {MINIMUM_SIZE[1]} (height width)")
-    if domain not in DOMAINS:
-        raise UserError(f"unknown domain {domain!r}: use {' or '.join(DOMAINS)}")
-
-
-def _description(videos: int, clips: int, frames: int, size: tuple, seed: int, domain: str) -> dict:
-    return {
-        "data": "synthetic",
-        "domain": domain,
-        "seed": seed,
-        "size": list(size),
-        "videos": videos,
-        "clips": clips,
-        "frames": frames,
-        "clip_stride": clip_stride(frames),
-        "drawing": _DRAWING,
-    }
-
-
-def _claim(root: Path, description: dict) -> None:
-    """Make the folder ours; one that holds other data, or another stream, is refused."""
+def _mark_folder(root: Path, description: dict) -> None:
+    """Write `description` as the folder's marker. Raise `UserError` if it holds other files or another stream."""
     marker = root / MARKER
     if marker.exists():
         found = read_json(marker)
@@ -134,7 +115,7 @@ def _claim(root: Path, description: dict) -> None:
 
 
 def _draw_batch(job: tuple) -> int:
-    """Draw the frames of a batch that are missing; returns how many."""
+    """Draw the missing frames of a batch and return their number."""
     root, seed, video, start, numbers, size, domain = job
     drawn = 0
     for number in numbers:
@@ -149,7 +130,7 @@ def _draw_batch(job: tuple) -> int:
 
 
 def _write_film(job: tuple) -> Path:
-    """Encode a video's frames as mp4, its clips one after the other; an existing file is kept."""
+    """Encode all clips of a video as one mp4 and return its path; an existing file is kept."""
     from surgseg.video.writer import VideoWriter
 
     root, seed, video, clips, frames = job
@@ -166,23 +147,17 @@ def _write_film(job: tuple) -> Path:
 
 @contextlib.contextmanager
 def _pool(workers: int) -> Iterator[Callable]:
-    """`map` over processes that start afresh (the same on every system); in this process where one is enough."""
+    """Yield a `map` over new processes, or the builtin one for a single worker. Spawning works on every system."""
     if workers == 1:
         yield map
         return
     context = multiprocessing.get_context("spawn")
-    pool = concurrent.futures.ProcessPoolExecutor(workers, mp_context=context, initializer=_single_threaded)
+    one_thread = {"initializer": cv2.setNumThreads, "initargs": (1,)}  # the processes already fill the cores
+    pool = concurrent.futures.ProcessPoolExecutor(workers, mp_context=context, **one_thread)
     try:
         yield pool.map
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _single_threaded() -> None:
-    """One thread per process: the processes already fill the cores."""
-    import cv2
-
-    cv2.setNumThreads(1)
 
 
 def _progress(results: Iterable, total: int, what: str, unit: str) -> Iterable:

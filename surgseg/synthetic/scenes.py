@@ -1,6 +1,6 @@
 """Synthetic laparoscopic frames with CholecSeg8k watershed codes.
 
-`draw_frame` is a pure function: the same arguments give the same bytes, in any order and in any process.
+`draw_frame` is a pure function: the same arguments give the same bytes, in any order of calls and in any process.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ MINIMUM_SIZE = (48, 64)
 
 @dataclass(frozen=True)
 class _Video:
-    """What stays the same over a video: painting, view, light, lens and sensor."""
+    """The constants of a video: painting, view, light, lens and sensor."""
 
     anatomy: Anatomy
     u: np.ndarray  # (1, W)
     v: np.ndarray  # (H, 1)
-    aperture: np.ndarray | None  # (H, W) 0 outside the round view, 1 inside
+    aperture: np.ndarray | None  # (H, W) 0 outside the round view, 1 inside; None: the view fills the frame
     cast: np.ndarray  # (3,)
     gain: float
     falloff: float
@@ -48,30 +48,31 @@ def draw_frame(
     Raises `UserError` for a size below 48x64, an unknown domain or a negative seed, video or frame.
     """
     size = tuple(int(length) for length in size)
-    _check(seed, video, frame, size, domain)
+    check_scene(size, domain)
+    if min(seed, video, frame) < 0:
+        raise UserError(f"seed, video and frame must not be negative: {seed}, {video}, {frame}")
     scene = _video(seed, video, size, domain)
     key, time = (seed, video), frame * FRAME_SECONDS
-    colour, slopes, codes = _look_at(scene, key, time)
+    colour, slopes, codes = _camera_view(scene, key, time)
     light = _light(scene, key, time)
     colour *= light[..., None]
     _add_highlights(colour, slopes, scene, key, time, light)
     tools = instruments(key, time, scene.visibility)
     if tools:
-        mirror = _blurred(colour, 16, 2.0)
+        mirror = _blurred(colour)
         for pose in tools:
-            _cast_shadow(colour, codes, pose, light, mirror)
+            _add_tool(colour, codes, pose, light, mirror)
     _add_smoke(colour, scene, key, time)
     colour = _defocus(colour, key, time, size[0])
     return _expose(colour, scene, key, time, frame), _finish_codes(codes, scene)
 
 
-def _check(seed: int, video: int, frame: int, size: tuple[int, int], domain: str) -> None:
+def check_scene(size: tuple[int, int], domain: str) -> None:
+    """Raise `UserError` for a size (height, width) below 48x64 pixels or an unknown domain."""
     if len(size) != 2 or size[0] < MINIMUM_SIZE[0] or size[1] < MINIMUM_SIZE[1]:
         raise UserError(f"frame size {size} is too small: at least {MINIMUM_SIZE[0]} {MINIMUM_SIZE[1]} (height width)")
     if domain not in DOMAINS:
         raise UserError(f"unknown domain {domain!r}: use {' or '.join(DOMAINS)}")
-    if min(seed, video, frame) < 0:
-        raise UserError(f"seed, video and frame must not be negative: {seed}, {video}, {frame}")
 
 
 @functools.lru_cache(maxsize=2)
@@ -99,25 +100,21 @@ def _video(seed: int, video: int, size: tuple[int, int], domain: str) -> _Video:
     return _Video(anatomy, u, v, aperture, cast.astype(np.float32), gain, falloff, smoke, visibility, grain, outline)
 
 
-def _look_at(scene: _Video, key: tuple, time: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The painting through the moving camera, breathing: colour float32 0..255, slopes float32, codes."""
+def _camera_view(scene: _Video, key: tuple, time: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The painting as the moving camera sees it, moved by breathing: colour float32 0..255, slopes float32, codes."""
     pan_u, pan_v, zoom, roll = camera(key, time)
     height, width = scene.v.shape[0], scene.u.shape[1]
     cos, sin = np.float32(np.cos(roll) / zoom), np.float32(np.sin(roll) / zoom)
     rows, columns = scene.anatomy.codes.shape
     scale_x, scale_y = columns / (2 * HALF_WIDTH), rows / (2 * HALF_HEIGHT)
-    swell = [
-        0.02
-        * (
-            drift((*key, "swell", axis, 0), time, 3)
-            * lattice(generator(*key, "swell", axis, 1), (4, 6), (height, width))
-            + drift((*key, "swell", axis, 2), time, 4)
-            * lattice(generator(*key, "swell", axis, 3), (4, 6), (height, width))
-        )
-        for axis in (0, 1)
-    ]
-    x = (scene.u * cos - scene.v * sin + (pan_u + HALF_WIDTH) + swell[0]) * np.float32(scale_x) - np.float32(0.5)
-    y = (scene.u * sin + scene.v * cos + (pan_v + HALF_HEIGHT) + swell[1]) * np.float32(scale_y) - np.float32(0.5)
+
+    def swell(axis: int, index: int, period: float) -> np.ndarray:
+        pattern = lattice(generator(*key, "swell", axis, index + 1), (4, 6), (height, width))
+        return drift((*key, "swell", axis, index), time, period) * pattern
+
+    swell_u, swell_v = (0.02 * (swell(axis, 0, 3) + swell(axis, 2, 4)) for axis in (0, 1))
+    x = (scene.u * cos - scene.v * sin + (pan_u + HALF_WIDTH) + swell_u) * np.float32(scale_x) - np.float32(0.5)
+    y = (scene.u * sin + scene.v * cos + (pan_v + HALF_HEIGHT) + swell_v) * np.float32(scale_y) - np.float32(0.5)
     colour = cv2.remap(scene.anatomy.colour, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
     slopes = cv2.remap(scene.anatomy.slopes, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
     codes = cv2.remap(scene.anatomy.codes, x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REFLECT_101)
@@ -125,14 +122,14 @@ def _look_at(scene: _Video, key: tuple, time: float) -> tuple[np.ndarray, np.nda
 
 
 def _light(scene: _Video, key: tuple, time: float) -> np.ndarray:
-    """Brightness (H, W) float32: the lamp is beside the lens, its spot wanders a little."""
+    """Brightness (H, W) float32: the lamp is beside the lens, and its spot moves a little."""
     at_u, at_v = 0.12 * drift((*key, "lamp-u"), time, 10), 0.10 * drift((*key, "lamp-v"), time, 12)
     distance = (scene.u - at_u) ** 2 + (scene.v - at_v) ** 2
     return np.float32(scene.gain * 1.2) / (1 + np.float32(2.2 * scene.falloff) * distance)
 
 
 def _add_highlights(colour, slopes, scene: _Video, key: tuple, time: float, light) -> None:
-    """Mirror images of the lamp where wet tissue faces it."""
+    """Add reflections of the lamp where wet tissue faces it."""
     lean_u = slopes[..., 0] + 0.8 * scene.u + np.float32(0.25 * drift((*key, "shine-u"), time, 6) + 0.15)
     lean_v = slopes[..., 1] + 0.8 * scene.v + np.float32(0.25 * drift((*key, "shine-v"), time, 6) + 0.15)
     lean_u *= lean_u
@@ -144,15 +141,14 @@ def _add_highlights(colour, slopes, scene: _Video, key: tuple, time: float, ligh
     colour += shine[..., None]
 
 
-def _blurred(colour: np.ndarray, shrink: int, sigma: float) -> np.ndarray:
+def _blurred(colour: np.ndarray) -> np.ndarray:
     height, width = colour.shape[:2]
-    small_size = (max(8, round(width / height * 480 / shrink)), max(8, round(480 / shrink)))
-    small = cv2.resize(colour, small_size, interpolation=cv2.INTER_AREA)
-    return cv2.resize(cv2.GaussianBlur(small, (0, 0), sigma), (width, height), interpolation=cv2.INTER_LINEAR)
+    small = cv2.resize(colour, (max(8, round(width / height * 30)), 30), interpolation=cv2.INTER_AREA)
+    return cv2.resize(cv2.GaussianBlur(small, (0, 0), 2.0), (width, height), interpolation=cv2.INTER_LINEAR)
 
 
-def _cast_shadow(colour, codes, pose, light, mirror) -> None:
-    """Draw a tool with its soft shadow on what lies behind."""
+def _add_tool(colour, codes, pose, light, mirror) -> None:
+    """Draw a tool, and its soft shadow on the scene behind it."""
     height, width = codes.shape
     drawn, mask = colour.copy(), np.zeros_like(codes)
     draw_tool(drawn, mask, pose, light, mirror)
@@ -168,7 +164,7 @@ def _cast_shadow(colour, codes, pose, light, mirror) -> None:
 
 
 def _add_smoke(colour, scene: _Video, key: tuple, time: float) -> None:
-    """A drifting gray veil that comes and goes."""
+    """Add a moving gray veil whose strength changes over time."""
     amount = scene.smoke * float(smoothstep(-0.2, 0.7, drift((*key, "smoke"), time, 12)))
     if amount < 0.02:
         return
@@ -183,15 +179,14 @@ def _add_smoke(colour, scene: _Video, key: tuple, time: float) -> None:
 
 
 def _defocus(colour, key: tuple, time: float, height: int) -> np.ndarray:
-    """A soft lens always; for moments, when the camera moves, a blurred one."""
+    """Blur the frame: always a little, and more at times, as a camera that refocuses."""
     sigma = height * (0.0008 + 0.0035 * float(smoothstep(0.35, 0.9, drift((*key, "focus"), time, 7))))
     return cv2.GaussianBlur(colour, (0, 0), sigma) if sigma > 0.25 else colour
 
 
 def _expose(colour, scene: _Video, key: tuple, time: float, frame: int) -> np.ndarray:
-    """Exposure drift, colour cast, aperture and grain: float32 to uint8."""
-    exposure = np.float32(1 + 0.12 * drift((*key, "exposure"), time, 6))
-    colour *= scene.cast * exposure
+    """Apply exposure drift, colour cast, aperture and grain: float32 to uint8."""
+    colour *= scene.cast * np.float32(1 + 0.12 * drift((*key, "exposure"), time, 6))
     if scene.aperture is not None:
         colour *= scene.aperture[..., None]
     height, width = colour.shape[:2]
@@ -201,7 +196,7 @@ def _expose(colour, scene: _Video, key: tuple, time: float, frame: int) -> np.nd
 
 
 def _finish_codes(codes: np.ndarray, scene: _Video) -> np.ndarray:
-    """Put in the black surround and void: last row and column, and some instrument outlines."""
+    """Set the code of the black surround, and void: some instrument outlines, the last row and the last column."""
     if scene.outline.any():
         tool = ((codes == 31) | (codes == 32)).astype(np.uint8)
         ring = cv2.morphologyEx(tool, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0

@@ -1,4 +1,4 @@
-"""Random numbers that depend on names only: seeded generators, lattice noise over a plane, drift over time."""
+"""Random numbers that depend only on names: seeded generators, lattice noise over a plane, drift over time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 
 def generator(seed: int, video: int, *names: str | int) -> np.random.Generator:
-    """A generator for one purpose: the same (seed, video, names) gives the same numbers wherever it is asked."""
+    """Return a generator for one purpose: the same (seed, video, names) always gives the same numbers."""
     words = [zlib.crc32(name.encode()) if isinstance(name, str) else int(name) for name in names]
     return np.random.default_rng(np.random.SeedSequence([seed, video, *words]))
 
@@ -18,7 +18,7 @@ def generator(seed: int, video: int, *names: str | int) -> np.random.Generator:
 def lattice(rng: np.random.Generator, cells: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:
     """Smooth noise: a random grid of `cells` (rows, columns) interpolated to `shape`; float32, about -1..1.
 
-    The grid does not depend on `shape`, so that the same hills appear at every size.
+    The grid does not depend on `shape`, so that the same pattern appears at every size.
     """
     grid = rng.uniform(-1, 1, cells).astype(np.float32)
     return cv2.resize(grid, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC)
@@ -29,8 +29,8 @@ def octaves(
 ) -> np.ndarray:
     """Sum of `count` lattices, each twice as fine as the last and `gain` times as strong; float32, deviation near 0.3.
 
-    `cells` is the number of grid cells along the height of `shape`; `stretch` makes them longer than high. Octaves
-    finer than the pixels are left out; every octave has its own generator, so the others stay as they are.
+    `cells` is the number of grid cells along the height of `shape`; `stretch` is their width divided by their height.
+    Octaves finer than the pixels are left out. Each octave has its own generator, so this does not change the others.
     """
     height, width = shape
     total = np.zeros(shape, np.float32)
@@ -50,7 +50,7 @@ def ridges(noise: np.ndarray, width: float) -> np.ndarray:
 
 
 def drift(key: tuple, time: float, period: float) -> float:
-    """Smooth function of time (seconds): three sinusoids with periods around `period`; within -1..1."""
+    """Smooth function of time (seconds): the sum of three sinusoids with periods around `period`; within -1..1."""
     rng = generator(*key)
     periods = period * rng.uniform(0.6, 1.7, 3)
     phases = rng.uniform(0, 2 * math.pi, 3)
@@ -59,6 +59,6 @@ def drift(key: tuple, time: float, period: float) -> float:
 
 
 def smoothstep(low: float, high: float, value):
-    """0 below `low`, 1 above `high`, smooth between; floats or arrays."""
+    """Return 0 below `low`, 1 above `high`, a smooth step between; floats or arrays."""
     x = np.clip((value - low) / (high - low), 0, 1)
     return x * x * (3 - 2 * x)

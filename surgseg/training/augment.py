@@ -1,7 +1,7 @@
-"""Augmentation of whole batches on the training device, with parameters that belong to the sample.
+"""Augment whole batches on the training device, with random parameters for each sample.
 
-What a sample looks like in an epoch depends on (seed, epoch, sample index) alone, whatever the batch, the
-order or the number of processes.
+The augmentation of a sample depends on (seed, epoch, sample index) alone, not on the batch, the order or the number of
+processes.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from models import IMAGENET_MEAN
 from surgseg.preprocess import channels
 from surgseg.training.config import Strength
 
-DRAWS = 16  # random numbers per sample, drawn whether used or not
+DRAWS = 16  # random numbers per sample and epoch, used or not
 
 
 def draw(seed: int, epoch: int, count: int) -> np.ndarray:
-    """(count, DRAWS) float32 uniform in 0..1: row i belongs to sample i, however many rows are drawn."""
+    """(count, DRAWS) float32, uniform in 0..1. Row i belongs to sample i and does not depend on `count`."""
     return np.random.default_rng([seed, epoch]).random((count, DRAWS), np.float32)
 
 
@@ -27,16 +27,15 @@ def augment(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """(N, 3, H, W) uint8 and (N, H, W) uint8 -> float32 in 0..1 and uint8, moved and recoloured per sample.
 
-    `u` holds the samples' rows of `draw`, on the same device. Pixels that motion brings in from outside are void (255)
-    in the mask and have the colour `fill` (RGB in 0..1) in the frame. So black is always labelled: it is the border
-    around a round field of view.
+    `u` (N, DRAWS) holds the samples' rows of `draw`, on the same device. Pixels from outside the frame are void (255)
+    in the mask and have the colour `fill` (RGB in 0..1) in the frame. So black is never void: it is the border around
+    a round field of view, which has a label.
     """
-    grid = F.affine_grid(
-        affine(u, frames.shape[-2:], strength), [len(frames), 1, *frames.shape[-2:]], align_corners=False
-    )
+    size = frames.shape[-2:]
+    grid = F.affine_grid(affine(u, size, strength), [len(frames), 1, *size], align_corners=False)
     mean = channels(fill, frames.device)
     moved = F.grid_sample(frames.float().div_(255).sub_(mean), grid, mode="bilinear", align_corners=False).add_(mean)
-    # grid_sample pads with 0: shift the ids by one, so that 0 is void, sample, and shift back
+    # grid_sample pads with 0: shift the ids by one (255 becomes 0), sample, shift back, so that the padding is void
     ids = (masks.to(torch.int16) + 1).remainder_(256).float()[:, None]
     ids = F.grid_sample(ids, grid, mode="nearest", align_corners=False)[:, 0]
     masks = ids.to(torch.int16).add_(255).remainder_(256).to(torch.uint8)
@@ -46,39 +45,42 @@ def augment(
 
 
 def affine(u: torch.Tensor, size, strength: Strength) -> torch.Tensor:
-    """(N, 2, 3) matrices from output to input coordinates (-1..1): flip, rotate and zoom in pixels, shift."""
+    """(N, 2, 3) matrices from output to input coordinates (-1..1): flip, undistorted rotation and zoom, shift."""
     height, width = size
-    mirror = torch.where(u[:, 0] < strength.flip, -1.0, 1.0)
+    flip = torch.where(u[:, 0] < strength.flip, -1.0, 1.0)
     angle = torch.deg2rad(_signed(u[:, 1]) * strength.rotate)
     zoom = (1 + strength.scale) ** -_signed(u[:, 2])
     cosine, sine = torch.cos(angle) * zoom, torch.sin(angle) * zoom
     aspect = width / height
-    top = torch.stack([cosine * mirror, -sine / aspect, _signed(u[:, 3]) * 2 * strength.shift], 1)
-    bottom = torch.stack([sine * aspect * mirror, cosine, _signed(u[:, 4]) * 2 * strength.shift], 1)
+    top = torch.stack([cosine * flip, -sine / aspect, _signed(u[:, 3]) * 2 * strength.shift], 1)
+    bottom = torch.stack([sine * aspect * flip, cosine, _signed(u[:, 4]) * 2 * strength.shift], 1)
     return torch.stack([top, bottom], 1)
 
 
 def blacken(
     frames: torch.Tensor, masks: torch.Tensor, u: torch.Tensor, strength: Strength
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Black outside a circle, as an endoscope shows it, in the samples whose draw falls below `strength.border`."""
+    """Blacken samples (with probability `strength.border`) outside a circle, like an endoscope's field of view.
+
+    The blackened pixels are background (0) in the masks.
+    """
     height, width = frames.shape[-2:]
     rows = (torch.arange(height, device=frames.device) + 0.5 - height / 2)[None, :, None]
     columns = (torch.arange(width, device=frames.device) + 0.5 - width / 2)[None, None, :]
     down, right = (_signed(u[:, column]) * 0.1 * size for column, size in ((13, height), (14, width)))
-    radius = width * (0.4 + 0.15 * u[:, 15])  # the circle touches neither side, or cuts the corners only
+    radius = width * (0.4 + 0.15 * u[:, 15])  # of a circle inside the width, up to one that cuts the corners
     outside = (rows - down[:, None, None]) ** 2 + (columns - right[:, None, None]) ** 2 > radius[:, None, None] ** 2
     outside &= (u[:, 12] < strength.border)[:, None, None]
     return frames.masked_fill(outside[:, None], 0), masks.masked_fill(outside, 0)
 
 
 def recolour(frames: torch.Tensor, u: torch.Tensor, strength: Strength) -> torch.Tensor:
-    """Brightness, contrast about the frame's mean, saturation and colour cast; stays in 0..1."""
+    """Change brightness, contrast about the frame's mean, saturation and colour cast; the result is in 0..1."""
 
     def factor(column: int, width: float) -> torch.Tensor:
         return (1 + _signed(u[:, column]) * width).view(-1, 1, 1, 1)
 
-    gain = 1 + (u[:, 8:11] * 2 - 1) * strength.cast
+    gain = 1 + _signed(u[:, 8:11]) * strength.cast
     frames = frames * (gain[:, :, None, None] * factor(5, strength.brightness))
     gray = frames.mean(1, keepdim=True)
     frames = gray + (frames - gray) * factor(7, strength.saturation)
@@ -87,21 +89,22 @@ def recolour(frames: torch.Tensor, u: torch.Tensor, strength: Strength) -> torch
 
 
 def blur(frames: torch.Tensor, u: torch.Tensor, strength: Strength) -> torch.Tensor:
-    """Gaussian blur of the samples whose last draw falls below `strength.blur`, separably, 9 taps."""
+    """Blur samples (with probability `strength.blur`) with a separable Gaussian of 9 taps."""
     if not strength.blur:
         return frames
-    count, channels = frames.shape[:2]
+    planes = frames.shape[0] * frames.shape[1]
     active = u[:, 11] < strength.blur
     sigma = 0.3 + 1.2 * u[:, 11] / strength.blur
     taps = torch.arange(-4, 5, device=frames.device)
     kernel = torch.exp(-(taps**2) / (2 * sigma[:, None] ** 2))
     kernel = torch.where(active[:, None], kernel, (taps == 0).float())
-    kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(channels, 0)[:, None, None]
-    flat = F.pad(frames.reshape(1, count * channels, *frames.shape[2:]), (4, 4, 4, 4), mode="replicate")
-    flat = F.conv2d(flat, kernel, groups=count * channels)
-    flat = F.conv2d(flat, kernel.transpose(2, 3), groups=count * channels)
+    kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(frames.shape[1], 0)[:, None, None]
+    flat = F.pad(frames.reshape(1, planes, *frames.shape[2:]), (4, 4, 4, 4), mode="replicate")
+    flat = F.conv2d(flat, kernel, groups=planes)
+    flat = F.conv2d(flat, kernel.transpose(2, 3), groups=planes)
     return flat.reshape(frames.shape)
 
 
 def _signed(u: torch.Tensor) -> torch.Tensor:
+    """0..1 -> -1..1."""
     return u * 2 - 1

@@ -1,4 +1,4 @@
-"""How many frames a forward pass takes, and how a list of them is cut into passes."""
+"""The number of frames in a forward pass, and the division of frames into batches."""
 
 from __future__ import annotations
 
@@ -11,20 +11,22 @@ from surgseg.training.distributed import Processes
 
 
 def least_frames(processes: Processes, device: torch.device, least_batch: int = 1) -> int:
-    """The fewest frames of a forward pass over all processes, each of which needs one.
+    """The fewest frames of a forward pass over all processes. Each process needs at least one.
 
-    `least_batch` is the number that batch normalisation needs: over all processes on GPUs, which share their
-    statistics, and in each process on CPUs.
+    `least_batch` is the number of frames that batch normalisation needs. GPUs share the statistics, so all processes
+    together need them; on CPUs each process needs them.
     """
-    apart = 1 if device.type == "cuda" else processes.count
-    return max(processes.count, least_batch * apart)
+    return max(processes.count, least_batch if device.type == "cuda" else least_batch * processes.count)
 
 
 def even_batches(indices: np.ndarray, size: int, least: int = 1) -> list[np.ndarray]:
-    """Batches of like length, at most `size`; where one would hold fewer than `least`, there are fewer batches."""
-    pieces = math.ceil(len(indices) / size)
+    """Divide indices into batches of similar length, at most `size`.
+
+    If a batch would hold fewer than `least` indices, there are fewer batches, which may then be longer than `size`.
+    """
+    count = math.ceil(len(indices) / size)
     if size > 1:
         least = max(least, 2)  # batch normalisation refuses a single frame
-    while pieces > 1 and len(indices) // pieces < least:
-        pieces -= 1
-    return np.array_split(indices, pieces) if pieces else []
+    while count > 1 and len(indices) // count < least:
+        count -= 1
+    return np.array_split(indices, count) if count else []

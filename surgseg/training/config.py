@@ -1,4 +1,4 @@
-"""What a training is made of, as plain values. `options.py` makes them from a command line. Imports no torch."""
+"""The configs of a training, as plain values. `options.py` makes them from a command line. Imports no torch."""
 
 from __future__ import annotations
 
@@ -10,42 +10,42 @@ from models import ARCHITECTURES, Architecture
 from surgseg.files import UserError, find_named
 
 PRECISIONS = ("auto", "float32", "bf16")
-PLACES = ("auto", "cpu", "cuda")  # where the cache lies for a CUDA device
-SMALLEST = 32  # pixels a side: the U-Net's deepest map is then 2x2, the DeepLabV3's 4x4
+PLACES = ("auto", "cpu", "cuda")  # memory of the cache when training on a CUDA device
+SMALLEST = 32  # least height and width, pixels: the deepest feature map is then 2x2 (U-Net), 4x4 (DeepLabV3)
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The model and where its weights start. Every field but `image_size` is decided before the data are read."""
+    """The model and its starting weights."""
 
     arch: str = "deeplabv3"
     base_channels: int = 64  # of the U-Net
     image_size: tuple[int, int] | None = None  # (height, width); None: that of `init_from`, otherwise 256x256
-    weights: str | None = None  # a name of the architecture's pretraining, none, or a file; None: by the kind of data
-    init_from: Path | None = None  # a weights file of ours: fine-tuning
+    weights: str | None = None  # a name of the architecture's pretraining, "none", or a file; None: by the kind of data
+    init_from: Path | None = None  # a weights file of this project, for fine-tuning
 
     @property
     def architecture(self) -> Architecture:
-        """Its record. Raises `UserError` for an unknown name."""
+        """The architecture's record. Raises `UserError` for an unknown name."""
         return find_named("architecture", self.arch, ARCHITECTURES)
 
     @property
     def model_args(self) -> dict[str, Any]:
-        """What the model's constructor takes besides the number of classes."""
+        """The arguments of the model's constructor besides the number of classes."""
         return {name: getattr(self, name) for name in self.architecture.options}
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How a model is trained; stored with the weights once `fit.resolve` has filled in what is None or "auto"."""
+    """How a model is trained. `fit.resolve` replaces None and "auto"; the result is stored with the weights."""
 
     epochs: int = 15
     batch_size: int = 4  # frames of one forward pass, over all processes
     accumulate: int = 1  # forward passes of one optimizer step
-    learning_rate: float | None = None  # peak, of AdamW; None: by how the model starts
-    backbone_rate: float | None = None  # times the learning rate; None: 1, lower with `init_from`
-    freeze_backbone: int = 0  # epochs
-    freeze_norm: bool = False  # batch normalisation keeps the statistics it starts with
+    learning_rate: float | None = None  # peak, of AdamW; None: by the starting weights
+    backbone_rate: float | None = None  # factor of the learning rate; None: 1, lower with `init_from`
+    freeze_backbone: int = 0  # first epochs in which the backbone is frozen
+    freeze_norm: bool = False  # do not update the statistics of batch normalisation
     weight_decay: float = 1e-2
     warmup: float = 0.05  # share of all steps
     ema_decay: float = 0.99  # of the averaged weights, per step
@@ -59,7 +59,7 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class Strength:
-    """Half-widths of the ranges that parameters are drawn from; probabilities where named so."""
+    """Half-widths of the ranges of random parameters; fields with the comment "probability" are probabilities."""
 
     flip: float = 0.5  # probability of a left-right flip
     rotate: float = 20.0  # degrees
@@ -69,7 +69,7 @@ class Strength:
     contrast: float = 0.3
     saturation: float = 0.3
     cast: float = 0.1  # gain of each colour channel
-    blur: float = 0.2  # probability; the deviation is 0.3 to 1.5 pixels
+    blur: float = 0.2  # probability; the standard deviation is 0.3 to 1.5 pixels
     border: float = 0.0  # probability of a black border around a round field of view, labelled background
 
 
@@ -82,9 +82,9 @@ STRENGTHS = {
 
 
 def check_config(model: ModelConfig, train: TrainConfig, least_batch: int, processes: int = 1) -> None:
-    """Refuse what would fail deep inside the training loop. Raises `UserError`.
+    """Raise `UserError` for values that would fail later, in the training loop.
 
-    `least_batch` is the fewest frames of a forward pass over all `processes`. `model.image_size` is known.
+    `least_batch` is the fewest frames of a forward pass over all `processes`. `model.image_size` must not be None.
     """
     if train.epochs < 1 or train.batch_size < 1 or train.accumulate < 1:
         raise UserError("--epochs, --batch-size and --accumulate must be at least 1")
@@ -101,15 +101,13 @@ def check_config(model: ModelConfig, train: TrainConfig, least_batch: int, proce
             "since the backbone learns in the rest of --epochs"
         )
     if model.init_from is not None and model.weights not in (None, "none"):
-        raise UserError("--init-from and --weights both say where to start: give one")
+        raise UserError("--init-from and --weights both name starting weights: give one of them")
     if train.batch_size < least_batch:
-        of_norm = least_batch > processes
-        reason = f"{model.architecture.label} normalises over several frames; --freeze-norm does without"
-        who = "" if processes == 1 else f" for {processes} processes"
-        raise UserError(
-            f"--batch-size {train.batch_size}: at least {least_batch} is needed{who} "
-            f"({reason if of_norm else 'one each'})"
-        )
+        reason = "one each"
+        if least_batch > processes:
+            reason = f"{model.architecture.label} normalises over several frames, unless --freeze-norm is given"
+        many = "" if processes == 1 else f" for {processes} processes"
+        raise UserError(f"--batch-size {train.batch_size}: at least {least_batch} is needed{many} ({reason})")
     if min(model.image_size) < SMALLEST:
         raise UserError(f"--image-size {model.image_size[0]} {model.image_size[1]}: at least {SMALLEST} pixels a side")
     if model.base_channels < 1:

@@ -1,8 +1,8 @@
-"""One training shared by the processes that torchrun starts: whose turn it is, whose part, and sums over all.
+"""Share one training between the processes that torchrun starts: turns, parts of the frames, sums over all processes.
 
-Without torchrun there is one process, and everything here does nothing. `--batch-size` counts the frames of all
-processes together, so that the same command makes steps of the same frames on one GPU and on eight. They differ in
-what looks at one process's frames only: dropout, and batch statistics on CPUs (GPUs share them).
+Without torchrun there is one process, and these functions change nothing. `--batch-size` counts the frames of all
+processes together, so the same command makes steps of the same frames on one GPU and on eight. Only operations on one
+process's frames differ: dropout, and batch statistics on CPUs (GPUs share them).
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from torch import nn
 from surgseg.files import UserError
 from surgseg.launch import launched
 
-PATIENCE = timedelta(hours=6)  # others wait while one builds the cache, or scores a fold
+PATIENCE = timedelta(hours=6)  # the other processes wait while one builds the cache or scores a fold
 
 
 @dataclass(frozen=True)
 class Processes:
-    """This process among `count`; `rank` counts over all machines, `local_rank` on this one."""
+    """This process, one of `count`. `rank` is its number among all processes, `local_rank` on its machine."""
 
     rank: int = 0
     local_rank: int = 0
@@ -37,15 +37,15 @@ class Processes:
 
     @property
     def first(self) -> bool:
-        """True in the one process that prints and writes."""
+        """True in the process that prints and writes."""
         return self.rank == 0
 
     def share(self, indices: np.ndarray) -> np.ndarray:
-        """This process's part; the parts of all, in the order of their ranks, are the whole."""
+        """This process's part of the indices. The parts of all processes, in the order of rank, are the whole."""
         return np.array_split(indices, self.count)[self.rank] if self.count > 1 else indices
 
     def sum(self, tensor: torch.Tensor) -> torch.Tensor:
-        """The sum over all processes, in each of them."""
+        """Return the sum over all processes. Changes `tensor`."""
         if self.count > 1:
             dist.all_reduce(tensor)
         return tensor
@@ -57,33 +57,33 @@ class Processes:
                 dist.broadcast(tensor, 0)
 
     def from_first(self, make: Callable[[], Any]) -> Any:
-        """What `make` returns in the first process, given to all of them."""
-        found = [make() if self.first else None]
+        """Call `make` in the first process; return its result in all processes."""
+        result = [make() if self.first else None]
         if self.count > 1:
-            dist.broadcast_object_list(found, 0)
-        return found[0]
+            dist.broadcast_object_list(result, 0)
+        return result[0]
 
     def wait(self) -> None:
-        """Until every process has come here."""
+        """Wait until every process has called this."""
         if self.count > 1:
             dist.barrier()
 
     def in_turn(self) -> Iterator[None]:
-        """A loop of one pass that the first process makes first, then one on each machine, then the rest.
+        """Yield once in each process: first in the first process, then in one on each machine, then in the others.
 
-        What a pass leaves on disk the later ones find there.
+        So later processes can use the files that earlier ones have written.
         """
-        turn = 0 if self.first else 1 if self.local_rank == 0 else 2
-        for now in range(3 if self.count > 1 else 1):
-            if now == turn:
+        own_turn = 0 if self.first else 1 if self.local_rank == 0 else 2
+        for turn in range(3 if self.count > 1 else 1):
+            if turn == own_turn:
                 yield
             self.wait()
 
     def wrap(self, model: nn.Module, device: torch.device) -> nn.Module:
-        """The model as DistributedDataParallel; itself where there is one process."""
+        """Return the model in DistributedDataParallel, or the model itself if there is one process."""
         if self.count == 1:
             return model
-        cuda = device.type == "cuda"  # there SyncBatchNorm keeps the statistics of all processes the same
+        cuda = device.type == "cuda"  # on GPUs SyncBatchNorm keeps the statistics of all processes equal
         return nn.parallel.DistributedDataParallel(
             model, device_ids=[device.index] if cuda else None, broadcast_buffers=not cuda
         )
@@ -91,9 +91,9 @@ class Processes:
 
 @contextlib.contextmanager
 def joined(device: torch.device) -> Iterator[Processes]:
-    """The processes that torchrun started, joined for the time of the context; only the first one prints.
+    """Join the processes that torchrun started, inside the context. Only the first process prints.
 
-    To be entered once: torch does not join the same processes a second time.
+    Enter it only once: torch cannot join the same processes a second time.
     """
     if launched().count == 1:
         yield Processes()
@@ -112,5 +112,5 @@ def joined(device: torch.device) -> Iterator[Processes]:
                 stack.enter_context(contextlib.redirect_stdout(stack.enter_context(Path(os.devnull).open("w"))))
             yield processes
     finally:
-        if sys.exc_info()[0] is None:  # after an error the others wait for this process: just go, torchrun ends them
+        if sys.exc_info()[0] is None:  # after an error the others wait for this process: only exit, torchrun ends them
             dist.destroy_process_group()

@@ -1,4 +1,4 @@
-"""Cache rows on the training device: out of its own memory, or streamed to it ahead of need."""
+"""Batches of cache rows on the training device, from its own memory or streamed to it in advance."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from surgseg.threads import ahead
 from surgseg.training.config import PLACES
 
 MEMORY_SHARE = 0.5  # of a GPU's free memory that a resident cache may take
-PREFETCHED = 4  # batches that wait in pinned memory
+PREFETCHED = 4  # batches kept ready in pinned memory
 
 
 class Batch(NamedTuple):
-    """`rows` (N,) int64 of the cache, `frames` (N, 3, H, W) uint8 RGB, `masks` (N, H, W) uint8; on the device."""
+    """Cache `rows` (N,) int64, `frames` (N, 3, H, W) uint8 RGB and `masks` (N, H, W) uint8, on the device."""
 
     rows: torch.Tensor
     frames: torch.Tensor
@@ -29,8 +29,8 @@ class Batch(NamedTuple):
 class Feed:
     """Yields batches of cache rows on `device`.
 
-    `place` says where the cache lies for a CUDA device: "cuda" in its memory, "cpu" in the page cache, read by a
-    thread into pinned memory; "auto" takes the first where it fits. On any other device rows are read in place.
+    `place` is the memory of the cache for a CUDA device. "cuda": the GPU's memory. "cpu": the page cache, from which a
+    thread reads into pinned memory. "auto": "cuda" if the cache fits. For any other device, rows are read directly.
     """
 
     def __init__(self, cache: Cache, device: torch.device, place: str = "auto"):
@@ -44,13 +44,13 @@ class Feed:
 
     @property
     def place(self) -> str:
-        """In words, for the console."""
+        """The place of the cache in words, for the console."""
         if self.resident is not None:
             return "in GPU memory"
         return "streamed through pinned memory" if self.device.type == "cuda" else "memory-mapped"
 
     def stream(self, batches: Sequence[np.ndarray]) -> Iterator[Batch]:
-        """One `Batch` for each array of row numbers, in order."""
+        """Yield one `Batch` for each array of row numbers, in order."""
         if self.resident is not None:
             yield from self._stream_resident(batches)
         elif self.device.type == "cuda":
@@ -62,7 +62,7 @@ class Feed:
                 yield _batch(*(tensor.to(self.device) for tensor in self._read(rows)))
 
     def _stream_resident(self, batches: Sequence[np.ndarray]) -> Iterator[Batch]:
-        """Row numbers go to the device once for all batches: nothing waits for the host."""
+        """Copy the row numbers of all batches to the device at once, so that no batch waits for the host."""
         lengths = [len(rows) for rows in batches]
         if not sum(lengths):
             return
@@ -70,12 +70,8 @@ class Feed:
         for rows in order.split(lengths):
             yield _batch(rows, *(array[rows] for array in self.resident))
 
-    def _read(self, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        return (
-            torch.from_numpy(rows),
-            torch.from_numpy(self.cache.frames[rows]),
-            torch.from_numpy(self.cache.masks[rows]),
-        )
+    def _read(self, rows: np.ndarray) -> list[torch.Tensor]:
+        return [torch.from_numpy(array) for array in (rows, self.cache.frames[rows], self.cache.masks[rows])]
 
     def _pin(self, rows: np.ndarray) -> list[torch.Tensor]:
         return [tensor.pin_memory() for tensor in self._read(rows)]
@@ -86,12 +82,14 @@ def _batch(rows: torch.Tensor, frames: torch.Tensor, masks: torch.Tensor) -> Bat
 
 
 def _fits(cache: Cache, device: torch.device) -> bool:
-    held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # by an earlier run here
-    return cache.frames.nbytes + cache.masks.nbytes <= MEMORY_SHARE * (torch.cuda.mem_get_info(device)[0] + held)
+    # torch keeps freed memory of an earlier run in this process: it is free too
+    reusable = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    free = torch.cuda.mem_get_info(device)[0] + reusable
+    return cache.frames.nbytes + cache.masks.nbytes <= MEMORY_SHARE * free
 
 
 def _uploaded(array: np.ndarray, device: torch.device, chunk: int = 256) -> torch.Tensor:
-    """Copy by parts: a memory map larger than the host's memory is never read whole."""
+    """Copy in chunks, since a memory map can be larger than the host's memory."""
     whole = torch.empty(array.shape, dtype=torch.uint8, device=device)
     for start in range(0, len(array), chunk):
         whole[start : start + chunk] = torch.from_numpy(np.array(array[start : start + chunk])).to(device)

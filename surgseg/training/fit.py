@@ -1,4 +1,4 @@
-"""One training from data to a saved weights file: what every training script shares."""
+"""One training, from prepared data to a saved weights file."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from surgseg.training.machine import Machine, peak_memory, reset_peak_memory, tr
 from surgseg.training.progress import Curves, summary_writer
 from surgseg.training.resume import find_resumable, fingerprint, identity_of, remove_state, resume_path, save_state
 
-LEARNING_RATE = {"random": 1e-3, "pretrained": 3e-4}  # AdamW, peak after warm-up
+LEARNING_RATE = {"random": 1e-3, "pretrained": 3e-4}  # of AdamW, peak after warm-up, by the starting weights
 IMAGE_SIZE = (256, 256)
-BACKBONE_RATE = 0.1  # of a model that starts from trained weights (`init_from`)
+BACKBONE_RATE = 0.1  # with `init_from`
 
 
 class StartedModel(NamedTuple):
-    """A network with its starting weights, where they come from in words, and whether they were trained before."""
+    """A network with its starting weights, the origin of these in words, and whether they are pretrained."""
 
     network: nn.Module
     origin: str
@@ -42,8 +42,10 @@ class StartedModel(NamedTuple):
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """A finished training, or one that `stopped` early for the reason given. Only the first process has a checkpoint
-    that was loaded from a finished run."""
+    """A training that has finished, or `stopped` early. `stopped` is the reason, or None.
+
+    If the run was finished before, only the first process has its checkpoint.
+    """
 
     checkpoint: Checkpoint | None
     weights_path: Path
@@ -63,9 +65,9 @@ class TrainedRun:
 
     @property
     def advice(self) -> str:
-        """The command that continues an interrupted run; "" for a run that would stop again."""
+        """How to continue a run that Ctrl-C stopped; "" for any other run."""
         state = resume_path(self.weights_path)
-        return f"\nThe same command with --resume goes on from {state}." if self.stopped == CTRL_C else ""
+        return f"\nThe same command with --resume continues from {state}." if self.stopped == CTRL_C else ""
 
 
 def fit(
@@ -82,22 +84,22 @@ def fit(
     tensorboard: Path | None = None,
     facts: dict[str, Any] | None = None,
 ) -> TrainedRun:
-    """Make the cache, train, save; prints the lines of the original study epoch by epoch.
+    """Open the cache, train, save the weights. Print the original study's lines after each epoch.
 
     `record` (run metadata) is stored with the weights. The history is a CSV table, or JSON that begins with `facts`
     if `history_path` ends in .json. The state is saved beside the weights after each epoch; `resume` ("no", "may",
-    "must") continues from it, and `finish` removes it. A finished run that may be resumed is returned as it is.
-    Raises `UserError` for unusable data or options.
+    "must": see `find_resumable`) continues from it, and `finish` removes it. With "may" or "must" a finished run is
+    loaded, not trained again. Raises `UserError` for unusable data or options.
     """
     model = resolve_init_from(model)
     check_run(model, train, machine)
     if model.init_from is not None and model.init_from.resolve() == weights_path.resolve():
-        raise UserError(f"--init-from {model.init_from}: the run would write over its own start; give --output-dir")
+        raise UserError(f"--init-from {model.init_from}: the run would overwrite this file; give another --output-dir")
     if machine.processes.first:
         remove_leftovers(weights_path, resume_path(weights_path))
     if tensorboard is not None:
-        summary_writer()  # a missing package is reported before the work
-    for _ in machine.processes.in_turn():  # the first process may download, and builds the cache
+        summary_writer()  # report a missing package before the work
+    for _ in machine.processes.in_turn():  # the first process downloads weights and builds the cache
         started = start_model(model, prepared)
         cache = open_cache(prepared.samples, model.image_size, prepared.scheme, machine.cache_dir)
     train = resolve(train, model, machine, pretrained=started.pretrained)
@@ -108,7 +110,7 @@ def fit(
     identity = identity_of(model, settings, split, prepared.scheme, cache)
     start, state = machine.processes.from_first(lambda: find_resumable(weights_path, identity, resume))
     if start == "finished":
-        print(f"{weights_path} is this run, finished: not trained again.")
+        print(f"{weights_path} is of this run, which has finished: not trained again.")
         checkpoint = load_checkpoint(weights_path) if machine.processes.first else None
         return TrainedRun(checkpoint, weights_path, history_path)
     trainer = _make_trainer(started.network, cache, prepared, model, train, machine, class_weights)
@@ -137,33 +139,33 @@ def fit(
             "chosen_epoch": trainer.best_epoch,
             "stopped": trainer.stopped,
             "settings": settings,
-            "peak_memory": peak_memory(machine.device),  # since the last resumption
+            "peak_memory": peak_memory(machine.device),  # since the start or the last resume
             "fingerprint": fingerprint(identity),
         },
     )
-    if machine.processes.first and trainer.history:  # an unfinished first epoch replaces nothing
+    if machine.processes.first and trainer.history:  # without a finished epoch, nothing is replaced
         try:
             save_checkpoint(weights_path, checkpoint)
         except UserError as error:
-            raise UserError(f"{error}; make room, then the same command with --resume writes it") from error
+            raise UserError(f"{error}; free some space, then the same command with --resume writes it") from error
     return TrainedRun(checkpoint, weights_path, history_path)
 
 
 def finish(run: TrainedRun) -> None:
-    """Remove the resumable state of a run whose results are all written."""
+    """Remove the resumable state of a finished run. Call it when all results are written."""
     if run.stopped is None:
         remove_state(run.weights_path, of=run.checkpoint.training.get("fingerprint"))
 
 
 def check_run(model: ModelConfig, train: TrainConfig, machine: Machine) -> None:
-    """`check_config` on this machine. Raises `UserError`."""
+    """Call `check_config` for this machine. Raises `UserError`."""
     least_batch = 1 if train.freeze_norm else model.architecture.least_batch
     processes = machine.processes
     check_config(model, train, least_frames(processes, machine.device, least_batch), processes.count)
 
 
 def resolve_init_from(model: ModelConfig) -> ModelConfig:
-    """The config with a known image size; with `init_from`, architecture, width and size are those of that file."""
+    """Return the config with its image size. With `init_from`, architecture, width and size are those of that file."""
     if model.init_from is None:
         return replace(model, image_size=model.image_size or IMAGE_SIZE)
     start = load_tensors(model.init_from)
@@ -176,7 +178,7 @@ def resolve_init_from(model: ModelConfig) -> ModelConfig:
 
 
 def start_model(model: ModelConfig, prepared: Prepared) -> StartedModel:
-    """Build the network and load its starting weights. Raises `UserError` where they cannot be had or do not fit."""
+    """Build the network and load its starting weights. Raises `UserError` if they are not available or do not fit."""
     network = build_model(model.arch, prepared.scheme.num_classes, **model.model_args)
     if model.init_from is not None:
         init_from(network, model.init_from)
@@ -186,7 +188,7 @@ def start_model(model: ModelConfig, prepared: Prepared) -> StartedModel:
 
 
 def resolve(train: TrainConfig, model: ModelConfig, machine: Machine, *, pretrained: bool) -> TrainConfig:
-    """The config with its rates and precision filled in, by the start of the model and the device."""
+    """Return the config with its rates (by the starting weights) and its precision (by the device)."""
     return replace(
         train,
         learning_rate=train.learning_rate or LEARNING_RATE["pretrained" if pretrained else "random"],
@@ -220,7 +222,7 @@ def _make_trainer(
 def _train(
     trainer: Trainer, split: Split, weights_path: Path, history_path: Path, identity: dict, facts: dict, tensorboard
 ) -> None:
-    """Train; print each epoch, and save state, history and curves after it."""
+    """Train. After each epoch print its scores and save state, history and curves."""
     first = trainer.processes.first
     curves = Curves(tensorboard, len(trainer.history) + 1) if tensorboard and first else None
 
@@ -235,7 +237,7 @@ def _train(
         ):
             try:
                 write()
-            except UserError as error:  # hours of training are worth more than these files
+            except UserError as error:  # the training can finish without these files
                 print(f"WARNING: {error}. Training goes on.", flush=True)
 
     trainer.run(split.parts["train"], split.parts["val"], on_epoch)
@@ -244,7 +246,7 @@ def _train(
 
 
 def describe_run(model: ModelConfig, trainer: Trainer, split: Split, cache: Cache, origin: str) -> None:
-    """Print what is about to be trained, on what, and warn of near copies."""
+    """Print the model, the settings and the machine; warn of near copies."""
     train, count = trainer.config, trainer.processes.count
     print(f"Model: {model.arch}, {parameter_count(trainer.model):,} parameters, start: {origin}")
     many = f"{count} processes, " if count > 1 else ""
@@ -265,7 +267,5 @@ def describe_run(model: ModelConfig, trainer: Trainer, split: Split, cache: Cach
 
 def _chosen_metrics(trainer: Trainer) -> dict[str, Any]:
     """Validation scores of the epoch whose weights are saved."""
-    if not 0 < trainer.best_epoch <= len(trainer.history):
-        return {}
-    row = trainer.history[trainer.best_epoch - 1]
+    row = trainer.history[trainer.best_epoch - 1] if trainer.best_epoch else {}
     return {key: row[key] for key in ("val_loss", "val_iou", "val_dice", "val_accuracy") if key in row}

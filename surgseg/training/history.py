@@ -1,4 +1,4 @@
-"""The history of a training as a file: what its epochs cost and gave."""
+"""The history of a training: the file of its epochs, and their total time and speed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from surgseg.training.loop import HISTORY_FIELDS
 
 
 def write_history(path: Path, history: list[dict], facts: dict[str, Any]) -> None:
-    """The epochs as a CSV table; as JSON, after the `facts` of their run, where the name ends in .json."""
+    """Write the epochs as a CSV table, or as JSON that begins with `facts` if the name ends in .json."""
     if path.suffix == ".json":
         write_json(path, {**facts, "epochs": history})
     else:
@@ -18,7 +18,7 @@ def write_history(path: Path, history: list[dict], facts: dict[str, Any]) -> Non
 
 
 def training_seconds(history: list[dict]) -> float:
-    """Seconds of all training passes together, without validation."""
+    """Seconds of all training passes, without validation."""
     return sum(row["seconds"] for row in history)
 
 

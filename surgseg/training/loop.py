@@ -1,7 +1,7 @@
 """The training loop: cache -> device -> augmentation -> step -> averaged weights -> validation.
 
-A step does not wait for the device: losses stay there until the epoch ends, or until the progress bar shows them. The
-exception is torch's SyncBatchNorm, used with several GPUs.
+A step does not wait for the device: losses stay there until the epoch ends or the progress bar shows them. Only
+torch's SyncBatchNorm, used with several GPUs, waits.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ HISTORY_FIELDS = (
     "epoch", "train_loss", "val_loss", "val_iou", "val_dice", "val_accuracy", "learning_rate", "seconds",
     "images_per_s",
 )  # fmt: skip
-CTRL_C = "Ctrl-C"  # the reason of a stop after which --resume goes on
+CTRL_C = "Ctrl-C"  # reason of a stop after which --resume can continue
 
 
 class Diverged(UserError):
-    """The loss is no longer a number."""
+    """The loss is not finite."""
 
 
 class Trainer:
-    """Trains `model` in place; `averaged` is its exponential moving average, the one that is scored and saved.
+    """Trains `model` in place. `averaged` is its exponential moving average, which is scored and saved.
 
-    After `run`, `averaged` holds the best validated weights, or those of the last finished epoch where there is no
-    validation part; `stopped` says why a run ended early.
+    After `run`, `averaged` holds the weights of the epoch with the best validation IoU, or of the last finished epoch
+    if there is no validation part. `stopped` is the reason of an early end, or None.
     """
 
     def __init__(
@@ -92,11 +92,11 @@ class Trainer:
         self.stopped: str | None = None
 
     def run(self, train: np.ndarray, val: np.ndarray, on_epoch=lambda row: None) -> None:
-        """Train up to `config.epochs` on the cache rows `train`, choosing the epoch on `val` where it is not empty.
+        """Train up to epoch `config.epochs` on the cache rows `train`; choose the epoch on `val` unless it is empty.
 
-        Goes on after the epochs in `history`. `on_epoch` sees each history row as it is made. Ctrl-C, and a loss that
-        is no longer a number, end training and keep what the finished epochs gave. Raises `UserError` where a loss
-        breaks before any was finished, where there are too few frames, and where memory runs out.
+        Continues after the epochs in `history`. Calls `on_epoch` with each new history row. Ctrl-C and a loss that is
+        not finite end training; the results of the finished epochs are kept. Raises `UserError` for a loss that is not
+        finite in the first epoch, for too few frames, and if memory runs out.
         """
         least = max(2, self.least)
         if len(train) < least:
@@ -107,7 +107,7 @@ class Trainer:
                 if len(val):
                     row.update(self.validate(val))
                 self.history.append(row)
-                # an undefined IoU (no instrument anywhere) cannot choose an epoch: the later one counts
+                # `not <` and not `>=`: if the IoU is undefined (no instrument in any frame), the later epoch counts
                 if not len(val) or not row["val_iou"] < self.best_iou:
                     self.kept = copy.deepcopy(self.averaged.state_dict())
                     self.best_iou, self.best_epoch = row.get("val_iou", self.best_iou), epoch
@@ -126,20 +126,20 @@ class Trainer:
             self.averaged.load_state_dict(self.kept)
 
     def run_epoch(self, epoch: int, train: np.ndarray) -> dict:
-        """One pass over the training part in an order that (seed, epoch) fixes."""
+        """Train one epoch, in an order that depends on (seed, epoch) alone. Return its history row."""
         config, started = self.config, time.perf_counter()
         self.start_epoch(epoch)
         order = np.random.default_rng([config.seed, epoch]).permutation(np.asarray(train))
         steps = even_batches(order, config.batch_size * config.accumulate, self.least)
-        pieces = [even_batches(step, config.batch_size, self.least) for step in steps]
+        batches = [even_batches(step, config.batch_size, self.least) for step in steps]
         losses = torch.zeros(len(steps), device=self.device)
-        stream = self.feed.stream([self.processes.share(piece) for step in pieces for piece in step])
+        stream = self.feed.stream([self.processes.share(rows) for step in batches for rows in step])
         progress = Progress(epoch, config.epochs, len(steps), self.history, self.processes.first)
         with progress, contextlib.closing(stream):
             for number, step in enumerate(steps):
                 rate = learning_rate(self.step_count, len(steps) * config.epochs, config)
                 set_learning_rate(self.optimizer, rate)
-                losses[number] = self.train_step(list(itertools.islice(stream, len(pieces[number]))), len(step))
+                losses[number] = self.train_step(list(itertools.islice(stream, len(batches[number]))), len(step))
                 progress.advance(len(step))
                 if progress.due():  # reading the losses waits for the device
                     if self.processes.count == 1:
@@ -155,20 +155,20 @@ class Trainer:
         }  # fmt: skip
 
     def start_epoch(self, epoch: int) -> None:
-        """Everything random in an epoch follows from (seed, epoch, process), so that no state need be kept."""
+        """Prepare an epoch. Its random numbers depend on (seed, epoch, process) alone, so none need be saved."""
         config = self.config
         torch.manual_seed(int(np.random.default_rng([config.seed, epoch, self.processes.rank]).integers(2**62)))
         self.draws = torch.from_numpy(draw(config.seed, epoch, self.rows)).to(self.device)
         frozen = epoch <= config.freeze_backbone
         set_training_mode(self.model, backbone_frozen=frozen, norm_frozen=config.freeze_norm)
-        if frozen != self.frozen:  # what DistributedDataParallel reduces, and what is compiled, is fixed when wrapped
+        if frozen != self.frozen:  # wrapping and compiling fix which parameters learn, so do both again
             self.frozen = frozen
             self.forward = self.processes.wrap(self.model, self.device)
             if self.compiled:
                 self.forward = torch.compile(self.forward, dynamic=False)  # batches have one or two lengths
 
     def train_step(self, batches: list[Batch], images: int) -> torch.Tensor:
-        """One optimizer step on this process's share of `images` frames; returns its share of their mean loss."""
+        """Take one optimizer step on this process's share of `images` frames. Return its share of their mean loss."""
         self.optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self.device)
         for number, batch in enumerate(batches, 1):
@@ -183,7 +183,7 @@ class Trainer:
         return total
 
     def losses(self, batch: Batch) -> torch.Tensor:
-        """(N,) losses of a batch as it is augmented in this epoch."""
+        """(N,) losses of a batch, with this epoch's augmentation."""
         frames, masks = batch.frames, batch.masks
         if self.strength is not None:
             frames, masks = augment(frames, masks, self.draws[batch.rows], self.strength, self.architecture.mean)
@@ -196,13 +196,13 @@ class Trainer:
         return segmentation_loss(output, masks, self.config.loss, self.class_weights)
 
     def prepare(self, frames: torch.Tensor) -> torch.Tensor:
-        """(N, 3, H, W) uint8, or float in 0..1 -> the model's input, normalised, channels last."""
+        """(N, 3, H, W) uint8, or float in 0..1 -> normalised model input, channels last."""
         mean, std = self.architecture.mean, self.architecture.std
         return normalise(frames, mean, std).contiguous(memory_format=torch.channels_last)
 
     @torch.no_grad()
     def _average(self) -> None:
-        """Exponential moving average of weights and statistics; early on it forgets its random start faster."""
+        """Update the exponential moving average of weights and statistics. The decay is smaller in the first steps."""
         decay = min(self.config.ema_decay, (1 + self.step_count) / (10 + self.step_count))
         torch._foreach_lerp_([mean for mean, _ in self.averages], [value for _, value in self.averages], 1 - decay)
         if self.counters:  # a model without batch normalisation has none
@@ -210,8 +210,8 @@ class Trainer:
 
     @torch.inference_mode()
     def validate(self, indices: np.ndarray) -> dict:
-        """Loss and scores of the averaged weights on cache rows, at the cache's size, over all processes."""
-        self.processes.copy_from_first(self.averaged.state_dict().values())  # statistics differ on CPUs
+        """Return loss and scores of the averaged weights on cache rows, at the cache's size, over all processes."""
+        self.processes.copy_from_first(self.averaged.state_dict().values())  # on CPUs their statistics differ
         classes = self.scheme.num_classes
         counts = torch.zeros(classes + 1, classes, dtype=torch.int64, device=self.device)
         total = torch.zeros((), device=self.device)
@@ -225,20 +225,18 @@ class Trainer:
             counts += confusion(predicted, batch.masks, classes).sum(0)
         loss = self.processes.sum(total).item() / len(indices)
         scores = pooled_scores(self.processes.sum(counts).cpu().numpy(), self.scheme)
+        mean = scores["mean_instrument"]
         return {
-            "val_loss": loss,
-            "val_iou": scores["mean_instrument"]["iou"],
-            "val_dice": scores["mean_instrument"]["dice"],
-            "val_accuracy": scores["accuracy"],
-        }
+            "val_loss": loss, "val_iou": mean["iou"], "val_dice": mean["dice"], "val_accuracy": scores["accuracy"],
+        }  # fmt: skip
 
     def state(self) -> dict[str, Any]:
-        """All that `restore` needs to go on after the last finished epoch, in plain types and tensors."""
-        newest = self.best_epoch == len(self.history)  # then the kept weights are the averaged ones
+        """The state after the last finished epoch, for `restore`, in plain types and tensors."""
+        newest_is_best = self.best_epoch == len(self.history)  # then the kept weights are the averaged ones
         return {
             "model": self.model.state_dict(),
             "averaged": self.averaged.state_dict(),
-            "kept": None if newest else self.kept,
+            "kept": None if newest_is_best else self.kept,
             "optimizer": self.optimizer.state_dict(),
             "step_count": self.step_count,
             "history": self.history,
@@ -247,7 +245,7 @@ class Trainer:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Become the trainer whose `state` this was."""
+        """Load a `state`."""
         self.model.load_state_dict(state["model"])
         self.averaged.load_state_dict(state["averaged"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -257,7 +255,7 @@ class Trainer:
         self.kept = {key: value.clone() for key, value in kept.items()}
 
     def _check(self, losses: torch.Tensor, steps: list[np.ndarray], epoch: int) -> None:
-        """Raise `Diverged`, naming the frames of the first step whose loss is no number."""
+        """Raise `Diverged` if a loss is not finite; name the frames of the first such step."""
         finite = losses.isfinite().cpu().numpy()
         if finite.all():
             return
@@ -269,13 +267,12 @@ class Trainer:
         )
 
     def _smaller_batch(self) -> str:
-        """What to try where a batch does not fit."""
+        """The advice if memory does not suffice for a batch."""
         size, accumulate = self.config.batch_size, self.config.accumulate
-        fitting = [number for number in range(max(1, self.least), size) if size % number == 0]
-        if not fitting:
+        smaller = max((number for number in range(max(1, self.least), size) if size % number == 0), default=None)
+        if smaller is None:
             return f"--batch-size {size} cannot be divided further; try a smaller --image-size"
-        smaller = fitting[-1]
         return (
             f"at --batch-size {size}; try --batch-size {smaller} --accumulate {accumulate * size // smaller}, which "
-            "makes the same steps but for batch statistics"
+            "makes the same steps except for batch statistics"
         )

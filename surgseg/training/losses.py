@@ -1,8 +1,8 @@
-"""Losses. A loss is a function of this file and an entry of `LOSSES`; `--loss` lists them.
+"""Losses. A loss is a function in this file and an entry of `LOSSES`; `--loss` lists them.
 
 A loss takes logits (N, K, H, W) float32, truth (N, H, W) int64 with 255 for void, and class weights (K,) or None. It
-returns (N,) losses, one for each image, so that accumulating or sharding gives the gradient of the whole batch. Void
-pixels do not count; an image of void alone has loss 0. Torch is imported inside functions: the list must load fast.
+returns (N,) losses, one per image, so that accumulation and several processes give the gradient of the whole batch.
+Void pixels do not count; an image that is all void has loss 0. Functions import torch, so that `--help` is fast.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ def cross_entropy(logits: torch.Tensor, target: torch.Tensor, class_weights: tor
 
 
 def soft_dice(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """(N,) one minus the soft Dice coefficient, mean over the classes but the background (Milletari et al. 2016).
+    """(N,) one minus the soft Dice coefficient, mean over all classes except background (Milletari et al. 2016).
 
-    One pixel is added above and below, so that a class absent from truth and prediction scores 0.
+    One pixel is added to numerator and denominator, so a class absent from truth and prediction has loss 0.
     """
     import torch.nn.functional as F
 
@@ -72,10 +72,10 @@ CLASS_WEIGHTS = {"none": 0.0, "sqrt": -0.5, "inverse": -1.0}  # powers of a clas
 
 
 def measure_class_weights(masks: np.ndarray, indices: np.ndarray, num_classes: int, name: str) -> list[float] | None:
-    """Weights from the class frequencies f of the training part: `sqrt` 1/sqrt(f), `inverse` 1/f; mean 1.
+    """Return class weights from the class frequencies f of the training part: `sqrt` 1/sqrt(f), `inverse` 1/f; mean 1.
 
-    A class that the training part does not show gets the largest weight found. `none` gives None. Raises `UserError`
-    for any other name, and where every pixel is void.
+    A class without pixels in the training part gets the largest weight of the others. `none` gives None. Raises
+    `UserError` for any other name, and if every pixel is void.
     """
     power = find_named("class weights", name, CLASS_WEIGHTS)
     if not power:
@@ -86,8 +86,8 @@ def measure_class_weights(masks: np.ndarray, indices: np.ndarray, num_classes: i
     if not counts[:num_classes].any():
         raise UserError("every pixel of the training part is void: nothing to learn from")
     frequency = counts[:num_classes] / counts[:num_classes].sum()
-    shown = frequency > 0
+    present = frequency > 0
     weights = np.zeros(num_classes)
-    weights[shown] = frequency[shown] ** power
-    weights[~shown] = weights.max()
+    weights[present] = frequency[present] ** power
+    weights[~present] = weights.max()
     return (weights / weights.mean()).tolist()

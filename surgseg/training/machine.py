@@ -1,4 +1,4 @@
-"""Where a training computes: device, processes, cache, precision, memory. It changes the speed, not what is trained."""
+"""Where a training runs: device, processes, cache, precision, memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from surgseg.training.distributed import Processes
 
 @dataclass(frozen=True)
 class Machine:
-    """`cache_device` says where the cache lies for a GPU: see `feed.Feed`."""
+    """The machine of a training. `cache_device` is the `place` of `feed.Feed`; `compiled` turns on torch.compile."""
 
     device: torch.device
     cache_dir: Path
@@ -25,19 +25,19 @@ class Machine:
 
 
 def make_machine(device: torch.device, processes: Processes, cache_dir: Path, cache_device: str, compiled: bool):
-    """A `Machine`; on a GPU the fastest kernels are searched. Raises `UserError` for a cache on an absent GPU."""
+    """Return a `Machine`. On a GPU, let cuDNN search the fastest kernels. Raises `UserError` for `cache_device`."""
     if cache_device == "cuda" and device.type != "cuda":
         raise UserError(f"--cache-device cuda: the training runs on {device.type}")
     if device.type == "cuda":
-        torch.backends.cudnn.benchmark = True  # batches keep their size, so the search is done once
+        torch.backends.cudnn.benchmark = True  # batches keep their size, so one search is enough
     return Machine(device, cache_dir, processes, cache_device, compiled)
 
 
 def training_precision(device: torch.device) -> str:
-    """bf16 wherever the device computes in it, processors with AVX512-BF16 too; otherwise float32."""
+    """bf16 if the device supports it (CPUs: with AVX512-BF16), otherwise float32."""
     if device.type != "cpu":
         return best_precision(device)
-    native = getattr(torch.cpu, "_is_avx512_bf16_supported", bool)  # torch has no public name for it
+    native = getattr(torch.cpu, "_is_avx512_bf16_supported", bool)  # torch has no public function for it
     return "bf16" if native() else "float32"
 
 
@@ -47,7 +47,7 @@ def reset_peak_memory(device: torch.device) -> None:
 
 
 def peak_memory(device: torch.device) -> dict[str, Any]:
-    """{"mb": 10^6 bytes allocated on the GPU since `reset_peak_memory`, "of": what}; None where there is no GPU."""
+    """{"mb": peak GPU memory allocated since `reset_peak_memory` (10^6 bytes), "of": its kind}; None without a GPU."""
     if device.type != "cuda":
         return {"mb": None, "of": None}
     return {"mb": torch.cuda.max_memory_allocated(device) / 1e6, "of": "cuda allocated"}

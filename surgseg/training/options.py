@@ -1,6 +1,6 @@
-"""The options that training scripts share, and the configs that they stand for. `--help` imports no torch.
+"""The options of the training scripts, and the configs made from them. `--help` imports no torch.
 
-The destination of an option is the field of the config that it sets, so that no list of names has to be kept.
+The destination of an option is the name of the config field that it sets, so no list of names is needed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from models import ARCHITECTURES
-from surgseg.console import add_device_option
+from surgseg.console import add_device_option, add_void_option
 from surgseg.data.splits import SPLIT_NAMES
 from surgseg.files import UserError
 from surgseg.places import find_data, find_weights
@@ -27,7 +27,7 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--data-root",
         type=Path,
-        help="prepared folder (default: data/full_dataset or data, whichever alone is prepared)",
+        help="prepared folder (default: data/full_dataset if it is prepared, otherwise data)",
     )
     group.add_argument("--frame-dir", type=Path, help="folder of frames, with --mask-dir (default: none)")
     group.add_argument("--mask-dir", type=Path, help="folder of class-id masks, with --frame-dir (default: none)")
@@ -40,36 +40,31 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_split_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("split (by video unless said otherwise; test never chooses anything)")
+    group = parser.add_argument_group("split (default: by video; the test part is only scored)")
     group.add_argument(
         "--split",
         metavar="NAME",
-        help=f"{', '.join(SPLIT_NAMES)}, or a splits.json (default: manifest where it has one, otherwise video)",
+        help=f"{', '.join(SPLIT_NAMES)}, or a splits.json (default: manifest if it has a split, otherwise video)",
     )
-    group.add_argument("--val-videos", nargs="+", metavar="VIDEO", help="videos that validate (default: none)")
-    group.add_argument("--test-videos", nargs="+", metavar="VIDEO", help="videos that test (default: none)")
-    group.add_argument("--folds", metavar="K|videos", help="video-grouped folds, or one per video (default: none)")
+    group.add_argument("--val-videos", nargs="+", metavar="VIDEO", help="videos of the validation part (default: none)")
+    group.add_argument("--test-videos", nargs="+", metavar="VIDEO", help="videos of the test part (default: none)")
+    group.add_argument("--folds", metavar="K|videos", help="K folds of whole videos, or one per video (default: none)")
     group.add_argument(
         "--allow-shared-videos",
         action="store_true",
-        help="let a splits file or manifest put frames of one video on both sides (default: an error)",
+        help="accept a splits file or manifest with frames of one video in several parts (default: an error)",
     )
-    group.add_argument("--fold", type=int, metavar="k", help="run one of the --folds only, from 1 (default: all)")
+    group.add_argument("--fold", type=int, metavar="k", help="run only this one of the --folds, from 1 (default: all)")
 
 
 def add_model_options(parser: argparse.ArgumentParser, arch: str = "architecture") -> None:
-    """`arch` says what the option of that name means."""
+    """`arch` is the meaning of --arch in the help text."""
     pretraining = {name: list(record.pretraining) for name, record in ARCHITECTURES.items() if record.pretraining}
     defaults = ", ".join(f"{names[0]} for {name}" for name, names in pretraining.items())
     names = dict.fromkeys(name for names in pretraining.values() for name in names)
     group = parser.add_argument_group("model")
-    group.add_argument(
-        "--arch", default=ModelConfig.arch, choices=ARCHITECTURES, help=f"{arch} (default: {ModelConfig.arch})"
-    )
-    group.add_argument(
-        "--base-channels", type=int, default=ModelConfig.base_channels,
-        help=f"width of the U-Net, channels (default: {ModelConfig.base_channels})",
-    )  # fmt: skip
+    _add_field(group, ModelConfig, "--arch", arch, choices=ARCHITECTURES)
+    _add_field(group, ModelConfig, "--base-channels", "width of the U-Net, channels", type=int)
     group.add_argument(
         "--weights",
         metavar="|".join([*names, "none", "FILE"]),
@@ -79,15 +74,10 @@ def add_model_options(parser: argparse.ArgumentParser, arch: str = "architecture
         "--init-from",
         type=Path,
         metavar="FILE",
-        help="fine-tune: start from a weights file of ours, with its architecture (default: none)",
+        help="fine-tune: start from a weights file of this project, with its architecture (default: none)",
     )
-    group.add_argument(
-        "--freeze-backbone",
-        type=int,
-        default=TrainConfig.freeze_backbone,
-        metavar="N",
-        help="the backbone does not learn in the first N epochs (default: 0)",
-    )
+    frozen = "the backbone does not learn in the first N epochs"
+    _add_field(group, TrainConfig, "--freeze-backbone", frozen, type=int, metavar="N")
     group.add_argument(
         "--backbone-rate",
         type=float,
@@ -97,28 +87,15 @@ def add_model_options(parser: argparse.ArgumentParser, arch: str = "architecture
     group.add_argument(
         "--freeze-norm",
         action="store_true",
-        help="batch normalisation keeps the statistics it starts with, for tiny batches (default: off)",
+        help="do not update the statistics of batch normalisation; for tiny batches (default: off)",
     )
 
 
 def add_training_options(parser: argparse.ArgumentParser) -> None:
-    default = TrainConfig()
     group = parser.add_argument_group("training")
-    group.add_argument(
-        "--epochs", type=int, default=default.epochs, help="passes over the training part (default: %(default)s)"
-    )
-    group.add_argument(
-        "--batch-size",
-        type=int,
-        default=default.batch_size,
-        help="frames per forward pass, over all processes (default: %(default)s)",
-    )
-    group.add_argument(
-        "--accumulate",
-        type=int,
-        default=default.accumulate,
-        help="forward passes per optimizer step (default: %(default)s)",
-    )
+    _add_field(group, TrainConfig, "--epochs", "passes over the training part", type=int)
+    _add_field(group, TrainConfig, "--batch-size", "frames per forward pass, over all processes", type=int)
+    _add_field(group, TrainConfig, "--accumulate", "forward passes per optimizer step", type=int)
     group.add_argument(
         "--image-size",
         type=int,
@@ -133,52 +110,54 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         type=float,
         help="peak rate of AdamW (default: 0.001; 0.0003 from pretrained weights)",
     )
-    group.add_argument("--loss", default=default.loss, choices=LOSSES, help="loss (default: %(default)s)")
-    group.add_argument(
-        "--class-weights",
-        default=default.class_weights,
-        choices=CLASS_WEIGHTS,
-        help="cross-entropy weights by the training part's class frequencies (default: %(default)s)",
-    )
-    group.add_argument(
-        "--augment",
-        default=default.augment,
-        choices=STRENGTHS,
-        help="strength of the random changes to each frame (default: %(default)s)",
-    )
-    group.add_argument(
-        "--ema-decay",
-        type=float,
-        default=default.ema_decay,
-        help="of the averaged weights, per step; 0: none (default: %(default)s)",
-    )
-    group.add_argument(
-        "--schedule",
-        default=default.schedule,
-        choices=SCHEDULES,
-        help="of the learning rate: warm-up and half a cosine, or constant (default: %(default)s)",
-    )
-    group.add_argument(
-        "--precision",
-        default=default.precision,
-        choices=PRECISIONS,
-        help="of convolutions; auto: bf16 on GPUs and processors that compute in it (default: %(default)s)",
-    )
-    group.add_argument(
-        "--seed", type=int, default=default.seed, help="seed of weights, order, augmentation (default: %(default)s)"
-    )
+    _add_field(group, TrainConfig, "--loss", "loss", choices=LOSSES)
+    weights = "cross-entropy weights from the class frequencies of the training part"
+    _add_field(group, TrainConfig, "--class-weights", weights, choices=CLASS_WEIGHTS)
+    _add_field(group, TrainConfig, "--augment", "strength of the random changes to each frame", choices=STRENGTHS)
+    _add_field(group, TrainConfig, "--ema-decay", "decay of the averaged weights per step; 0: no averaging", type=float)
+    schedule = "learning rate: warm-up and half a cosine, or constant"
+    _add_field(group, TrainConfig, "--schedule", schedule, choices=SCHEDULES)
+    precision = "precision of convolutions; auto: bf16 where the device supports it"
+    _add_field(group, TrainConfig, "--precision", precision, choices=PRECISIONS)
+    _add_field(group, TrainConfig, "--seed", "seed of weights, order, augmentation", type=int)
     add_device_option(group)
     group.add_argument(
         "--cache-device",
         default="auto",
         choices=PLACES,
-        help="where the cache lies for a GPU: its memory, or the host's, streamed; auto: by its size (default: auto)",
+        help="keep the cache in GPU memory, or stream it from the host; auto: by its size (default: auto)",
     )
     group.add_argument("--compile", action="store_true", help="torch.compile the model (default: off)")
 
 
+def _add_field(group, config: type, option: str, text: str, **settings) -> None:
+    """Add the option of a config field with the field's default. `settings` go to `add_argument`."""
+    default = getattr(config, option[2:].replace("-", "_"))
+    group.add_argument(option, default=default, help=f"{text} (default: {default})", **settings)
+
+
+def add_result_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("output")
+    group.add_argument("--output-dir", type=Path, default=Path("outputs"), help="results (default: outputs)")
+    group.add_argument("--figure-dir", type=Path, metavar="DIR", help="figures (default: OUTPUT_DIR/figures)")
+    group.add_argument(
+        "--save-preds",
+        type=Path,
+        default=Path("data/preds"),
+        metavar="DIR",
+        help="folder of the native-size test predictions (default: data/preds)",
+    )
+    group.add_argument(
+        "--resume", action="store_true", help="continue this run after its last finished epoch (default: off)"
+    )
+    group.add_argument(
+        "--tensorboard", action="store_true", help="curves in OUTPUT_DIR/tensorboard; needs tensorboard (default: off)"
+    )
+    add_void_option(group)
+
+
 def config_of(kind: type[Config], args: argparse.Namespace) -> Config:
-    """A `ModelConfig`, `TrainConfig` or `SplitConfig` of the options whose destinations are its fields."""
+    """A `ModelConfig`, `TrainConfig` or `SplitConfig`, filled from the options of the same names."""
     values = {field.name: getattr(args, field.name) for field in fields(kind) if hasattr(args, field.name)}
     if values.get("image_size"):
         values["image_size"] = tuple(values["image_size"])
@@ -195,7 +174,7 @@ def machine_of(args: argparse.Namespace, device, processes):
 
 
 def load_data(args: argparse.Namespace):
-    """The `Prepared` data that the options name; None where they name none and none is found."""
+    """The `Prepared` data that the options name, or that lie at the usual place; None if there are none."""
     from surgseg.data.dataset import load_folders, load_prepared
 
     if args.frame_dir or args.mask_dir:

@@ -1,28 +1,27 @@
-"""What people see of a running training: a bar on the terminal, curves in TensorBoard."""
+"""Show a running training: a progress bar on the terminal, curves in TensorBoard."""
 
 from __future__ import annotations
 
 import math
-import sys
 import time
 from pathlib import Path
 
 from tqdm import tqdm
 
+from surgseg.console import quiet
 from surgseg.files import UserError
 
-REFRESH = 0.5  # seconds between looks at the loss
+REFRESH = 0.5  # seconds between readings of the loss
 
 
 class Progress:
-    """The bar of one epoch: steps, images/s, loss, the last validation IoU, the time left for all epochs."""
+    """The bar of one epoch: steps, images/s, loss, last validation IoU, remaining time of all epochs."""
 
     def __init__(self, epoch: int, epochs: int, steps: int, history: list[dict], shown: bool):
-        drawn = shown and sys.stderr.isatty()
-        self.bar = tqdm(total=steps, desc=f"Epoch {epoch}/{epochs}", unit="step", disable=not drawn)
-        self.left, self.steps, self.done, self.images = epochs - epoch, steps, 0, 0
+        self.bar = tqdm(total=steps, desc=f"Epoch {epoch}/{epochs}", unit="step", disable=not shown or quiet())
+        self.epochs_left, self.steps, self.done, self.images = epochs - epoch, steps, 0, 0
         self.val_iou = history[-1].get("val_iou", math.nan) if history else math.nan
-        self.started = self.looked = time.perf_counter()
+        self.started = self.shown_at = time.perf_counter()
 
     def __enter__(self) -> Progress:
         return self
@@ -31,16 +30,17 @@ class Progress:
         self.bar.close()
 
     def due(self) -> bool:
-        """True when it is time to look at the loss again."""
-        return time.perf_counter() - self.looked > REFRESH
+        """True if it is time to read the loss again."""
+        return time.perf_counter() - self.shown_at > REFRESH
 
     def show(self, loss: float) -> None:
-        self.looked = time.perf_counter()
-        seconds = self.looked - self.started
+        self.shown_at = time.perf_counter()
+        seconds = self.shown_at - self.started
         values = {"loss": f"{loss:.4f}"}
         if self.done:
-            rest = (self.steps - self.done + self.left * self.steps) * seconds / self.done
-            values = {**values, "images/s": f"{self.images / seconds:.1f}", "all done in": tqdm.format_interval(rest)}
+            remaining = (self.steps - self.done + self.epochs_left * self.steps) * seconds / self.done
+            values["images/s"] = f"{self.images / seconds:.1f}"
+            values["all done in"] = tqdm.format_interval(remaining)
         if not math.isnan(self.val_iou):
             values["val IoU"] = f"{self.val_iou:.4f}"
         self.bar.set_postfix(values, refresh=False)
@@ -52,7 +52,7 @@ class Progress:
 
 
 def summary_writer() -> type:
-    """TensorBoard's writer. Raises `UserError` where the package is not installed."""
+    """TensorBoard's writer class. Raises `UserError` if the package is not installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
@@ -61,7 +61,7 @@ def summary_writer() -> type:
 
 
 class Curves:
-    """History rows as TensorBoard scalars in `folder`. Raises `UserError` where it cannot be written."""
+    """Writes history rows as TensorBoard scalars into `folder`. Raises `UserError` if it cannot write."""
 
     def __init__(self, folder: Path, first_epoch: int):
         try:

@@ -1,7 +1,7 @@
-"""`<name>.resume.pth`: the state after the last finished epoch, and the identity of the run that it belongs to.
+"""`<name>.resume.pth`: the state after the last finished epoch, and the identity of its run.
 
-The identity is what must be equal for a continuation to be the same run: model, training, split, and the content of
-every frame and mask. Where it differs, the error names what differs.
+The identity is everything that must be equal to resume a run: model, training, split, and the content of every frame
+and mask. If the identities differ, the error names the differences.
 """
 
 from __future__ import annotations
@@ -29,8 +29,7 @@ def resume_path(weights_path: Path) -> Path:
 def identity_of(
     model: ModelConfig, settings: dict[str, Any], split: Split, scheme: Scheme, cache: Cache
 ) -> dict[str, Any]:
-    """The identity in plain types. `settings` are those that the weights file stores. A starting file counts by its
-    content."""
+    """The identity in plain types. `settings` are those in the weights file. A starting file is named by its hash."""
     options = {**asdict(model), **settings}
     for key in ("init_from", "weights"):
         if options[key] is not None and Path(options[key]).is_file():
@@ -44,27 +43,27 @@ def identity_of(
 
 
 def fingerprint(identity: dict[str, Any]) -> str:
-    """16 hex digits. The weights file of a finished run carries them, so that it is not trained again."""
+    """16 hex digits, stored in the weights file, so that a finished run is not trained again."""
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def remove_state(weights_path: Path, of: str | None) -> None:
-    """Remove the resumable state beside the weights where it is that of the run with the fingerprint `of`."""
+    """Remove the resumable state beside the weights if it is of the run with the fingerprint `of`."""
     path = resume_path(weights_path)
     if path.is_file() and fingerprint(load_tensors(path).get("identity", {})) == of:
         path.unlink()
 
 
 def save_state(path: Path, state: dict[str, Any], identity: dict[str, Any]) -> None:
-    """Atomically: at any moment the file holds a whole state. Raises `UserError` on a full disk."""
+    """Write the state atomically, so that the file is always complete. Raises `UserError` for a full disk."""
     save_tensors(path, {"resume_format": FORMAT, "identity": identity, "state": state})
 
 
 def find_resumable(weights_path: Path, identity: dict[str, Any], resume: str) -> tuple[str, dict[str, Any] | None]:
-    """How a run starts: ("new", None), ("state", the state to continue from), or ("finished", None).
+    """Return how a run starts: ("new", None), ("state", the state to continue from), or ("finished", None).
 
-    `resume` is "no" (start anew), "may" (continue or reuse the same run if there is one) or "must" (refuse if there is
-    none). Raises `UserError`, also for any other word.
+    `resume` is "no" (start anew), "may" (continue or reuse the same run, or start anew) or "must" (raise `UserError`
+    if there is nothing to continue or reuse). Raises `UserError` for any other word.
     """
     if resume not in ("no", "may", "must"):
         raise UserError(f"unknown resume {resume!r}: use no, may or must")
@@ -77,7 +76,7 @@ def find_resumable(weights_path: Path, identity: dict[str, Any], resume: str) ->
         if path.is_file():
             return "state", load_state(path, identity)
         if resume == "must":
-            other = "is of another run" if weights_path.is_file() else "is not there either"
+            other = "is of another run" if weights_path.is_file() else "does not exist either"
             raise UserError(f"nothing to resume: no {path}, and {weights_path} {other}")
     except UserError as error:
         if resume == "must":
@@ -87,7 +86,7 @@ def find_resumable(weights_path: Path, identity: dict[str, Any], resume: str) ->
 
 
 def _finished(weights_path: Path) -> str | None:
-    """The fingerprint of the finished run whose weights these are."""
+    """The fingerprint in the weights file of a finished run; None for any other file."""
     try:
         training = load_tensors(weights_path)["training"]
         return training.get("fingerprint") if training.get("stopped") is None else None
@@ -96,7 +95,7 @@ def _finished(weights_path: Path) -> str | None:
 
 
 def load_state(path: Path, identity: dict[str, Any]) -> dict[str, Any]:
-    """The state of the run with this identity. Raises `UserError` for a damaged or foreign file."""
+    """The state of the run with this identity. Raises `UserError` for a damaged file or another run's file."""
     value = load_tensors(path)
     if value.get("resume_format") != FORMAT:
         raise UserError(f"{path} is no resumable state of this version")
@@ -107,29 +106,25 @@ def load_state(path: Path, identity: dict[str, Any]) -> dict[str, Any]:
 
 
 def compare(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """What differs between two identities, in words; empty where nothing does."""
-    found = []
-    for key in sorted({*before["options"], *now["options"]}):
-        old, new = (_plain(value["options"].get(key)) for value in (before, now))
-        if old != new:
-            found.append(f"{key} was {old}, is {new}")
+    """The differences between two identities, in words; empty if there are none."""
+    old, new = (
+        {key: list(value) if isinstance(value, tuple) else value for key, value in identity["options"].items()}
+        for identity in (before, now)
+    )
+    keys = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
+    found = [f"{key} was {old.get(key)}, is {new.get(key)}" for key in keys]
     if before["classes"] != now["classes"]:
         found.append("another class scheme")
     if before["split"] != now["split"]:
         found.append("another split")
-    if _plain(before["options"].get("image_size")) != _plain(now["options"].get("image_size")):
+    if "image_size" in keys:
         return found  # then every checksum differs
     old, new = before["frames"], now["frames"]
-    changed = [name for name in new if name in old and new[name] != old[name]]
     for names, what in (
-        (changed, "changed"),
+        ([name for name in new if name in old and new[name] != old[name]], "changed"),
         ([name for name in new if name not in old], "new"),
         ([name for name in old if name not in new], "missing"),
     ):
         if names:
             found.append(f"{len(names)} frame{'s' * (len(names) > 1)} or masks {what}: {list_some(names, 3)}")
     return found
-
-
-def _plain(value):
-    return list(value) if isinstance(value, tuple) else value

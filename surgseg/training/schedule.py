@@ -1,4 +1,4 @@
-"""The learning rate of each step. A schedule is a function of this file and an entry of `SCHEDULES`."""
+"""The learning rate of each step. A schedule is a function in this file and an entry of `SCHEDULES`."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ def learning_rate(step: int, total: int, config: TrainConfig) -> float:
 
 
 def cosine(step: int, total: int, warmup: float) -> float:
-    """Linear warm-up over the share `warmup` of all steps, then half a cosine down to 1 % of the rate."""
-    first = max(1, round(warmup * total))
-    if step < first:
-        return (step + 1) / first
-    progress = (step - first) / max(1, total - first)
+    """Factor of the rate: linear warm-up over the share `warmup` of all steps, then half a cosine down to 0.01."""
+    warmup_steps = max(1, round(warmup * total))
+    if step < warmup_steps:
+        return (step + 1) / warmup_steps
+    progress = (step - warmup_steps) / max(1, total - warmup_steps)
     return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 def constant(step: int, total: int, warmup: float) -> float:
-    """The rate itself, without warm-up."""
+    """Factor of the rate: 1 in all steps, without warm-up."""
     return 1.0
 
 

@@ -1,4 +1,4 @@
-"""The split of a training, as its options ask for it: chosen, checked, put into words."""
+"""The split of a training: choose it by the options, check it, describe it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from surgseg.files import UserError
 
 @dataclass(frozen=True)
 class SplitConfig:
-    """How frames are divided; at most one way of dividing them is given.
+    """How frames are divided: by `split`, by `folds`, by the named videos, or (all None) by the default.
 
     `split` is one of `SPLIT_NAMES` or a splits.json. `folds` is a number of folds, or "videos"; `fold` is one of them,
-    from 1, None all. `allow_shared_videos` lets a splits file or manifest put frames of one video into several parts.
+    from 1, or None for all. `allow_shared_videos` accepts a splits file or manifest with a video in several parts.
     """
 
     split: str | None = None
@@ -27,15 +27,13 @@ class SplitConfig:
 
 
 def choose_split(config: SplitConfig, samples: list) -> Split:
-    """The split of `samples` (the first fold, where all are asked for).
+    """Return the split of `samples`; that of the first fold if `config` asks for all folds.
 
-    Raises `UserError` for contradicting options, and where one video would stand in several parts.
+    Raises `UserError` for contradictory options, and if one video is in several parts.
     """
-    chosen = [name for name in ("split", "folds") if getattr(config, name)]
-    chosen += ["val-videos/test-videos"] * bool(config.val_videos or config.test_videos)
     if config.fold is not None and not config.folds:
         raise UserError("--fold chooses one of --folds K or --folds videos: give that too")
-    if len(chosen) > 1:
+    if sum(map(bool, (config.split, config.folds, config.val_videos or config.test_videos))) > 1:
         raise UserError("give one of --split, --folds [--fold], --val-videos/--test-videos")
     if config.split and config.split not in SPLIT_NAMES and not config.split.endswith(".json"):
         raise UserError(f"--split {config.split}: use {', '.join(SPLIT_NAMES)} or a .json file")
@@ -53,7 +51,7 @@ def choose_split(config: SplitConfig, samples: list) -> Split:
 
 
 def choose_folds(config: SplitConfig, samples: list) -> dict[int | None, Split]:
-    """The split of each fold by its number; where no folds, or a single one, are asked for, the one split there is."""
+    """Return the split of each fold by its number. Without folds, or with one chosen fold, there is one split."""
     if not config.folds or config.fold is not None:
         return {config.fold: choose_split(config, samples)}
     count = len(video_folds(samples, config.folds))
@@ -61,7 +59,7 @@ def choose_folds(config: SplitConfig, samples: list) -> dict[int | None, Split]:
 
 
 def describe_split(split: Split, samples: list) -> str:
-    """Frames and videos of each part, with a warning where the split leaks."""
+    """Return the frames and videos of each part as text, with a warning if the split leaks."""
     lines = [f"Split: {split.name} (hash {split.hash})"]
     for part, indices in split.parts.items():
         videos = list(dict.fromkeys(samples[index].video for index in indices))
@@ -69,7 +67,7 @@ def describe_split(split: Split, samples: list) -> str:
         lines.append(f"  {part:<6}{len(indices):>7} frames, {len(videos):>3} videos  {shown}")
     if split.leaks:
         lines.append(
-            "  WARNING: frames of one video stand on both sides of this split; neighbouring frames are near-copies,\n"
-            "  so its scores say little about an unseen operation (--split video does)."
+            "  WARNING: this split puts frames of one video into several parts; neighbouring frames are near-copies,\n"
+            "  so its scores say little about an unseen operation. Use --split video for that."
         )
     return "\n".join(lines)

@@ -3,6 +3,7 @@
 import json
 import os
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -434,3 +435,38 @@ def test_a_corrected_mask_is_kept(release, output):
     with pytest.raises(UserError, match="changed since they were prepared"):
         run(release, output)
     assert path.read_bytes() == kept
+
+
+def run_with_parts(source, output, parts):
+    """Prepare with the part of each video that `parts` prescribes."""
+    with open_source(source) as (files, data):
+        found = read_cholecseg8k(files, source.name)
+        pairs = [replace(pair, split=parts.get(pair.video, "")) for pair in found.pairs]
+        return prepare(replace(found, pairs=pairs), Target(output, threads=2), SCHEMES["binary"], data)
+
+
+def test_the_parts_that_a_data_set_prescribes_are_kept(release, output):
+    parts = {"video01": "test", "video09": "train", "video12": "train"}
+    run_with_parts(release, output, parts)
+    assert {row["video"]: row["split"] for row in read_csv(output / "manifest.csv", MANIFEST_FIELDS)} == parts
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"video01": "test"}, "4 frames have a part .* 5 have none"),
+        ({"video01": "testing"}, "parts that do not exist: testing; use train, val, test"),
+    ],
+)
+def test_parts_that_would_be_lost_or_are_unknown_are_refused(release, output, parts, message):
+    with pytest.raises(UserError, match=message):
+        run_with_parts(release, output, parts)
+    assert not (output / "manifest.csv").exists()
+
+
+def test_the_audit_names_the_licence_of_real_data_alone(release, tmp_path):
+    with open_source(release) as (files, _):
+        found = read_cholecseg8k(files, release.name)
+    for data, licences in (("real", ["CC BY-NC-SA 4.0"]), ("synthetic", [])):
+        target = Target(tmp_path / data, threads=2)
+        assert prepare(found, target, SCHEMES["binary"], data, "CC BY-NC-SA 4.0").audit["licences"] == licences

@@ -254,7 +254,7 @@ class TestSplitsJson:
         ("value", "words"),
         [
             ({"train": ["a"], "val": ["b"]}, "gives no part for c"),
-            ({"train": ["a", "b"], "test": ["b", "c"]}, "b stands in two parts"),
+            ({"train": ["a", "b"], "test": ["b", "c"]}, "b is in two parts"),
             ({"train": ["a", "x"], "test": ["b"]}, "neither videos nor frames of the data: x"),
             ({"train": ["a", "b_000001"]}, "neither videos nor frames"),
             ({"train": [], "test": ["a", "b", "c"]}, "expected"),

@@ -67,6 +67,7 @@ def test_several_instrument_classes_do_not_pass_the_union_off_as_their_mean():
 def test_undefined_is_written_na(value):
     assert number(value) == "    n/a" and number(value, ".4f") == "n/a"
     assert number(0.5) == " 0.5000"
+    assert number(value, "+.4f") == "n/a" and number(0.5, "+.4f") == "+0.5000"
 
 
 def test_an_epochs_lines_read_as_the_studys():

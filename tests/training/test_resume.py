@@ -419,7 +419,7 @@ def test_finishing_removes_nobody_elses_state(tiny_prepared, tmp_path):
 
 def test_a_run_does_not_write_over_its_own_start(tiny_prepared, tmp_path):
     weights = train(tiny_prepared, tmp_path).weights_path
-    with pytest.raises(UserError, match="write over its own start"):
+    with pytest.raises(UserError, match="overwrite this file"):
         train(tiny_prepared, tmp_path, replace(UNET, init_from=weights))
 
 
@@ -579,7 +579,7 @@ def test_a_finished_run_is_not_trained_again(tiny_prepared, finished, trained_ep
     before = files_of(finished)
     fitted = train(tiny_prepared, finished, resume=resume)
     assert trained_epochs == [] and files_of(finished) == before
-    assert f"{finished / 'w.pth'} is this run, finished" in capsys.readouterr().out
+    assert f"{finished / 'w.pth'} is of this run, which has finished" in capsys.readouterr().out
     assert fitted.stopped is None and [row["epoch"] for row in fitted.history] == [1, 2, 3]
     saved = load_tensors(finished / "w.pth")["state_dict"]
     assert all(torch.equal(value, saved[key]) for key, value in fitted.checkpoint.model.state_dict().items())

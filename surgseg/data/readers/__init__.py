@@ -1,4 +1,4 @@
-"""Readers of data sets, by the name that --format takes. To add one: a file in this folder, and its line here."""
+"""Readers of data sets by the name for --format. To add one, add a file to this folder and its line here."""
 
 from surgseg.data.readers import cholecseg8k
 

@@ -1,36 +1,32 @@
 """The CholecSeg8k release (Hong et al. 2020): videoXX/videoXX_NNNNN/frame_N_endo*.png, at any depth.
 
-The frame number is not checked against the clip's folder: the release does not promise that they agree.
+The frame number is not checked against the clip's folder: the release does not say that they agree.
 """
 
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 
 from surgseg.data.pairs import Found, Pair, Problem, Reader, drop_collisions, video_and_clip
 from surgseg.data.sources import SourceFile
 from surgseg.files import UserError
 
-_FILE = re.compile(r"frame_(\d+)_endo(_watershed_mask|_mask|_color_mask)?", re.IGNORECASE)
+_FILE = re.compile(r"frame_(\d+)_endo(_watershed_mask)?", re.IGNORECASE)
 
 
 def read_cholecseg8k(files: list[SourceFile], root_name: str = "") -> Found:
-    """Pairs of a release's files, in their order; what has no partner is a problem, not an error.
+    """Return the pairs of a release's files, in their order. A frame or mask without a partner is a problem.
 
-    `root_name` is the source root's own name, for a root that is a single video or clip. Raises `UserError`
-    where nothing looks like the release.
+    `root_name` is the name of the source root, which may be the folder of a single video or clip. Raises `UserError`
+    if there are no frames or no masks named as in the release. Other files are ignored.
     """
-    frames: dict[tuple, list[SourceFile]] = {}
-    masks: dict[tuple, list[SourceFile]] = {}
-    ignored = 0
+    frames: dict[tuple, list[SourceFile]] = defaultdict(list)
+    masks: dict[tuple, list[SourceFile]] = defaultdict(list)
     for source in files:
         match = _FILE.fullmatch(source.stem)
-        ending = (match.group(2) or "").lower() if match else None
-        if ending not in ("", "_watershed_mask"):
-            ignored += 1
-            continue
-        kind = masks if ending else frames
-        kind.setdefault((source.folders, int(match.group(1))), []).append(source)
+        if match:
+            (masks if match.group(2) else frames)[source.folders, int(match.group(1))].append(source)
     if not frames or not masks:
         raise UserError(
             f"no CholecSeg8k release found: looked for frame_N_endo.png ({len(frames)} found) and "
@@ -42,7 +38,7 @@ def read_cholecseg8k(files: list[SourceFile], root_name: str = "") -> Found:
         found = _pair(key, frames.get(key, []), masks.get(key, []), root_name)
         (pairs if isinstance(found, Pair) else problems).append(found)
     pairs, collisions = drop_collisions(pairs)
-    return Found(pairs, problems + collisions, ignored)
+    return Found(pairs, problems + collisions)
 
 
 def _pair(key: tuple, frames: list[SourceFile], masks: list[SourceFile], root_name: str) -> Pair | Problem:
@@ -50,7 +46,7 @@ def _pair(key: tuple, frames: list[SourceFile], masks: list[SourceFile], root_na
     video, clip = video_and_clip((root_name, *folders))
     first = (frames or masks)[0].name
     if not video:
-        return Problem("no video folder", first, "stands in no videoXX or videoXX_NNNNN folder")
+        return Problem("no video folder", first, "is in no videoXX or videoXX_NNNNN folder")
     if not masks:
         return Problem("frame without mask", first, "its _endo_watershed_mask file is missing", video)
     if not frames:

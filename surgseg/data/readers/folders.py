@@ -1,4 +1,4 @@
-"""Pair the frames and masks of two folders or trees by name, never by order."""
+"""Pair the frames and masks of two folders or folder trees by name, never by order."""
 
 from __future__ import annotations
 
@@ -6,18 +6,11 @@ import re
 from collections import defaultdict
 from dataclasses import replace
 
-from surgseg.data.pairs import (
-    FRAME_SUFFIXES,
-    MASK_SUFFIXES,
-    OTHER_MASKS,
-    Found,
-    Pair,
-    Problem,
-    drop_collisions,
-    video_and_clip,
-)
+from surgseg.data.pairs import FRAME_SUFFIXES, MASK_SUFFIXES, Found, Pair, Problem, drop_collisions, video_and_clip
 from surgseg.data.sources import SourceFile
 from surgseg.files import UserError, list_some, natural_key
+
+OTHER_MASKS = ("_endo_mask", "_endo_color_mask")  # CholecSeg8k's masks beside the watershed mask
 
 
 def pair_folders(
@@ -29,33 +22,30 @@ def pair_folders(
     video_id: str | None = None,
     root_name: str = "",
 ) -> Found:
-    """Pair the files of a frame tree and a mask tree, which may be the same tree or lie in one another.
+    """Pair the files of a frame tree and a mask tree. They may be the same tree, or one may lie in the other.
 
-    A pair has the same stem less its suffix and the same place in both trees: the folders that both trees have
-    (so that OP1/Raw meets OP1/Masks). Where one side is flat, the stem alone decides. `video_id` names the video
-    of all frames; otherwise it comes from the folders or the name. `root_name` is the frame folder's own name.
+    The files of a pair have the same stem without suffix and the same place: the folders of their path that occur in
+    both trees (so files of OP1/Raw and OP1/Masks match). If one tree is flat, the stem alone decides. `video_id` is the
+    video of all frames; without it, the video comes from the folders or the file name. `root_name` is the name of the
+    frame folder. Raises `UserError` for a `video_id` that cannot begin a file name.
     """
     if video_id is not None and not re.fullmatch(r"\w[\w.-]*", video_id):
         raise UserError(f"--video-id {video_id!r}: use letters, digits, '_', '-' and '.' (it begins file names)")
     chosen_frames, chosen_masks = _choose(frames, masks, frame_suffix, mask_suffix)
-    used = {source.path for source in chosen_frames} | {source.path for source in chosen_masks}
-    ignored = len({source.path for source in [*frames, *masks]} - used)
     shared = _folders(chosen_frames) & _folders(chosen_masks)
     frame_suffixes = FRAME_SUFFIXES if frame_suffix is None else (frame_suffix,)
     mask_suffixes = (*MASK_SUFFIXES, *FRAME_SUFFIXES) if mask_suffix is None else (mask_suffix,)
-    frames_at, masks_at = (
-        _by_place(chosen_frames, frame_suffixes, shared),
-        _by_place(chosen_masks, mask_suffixes, shared),
-    )
+    frames_at = _by_place(chosen_frames, frame_suffixes, shared)
+    masks_at = _by_place(chosen_masks, mask_suffixes, shared)
     matched, problems = _match(frames_at, masks_at, video_id or "")
     place_of = _naming_places(chosen_frames, chosen_masks, shared)
     pairs = [_make_pair(key, frame, mask, place_of(frame, mask), video_id, root_name) for key, frame, mask in matched]
     pairs, collisions = drop_collisions(_number_the_rest(pairs))
-    return Found(pairs, problems + collisions, ignored)
+    return Found(pairs, problems + collisions)
 
 
 def _choose(frames: list, masks: list, frame_suffix: str | None, mask_suffix: str | None) -> tuple[list, list]:
-    """Tell frames from masks where the trees overlap, and leave out the release's other two kinds of mask."""
+    """The frames and the masks, also of overlapping trees. Leaves out CholecSeg8k's other two kinds of mask."""
     frame_paths, mask_paths = {source.path.resolve() for source in frames}, {source.path.resolve() for source in masks}
     if mask_paths < frame_paths:  # the mask folder lies inside the frame folder
         frames = [source for source in frames if source.path.resolve() not in mask_paths]
@@ -76,7 +66,7 @@ def _choose(frames: list, masks: list, frame_suffix: str | None, mask_suffix: st
 
 
 def _ends(source: SourceFile, *suffixes: str) -> bool:
-    return source.stem.lower().endswith(tuple(suffix.lower() for suffix in suffixes)) if suffixes else False
+    return source.stem.lower().endswith(tuple(suffix.lower() for suffix in suffixes))
 
 
 def _folders(sources: list[SourceFile]) -> set[str]:
@@ -84,7 +74,7 @@ def _folders(sources: list[SourceFile]) -> set[str]:
 
 
 def _by_place(sources: list[SourceFile], suffixes: tuple[str, ...], shared: set[str]) -> dict[tuple, list[SourceFile]]:
-    """Sources by (place, stem less its suffix)."""
+    """Sources by (place, stem without suffix)."""
     index = defaultdict(list)
     for source in sources:
         suffix = next((item for item in suffixes if item and _ends(source, item)), "")
@@ -113,9 +103,10 @@ def _match(
 
 
 def _naming_places(frames: list[SourceFile], masks: list[SourceFile], shared: set[str]):
-    """How the folders of a pair name its video: shared folders, else those of the side that has any.
+    """Return a function: the folders of a pair that can name its video.
 
-    Where both sides have folders and share none, those of the frames count if they differ (a lone `Raw` does not).
+    They are the folders that both trees have, else those of the only tree with folders. If both trees have folders and
+    none in common, the frame's folders count, unless all frames are in the same one (a single `Raw` names no video).
     """
     frame_tree, mask_tree = bool(_folders(frames)), bool(_folders(masks))
     differ = len({source.folders[:1] for source in frames}) > 1
@@ -132,31 +123,29 @@ def _naming_places(frames: list[SourceFile], masks: list[SourceFile], shared: se
 def _make_pair(
     key: str, frame: SourceFile, mask: SourceFile, place: tuple, video_id: str | None, root_name: str
 ) -> Pair:
-    """Name a pair; number -1 where the key has no trailing number."""
+    """A pair with its video and number; the number is -1 if `key` has no trailing number."""
     digits = re.search(r"\d+$", key)
     number = int(digits.group()) if digits else -1
     in_key = re.match(r"(video\d+)[_\-. ](\d+(?=[_\-. ]))?", key, re.IGNORECASE)
-    video, clip = video_and_clip(place)
+    video, clip = video_and_clip(place or (root_name,))
     if not place and in_key:
         video = in_key.group(1).lower()
         clip = f"{video}_{in_key.group(2)}" if in_key.group(2) else ""
-    elif not place:
-        video, clip = video_and_clip((root_name,))
-    rest = key[: digits.start()] if digits else ""
-    video = video or (place[0] if place else rest)
+    key_start = key[: digits.start()] if digits else ""
+    video = video or (place[0] if place else key_start)
     video = video_id or re.sub(r"[^\w.-]+", "-", video).strip("-._ ") or "video"
     return Pair(video, number, frame, mask, clip=clip or "/".join(place[1:]))
 
 
 def _number_the_rest(pairs: list[Pair]) -> list[Pair]:
-    """Give frames without a number the next ones of their video, in order, and every pair its name."""
+    """Number the frames without a number in order, after the others of their video. Sort the pairs by name."""
     following = defaultdict(int)
     for pair in pairs:
         following[pair.video] = max(following[pair.video], pair.number + 1)
-    named = []
+    numbered = []
     for pair in pairs:
         if pair.number < 0:
             pair = replace(pair, number=following[pair.video], numbered_by_order=True)
             following[pair.video] += 1
-        named.append(pair)
-    return sorted(named, key=lambda pair: natural_key(pair.name))
+        numbered.append(pair)
+    return sorted(numbered, key=lambda pair: natural_key(pair.name))

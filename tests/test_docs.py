@@ -1,4 +1,4 @@
-"""What the README and the Makefile show: commands that scripts take, a demo that runs, figures and files there."""
+"""What README, docs and Makefile show: commands that scripts take, a demo that runs, links and figures that exist."""
 
 import importlib
 import re
@@ -13,6 +13,14 @@ from surgseg.files import read_csv, read_json
 
 ROOT = Path(__file__).resolve().parents[1]
 README, MAKEFILE = ROOT / "README.md", ROOT / "Makefile"
+DOCS = sorted((ROOT / "docs").rglob("*.md"))
+PAGES = [README, *DOCS, ROOT / "data" / "README.md", ROOT / "outputs" / "README.md"]
+SCRIPTS = {
+    path.relative_to(ROOT).as_posix()
+    for place in (ROOT, ROOT / "benchmarks")
+    for path in place.glob("*.py")
+    if "__main__" in path.read_text(encoding="utf-8")
+}
 MODULES = {"surgseg.synthetic": "surgseg.synthetic.__main__"}
 TINY = {"videos": 3, "clips": 1, "frames": 4, "size": (64, 112), "seed": 3}
 
@@ -20,18 +28,17 @@ TINY = {"videos": 3, "clips": 1, "frames": 4, "size": (64, 112), "seed": 3}
 def shown_commands(text: str) -> list[list[str]]:
     """The arguments after `python` of each command of ours: continuation lines joined, comments dropped."""
     text = re.sub(r"\\\n\s*", " ", text)
-    ours = {script.name for script in ROOT.glob("*.py")} | set(MODULES)
     starters = r"(?:python +(?:-m +)?|torchrun +(?:--[\w-]+ +\S+ +)+)"
     found = re.findall(starters + r"([\w./]+\b[^`\n]*)", text)
     found += [
         cell for line in text.splitlines() if line.startswith("|") for cell in re.findall(r"`(\w+\.py .*?)`", line)
     ]
     found = [line.replace("$RESUME", "--resume").replace("$(ARGS)", "") for line in found]
-    return [shlex.split(line, comments=True) for line in found if line.split()[0] in ours]
+    return [shlex.split(line, comments=True) for line in found if line.split()[0] in SCRIPTS | set(MODULES)]
 
 
 def module_of(command: list[str]):
-    return importlib.import_module(MODULES.get(command[0], Path(command[0]).stem))
+    return importlib.import_module(MODULES.get(command[0], command[0].removesuffix(".py").replace("/", ".")))
 
 
 def block(path: Path, start: str, end: str) -> str:
@@ -42,7 +49,7 @@ def block(path: Path, start: str, end: str) -> str:
 
 COMMANDS = [
     pytest.param(command, id=f"{path.name}:{' '.join(command)[:60]}")
-    for path in (README, MAKEFILE, *sorted((ROOT / "docs").rglob("*.md")))
+    for path in (MAKEFILE, *PAGES)
     if path.name != "extending.md"  # its commands name what its code adds: see test_extending.py
     for command in shown_commands(path.read_text(encoding="utf-8"))
 ]
@@ -50,7 +57,7 @@ COMMANDS = [
 
 def test_commands_are_found():
     scripts = {param.values[0][0] for param in COMMANDS}
-    missing = {script.name for script in ROOT.glob("*.py")} - scripts
+    missing = SCRIPTS - scripts
     assert len(COMMANDS) >= 30 and missing == set(), f"no command shown of {missing}"
 
 
@@ -94,19 +101,19 @@ def test_make_demo_runs_and_leaves_what_it_promises(tiny_demo, capsys):
     assert figures >= {"training_loss", "segmentation_results", "full_dataset_complete_analysis", "mask_statistics"}
 
 
-def test_the_readmes_demo_without_make_runs(tiny_demo, monkeypatch):
+def test_the_demo_without_make_runs(tiny_demo, monkeypatch):
     monkeypatch.setattr(onnx, "missing_packages", lambda: ["onnx"])  # an export takes seconds
     monkeypatch.setattr(style, "DPI", 50)
-    shown = block(README, "```powershell", "```\n").replace(".venv\\Scripts\\", "")
+    shown = block(ROOT / "docs" / "install.md", "```powershell", "```\n").replace(".venv\\Scripts\\", "")
     commands = [command for command in shown_commands(shown) if command[0] != "pytest"]
     assert len(commands) == 3
     run_all(commands)
     assert Path("outputs/demo/figures/mask_statistics.png").is_file()
 
 
-def readme_figures() -> dict[str, str]:
-    """Figure -> script, of the README's table."""
-    table = block(README, "| figure | what it shows |", "\n\n")
+def shown_figures() -> dict[str, str]:
+    """Figure -> script, of the table in docs/figures.md."""
+    table = block(ROOT / "docs" / "figures.md", "| figure | what it shows |", "\n\n")
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
     return {name: script.strip("`") for figure, _, _, script in rows for name in re.findall(r"\[`(\w+)`\]", figure)}
 
@@ -115,15 +122,23 @@ def planned_figures() -> dict[str, str]:
     return {path.stem: step.script for step in plan.synthetic_steps() for path in step.figures}
 
 
-def test_the_readmes_table_names_every_figure_with_its_script():
-    assert readme_figures() == planned_figures()
+def test_the_table_names_every_figure_with_its_script():
+    assert shown_figures() == planned_figures()
 
 
-def test_what_the_readme_links_to_is_there():
-    text = README.read_text(encoding="utf-8")
-    targets = [target for target in re.findall(r"\]\(([^)]+)\)", text) if not target.startswith(("http", "#"))]
-    assert len(targets) > 20
-    assert [target for target in targets if not (ROOT / target).is_file()] == []
+def links(page: Path) -> list[str]:
+    found = re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8"))
+    return [target for target in found if not target.startswith(("http", "#"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_what_a_page_links_to_is_there(page):
+    assert [target for target in links(page) if not (page.parent / target).is_file()] == []
+
+
+def test_the_readme_is_short_and_leads_to_every_page():
+    assert README.stat().st_size <= 8192
+    assert {ROOT / target for target in links(README)} >= set(DOCS)
 
 
 def test_every_committed_figure_is_small_and_shown():

@@ -1,4 +1,4 @@
-"""A few frames of a video and what a model finds in them: a look before a long run."""
+"""Predict a few frames of a video: a quick check before a long run."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from surgseg.video.inputs import VideoSource
 from surgseg.video.reader import Frame
 from surgseg.video.sampling import Sampling
 
-BLIND_STEP = 25  # frames, where a video's length is unknown
+BLIND_STEP = 25  # frames; used if the length of the video is unknown
 
 
 @dataclass(frozen=True)
 class VideoCheck:
-    """Frames of a video with their class ids (N, H, W), their coverage (N,), and the rule that chose them in words.
+    """Frames of a video with their class ids (N, H, W) and coverage (N,); `rule` says in words how they were chosen.
 
-    `data` is "synthetic" where the video says so; `suspect` counts frames left out since they follow damage.
+    `data` is "synthetic" or "unmarked". `suspect` counts the frames left out because they follow damage.
     """
 
     name: str
@@ -32,7 +32,7 @@ class VideoCheck:
     suspect: int
 
     def record(self) -> dict:
-        """The four numbers and the frames, as JSON holds them; nothing that names the file."""
+        """Return the numbers and the chosen frames in JSON types, without the name of the file."""
         found = self.coverage > 0
         return {
             "name": self.name,
@@ -53,10 +53,10 @@ class VideoCheck:
 def check_video(
     source: VideoSource, name: str, predictor: Predictor, count: int, image_rate: float = 25.0
 ) -> VideoCheck:
-    """Decode `count` frames spread over a video and predict them once.
+    """Decode and predict `count` frames spread over a video.
 
-    If the length of the video is unknown, every 25th frame from its beginning. Frames that follow damage are left out.
-    Raises `UserError` naming the video where none can be decoded.
+    If the length of the video is unknown, take every 25th frame from its beginning. Leave out frames that follow
+    damage. Raises `UserError` that names the video if no frame is left.
     """
     with source.open(image_rate=image_rate) as reader:
         length = reader.length_s

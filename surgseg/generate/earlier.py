@@ -1,4 +1,4 @@
-"""What an earlier run has left in a generated folder, and how much of it a new run can keep."""
+"""Find what an earlier run left in a generated folder, and how much of it a new run can keep."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from surgseg.files import UserError, is_hidden, list_some
 from surgseg.generate.folder import COLUMNS, OWN, FrameRow, csv_line, images_of, own_image, read_generated, read_run
 
-_FINISHED = {  # keys of run.json that say what was asked for, in a user's words
+_FINISHED = {  # keys of run.json that must be equal, and what an error message calls them
     "fingerprint": "another video",
     "weights_sha256": "other weights",
     "threshold": "threshold",
@@ -24,7 +24,7 @@ _UNFINISHED = {**_FINISHED, "batch_size": "--batch-size", "backend": "backend", 
 
 @dataclass(frozen=True)
 class Earlier:
-    """What an earlier run has left. `rows` is the number of rows that stay; `size` bytes of frames.csv hold them."""
+    """What a new run keeps of an earlier one: the first `rows` rows, which are the first `size` bytes of frames.csv."""
 
     rows: int = 0
     size: int = 0
@@ -33,19 +33,19 @@ class Earlier:
     last_frame: int = -1
     last_time_s: float = 0.0
     sessions: int = 0
-    finished: dict | None = None  # its run.json, if nothing is left to do
+    finished: dict | None = None  # its run.json if it is complete
 
 
 def check_target(folder: Path) -> None:
-    """Refuse a folder that holds images or tables which no generated run wrote."""
+    """Raise `UserError` for a file, and for a folder with images or tables that no generated run wrote."""
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file; --output-dir needs a folder")
     run = read_run(folder)
-    if run is not None:
+    if run is None:
+        foreign = [folder / name for name in OWN if (folder / name).exists()] + list(images_of(folder))
+    else:
         own = own_image(str(run.get("name")))
         foreign = [path for path in images_of(folder) if not own.fullmatch(path.name)]
-    else:
-        foreign = [folder / name for name in OWN if (folder / name).exists()] + list(images_of(folder))
     foreign = [path for path in foreign if not is_hidden(path.name)]
     if foreign:
         names = list_some((path.relative_to(folder).as_posix() for path in foreign), 3)
@@ -53,9 +53,9 @@ def check_target(folder: Path) -> None:
 
 
 def find_earlier(folder: Path, asked: dict, overwrite: bool) -> Earlier:
-    """What of `folder` a run that asks for `asked` (the keys of `_UNFINISHED`) can keep.
+    """Return what a run with the settings `asked` (the keys of `_UNFINISHED`) can keep of `folder`.
 
-    Raises `UserError` for a foreign folder, and for one of another video or other settings unless `overwrite`.
+    Raises `UserError` as `check_target`, and without `overwrite` for a run of another video or with other settings.
     """
     check_target(folder)
     run = read_run(folder)
@@ -73,13 +73,13 @@ def find_earlier(folder: Path, asked: dict, overwrite: bool) -> Earlier:
         state = "a finished" if complete else "an unfinished"
         raise UserError(f"{folder} holds {state} run with other settings ({shown}); repeat those, or use --overwrite")
     sessions = run.get("timing", {}).get("sessions", 1)
-    if complete:
-        try:
-            read_generated(folder)
-        except UserError as error:
-            raise UserError(f"{error}; --overwrite makes it again") from error
-        return Earlier(rows=run["frames_written"], sessions=sessions, finished=run)
-    return _rows_to_keep(folder, run, sessions)
+    if not complete:
+        return _find_rows(folder, run, sessions)
+    try:
+        read_generated(folder)
+    except UserError as error:
+        raise UserError(f"{error}; --overwrite makes it again") from error
+    return Earlier(rows=run["frames_written"], sessions=sessions, finished=run)
 
 
 def _shortened(value) -> str:
@@ -88,31 +88,30 @@ def _shortened(value) -> str:
     return str(value)[:12] if isinstance(value, str) and len(value) > 40 else str(value)
 
 
-def _rows_to_keep(folder: Path, run: dict, sessions: int) -> Earlier:
-    """Whole lines from the first on whose files are all there. None where the overlay video cannot be drawn again."""
-    table = folder / "frames.csv"
-    found = Earlier(sessions=sessions)
-    if run["overlay_video"] and "masks" not in run["parts"]:
-        return found
-    for line in table.open("rb") if table.is_file() else ():
-        size = found.size + len(line)
-        if size == len(line):  # the first line is the header
-            if line != csv_line(list(COLUMNS)).encode():
-                break
-            found = replace(found, size=size)
-            continue
+def _find_rows(folder: Path, run: dict, sessions: int) -> Earlier:
+    """Return the rows from the first on that are whole and whose files all exist.
+
+    Keeps no row if the overlay video cannot be drawn again, for which it needs the masks.
+    """
+    nothing = Earlier(sessions=sessions)
+    table, header = folder / "frames.csv", csv_line(list(COLUMNS)).encode()
+    lines = table.read_bytes().splitlines(keepends=True) if table.is_file() else []
+    if lines[:1] != [header] or (run["overlay_video"] and "masks" not in run["parts"]):
+        return nothing
+    found = replace(nothing, size=len(header))
+    for line in lines[1:]:
         row = _parse(line)
         files = [] if row is None else [folder / part / f"{row.name}.{end}" for part, end in run["parts"].items()]
         if row is None or not all(path.is_file() and path.stat().st_size for path in files):
             break
         detected = found.detected + (row.coverage > 0 and not row.suspect)
         suspects = found.suspects + row.suspect
-        found = Earlier(found.rows + 1, size, detected, suspects, row.frame, row.time_s, sessions)
-    return found if found.rows else Earlier(sessions=sessions)
+        found = Earlier(found.rows + 1, found.size + len(line), detected, suspects, row.frame, row.time_s, sessions)
+    return found if found.rows else nothing
 
 
 def _parse(line: bytes) -> FrameRow | None:
-    """A whole line of `frames.csv`; None where a run was killed within it."""
+    """Return the row of a line of `frames.csv`; None if a run was killed before the line was whole."""
     if not line.endswith(b"\n"):
         return None
     try:

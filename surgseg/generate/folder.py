@@ -1,10 +1,10 @@
-"""The generated folder: what is in it, how it is read and validated. The one owner of its format.
+"""Define, read and validate the format of a generated folder.
 
     frames/<name>_<frame:06d>.jpg   masks/<same>.png   overlays/<same>.jpg   probabilities/<same>.png
     overlay.mp4   classes.json   frames.csv   run.json
 
-`generate/writer.py` writes it. `run.json` comes first and says `"complete": false` until the run ends; a row
-enters `frames.csv` when its files are on the disk. So a folder is readable whenever its run stops.
+`generate/writer.py` writes it. `run.json` is written first and says `"complete": false` until the run ends. A row
+enters `frames.csv` when its files are on the disk. So the folder is readable whenever the run stops.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import io
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import Field, dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from surgseg.files import UserError, is_hidden, list_some, read_csv, read_json
@@ -22,10 +22,10 @@ from surgseg.labels import Scheme, read_scheme
 from surgseg.predict import Measures
 
 SCHEMA = "surgseg.generated/2"
-IMAGE_PARTS = ("frames", "masks", "overlays", "probabilities")  # folders that hold one image a frame
+IMAGE_PARTS = ("frames", "masks", "overlays", "probabilities")  # folders with one image per frame
 OVERLAY_VIDEO = "overlay.mp4"
-MIN_COMPONENT_AREA = 0.0005  # of the frame's area; smaller specks are not counted as components
-DERIVED = (  # what analyses say of a run goes with it
+MIN_COMPONENT_AREA = 0.0005  # fraction of the frame; smaller regions are not counted as components
+DERIVED = (  # results of analyses; they are removed when the run changes
     "mask_statistics.json", "mask_statistics_frames.csv", "figures/mask_statistics.png", "figures/visual_analysis.png",
     "figures/visual_analysis.json",
 )  # fmt: skip
@@ -36,9 +36,9 @@ OWN = ("classes.json", "frames.csv", "run.json")
 class FrameRow:
     """One line of `frames.csv`; its columns are these fields.
 
-    `frame` is the source index from 0, `time_s` its time. `coverage`, `mean_confidence` and `uncertainty` are those of
-    `predict.Measures`. `components` counts connected regions of instrument above MIN_COMPONENT_AREA. `suspect`: decoded
-    after damage, before the next keyframe.
+    `frame` is the index in the source from 0, `time_s` its time in seconds. `coverage`, `mean_confidence` and
+    `uncertainty` are those of `predict.Measures`. `components` counts connected regions of instrument above
+    MIN_COMPONENT_AREA. `suspect`: the frame was decoded after damage and before the next keyframe.
     """
 
     name: str
@@ -51,12 +51,14 @@ class FrameRow:
     suspect: bool
 
     def line(self) -> str:
-        """The row as it stands in the file."""
-        return csv_line([_write(field, getattr(self, field.name)) for field in fields(self)])
+        """Return the row as a line of `frames.csv`."""
+        measures = {key: f"{getattr(self, key):.8g}" for key in Measures._fields}
+        values = {**asdict(self), **measures, "time_s": f"{self.time_s:.6f}", "suspect": int(self.suspect)}
+        return csv_line(list(values.values()))
 
     @classmethod
     def parse(cls, row: dict[str, str]) -> FrameRow:
-        """A row as `csv.DictReader` gives it; ValueError (or KeyError, TypeError) where it is none."""
+        """Return the row of a `csv.DictReader` dict. Raises ValueError, KeyError or TypeError if it is not valid."""
         found = cls(**{field.name: _READ[field.type](row[field.name]) for field in fields(cls)})
         if not all(0 <= getattr(found, key) <= 1 for key in Measures._fields):
             raise ValueError("coverage, confidence or uncertainty outside 0..1")
@@ -65,24 +67,19 @@ class FrameRow:
         return found
 
 
-_READ = {"str": str, "int": int, "float": float, "bool": lambda text: {"0": False, "1": True}[text]}  # by type
+_READ = {"str": str, "int": int, "float": float, "bool": {"0": False, "1": True}.__getitem__}  # by type of the field
 COLUMNS = tuple(field.name for field in fields(FrameRow))
 
 
-def _write(field: Field, value) -> str:
-    if field.name == "time_s":
-        return f"{value:.6f}"
-    return f"{value:.8g}" if field.type == "float" else str(int(value) if field.type == "bool" else value)
-
-
 def check_name(name: str) -> str:
-    """A name that can stand in a file name everywhere; `UserError` otherwise."""
+    """Return `name`. Raises `UserError` if some operating system does not allow it in a file name."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise UserError(f"--name {name!r}: use letters, digits, dot, hyphen and underscore only")
     return name
 
 
 def csv_line(values: list) -> str:
+    """Return `values` as one line of CSV."""
     line = io.StringIO()
     csv.writer(line, lineterminator="\n").writerow(values)
     return line.getvalue()
@@ -90,7 +87,7 @@ def csv_line(values: list) -> str:
 
 @dataclass(frozen=True)
 class Generated:
-    """A validated generated folder: its class scheme, its rows in order of time, and `run.json`."""
+    """A validated generated folder: class scheme, rows in order of time, and `run.json`."""
 
     folder: Path
     scheme: Scheme
@@ -99,13 +96,13 @@ class Generated:
 
     @property
     def synthetic(self) -> str:
-        """What a figure must carry: 'SYNTHETIC' for synthetic video, 'SYNTHETIC WEIGHTS', or nothing."""
+        """The mark for figures: 'SYNTHETIC' for synthetic video, 'SYNTHETIC WEIGHTS', or ''."""
         if self.run.get("video_data") == "synthetic":
             return "SYNTHETIC"
         return "SYNTHETIC WEIGHTS" if self.run.get("weights_data") == "synthetic" else ""
 
     def path(self, part: str, row: FrameRow) -> Path | None:
-        """The image of a frame in one of `IMAGE_PARTS`; None where the run was told to keep none."""
+        """Return the image of a frame in one of `IMAGE_PARTS`; None if the run did not save that part."""
         suffix = self.run["parts"].get(part)
         return self.folder / part / f"{row.name}.{suffix}" if suffix else None
 
@@ -117,7 +114,7 @@ class Generated:
 
 
 def read_run(folder: Path) -> dict | None:
-    """`run.json` of a generated folder; None where there is none, or it is another program's."""
+    """Return `run.json` of a generated folder; None if it is missing or of another program."""
     path = folder / "run.json"
     run = read_json(path) if path.is_file() else None
     return run if isinstance(run, dict) and run.get("schema") == SCHEMA and _known_parts(run.get("parts")) else None
@@ -129,8 +126,8 @@ def _known_parts(parts) -> bool:
     )
 
 
-def _whole_facts(run: dict) -> bool:
-    """Whether what analyses read of sampling and video, where it is there, has its type."""
+def _valid_facts(run: dict) -> bool:
+    """Return whether the entries of sampling and video that analyses read have the right types or are absent."""
     sampling, video = (run.get(key) or {} for key in ("sampling", "video"))
     if not (isinstance(sampling, dict) and isinstance(video, dict)):
         return False
@@ -139,22 +136,22 @@ def _whole_facts(run: dict) -> bool:
 
 
 def images_of(folder: Path) -> Iterator[Path]:
-    """Everything that lies in the folders of images."""
+    """Yield every path in the folders of `IMAGE_PARTS`."""
     for part in IMAGE_PARTS:
         if (folder / part).is_dir():
             yield from (folder / part).iterdir()
 
 
 def own_image(name: str) -> re.Pattern:
-    """Matches the file names that a run called `name` writes, half-written ones too; group 1 is the frame."""
+    """Return a pattern of the file names, finished or temporary, of a run called `name`. Group 1 is the frame."""
     name = re.escape(name)
     return re.compile(rf"\.?{name}_(\d{{6,}})\.(?:jpg|png)(?:\..*\.part\.(?:jpg|png))?")
 
 
 def read_generated(folder: Path | str) -> Generated:
-    """Read and validate a generated folder; whatever disagrees is listed in one `UserError`.
+    """Read and validate a generated folder. Raises one `UserError` that lists all problems.
 
-    An unfinished run is read as far as it came; `run["complete"]` says so.
+    Of an unfinished run (`run["complete"]` is false) the whole rows are read.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -167,7 +164,7 @@ def read_generated(folder: Path | str) -> Generated:
     run = read_run(folder)
     if run is None:
         raise UserError(f"{folder / 'run.json'} was not written by this version of generate_masks_from_model.py")
-    if not _whole_facts(run):
+    if not _valid_facts(run):
         raise UserError(f"{folder / 'run.json'} was changed: its sampling or its video is not as it was written")
     rows = _read_rows(folder / "frames.csv", whole=bool(run.get("complete")))
     if not rows:
@@ -198,16 +195,16 @@ def _problems(generated: Generated) -> list[str]:
     run, rows, folder = generated.run, generated.rows, generated.folder
     problems = []
     names = {row.name for row in rows}
-    if any(later.frame <= earlier.frame for earlier, later in zip(rows, rows[1:])) or len(names) < len(rows):
+    pairs = list(zip(rows, rows[1:]))
+    if any(later.frame <= earlier.frame for earlier, later in pairs) or len(names) < len(rows):
         problems.append("frame numbers do not ascend")
-    if any(later.time_s < earlier.time_s for earlier, later in zip(rows, rows[1:])):
+    if any(later.time_s < earlier.time_s for earlier, later in pairs):
         problems.append("times do not ascend")
     if run.get("complete") and run.get("frames_written") != len(rows):
         problems.append(f"run.json counts {run.get('frames_written')} frames, the table {len(rows)}")
     for part, suffix in run["parts"].items():
-        present = set()
-        if (folder / part).is_dir():
-            present = {path.name for path in (folder / part).iterdir() if not is_hidden(path.name)}
+        paths = (folder / part).iterdir() if (folder / part).is_dir() else ()
+        present = {path.name for path in paths if not is_hidden(path.name)}
         expected = {f"{name}.{suffix}" for name in names}
         if expected - present:
             problems.append(f"missing in {part}/: {list_some(sorted(expected - present), 4)}")

@@ -1,4 +1,4 @@
-"""Several videos, one after the other, whatever becomes of each; several processes share them and close together."""
+"""Generate the folders of several videos, one after the other. Several processes may share the videos."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from surgseg.predict import Predictor
 from surgseg.video.inputs import VideoSource
 
 VideoJob = tuple[VideoSource, Path, str]  # a video, its folder, its name
-_MEETING = datetime.timedelta(minutes=5)
-_PATIENCE = datetime.timedelta(days=14)  # a process waits for the others' operations
+_JOIN_TIMEOUT = datetime.timedelta(minutes=5)
+_GATHER_TIMEOUT = datetime.timedelta(days=14)  # a process that is done waits for the videos of the others
 
 
 def generate_all(jobs: list[VideoJob], mine: list[VideoJob], request: VideoRequest, predictor: Predictor) -> int:
-    """Do this process's share `mine` of `jobs`; a table closes the run. Returns the exit status for the whole run."""
+    """Do this process's share `mine` of `jobs` and print a table of all. Return the exit status of the whole run."""
     _join()
     results: dict[str, VideoResult] = {}
     for number, (source, folder, name) in enumerate(mine, 1):
@@ -50,7 +50,7 @@ def _generate_one(
         return VideoResult(name, folder, "failed", {}, str(error))
     except KeyboardInterrupt:  # before its first frame
         return VideoResult(name, folder, "stopped", {}, "by Ctrl-C")
-    except Exception as error:  # a fault of ours: shown whole, and the other videos are still done
+    except Exception as error:  # a bug of this program: print all of it, and continue with the other videos
         traceback.print_exc()
         return VideoResult(name, folder, "failed", {}, f"{type(error).__name__}: {error}")
     report_video(result)
@@ -58,21 +58,21 @@ def _generate_one(
 
 
 def _join() -> None:
-    """Meet the other processes that torchrun started, within minutes; later each waits for the others' videos."""
+    """Join the process group of torchrun. Raises `UserError` if the other processes do not join within minutes."""
     if launched().count == 1:
         return
     try:
-        store, rank, world = next(dist.rendezvous("env://", timeout=_MEETING))
-        options = {"store": store, "rank": rank, "world_size": world, "timeout": _PATIENCE}
+        store, rank, world = next(dist.rendezvous("env://", timeout=_JOIN_TIMEOUT))
+        options = {"store": store, "rank": rank, "world_size": world, "timeout": _GATHER_TIMEOUT}
         dist.init_process_group("gloo", **options)
     except (RuntimeError, ValueError) as error:
         raise UserError(f"the processes that torchrun started do not find each other ({error})") from error
 
 
 def _gather(results: dict[str, VideoResult], names: list[str]) -> tuple[dict[str, VideoResult], list[str]]:
-    """Results and shares of all processes that torchrun started, which wait for each other here.
+    """Wait for all processes that torchrun started; return their results and the names in their shares.
 
-    torchrun ends all processes when one ends with an error: none may leave while another still works.
+    torchrun ends all processes when one ends with an error, so no process may end while another still works.
     """
     if launched().count == 1:
         return results, names
@@ -84,10 +84,10 @@ def _gather(results: dict[str, VideoResult], names: list[str]) -> tuple[dict[str
 
 
 def print_summary(jobs: list[VideoJob], results: dict[str, VideoResult]) -> None:
-    """A closing table of all videos; those that other jobs work on are shown as their folders stand now."""
+    """Print a table of all `jobs`. A video without an entry in `results` is shown in the state of its folder."""
     print(f"\n{'video':<14}{'frames':>8}{'detected':>10}{'lost':>7}{'suspect':>9}{'covered':>10}  state")
     for source, folder, name in jobs:
-        result = results.get(name) or _as_it_stands(folder, name)
+        result = results.get(name) or _state_of_folder(folder, name)
         run, state = result.run, f"{result.state}, see above" if result.state == "failed" else result.state
         cells = ["-"] * 5
         if run.get("frames_written"):
@@ -98,7 +98,7 @@ def print_summary(jobs: list[VideoJob], results: dict[str, VideoResult]) -> None
         print(f"{name:<14}{numbers}  {state} ({source.path.parent.name}/{source.path.name})")
 
 
-def _as_it_stands(folder: Path, name: str) -> VideoResult:
+def _state_of_folder(folder: Path, name: str) -> VideoResult:
     run = read_run(folder)
     if run is None:
         return VideoResult(name, folder, "not begun", {})

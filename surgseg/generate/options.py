@@ -1,4 +1,4 @@
-"""The options of scripts that apply a model to videos. Imports torch only when asked to act."""
+"""The options of scripts that apply a model to videos. Imports no torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SAVED = {"masks": "png", "overlays": "jpg", "probabilities": "png"}  # folders o
 
 
 def add_weights_options(parser: argparse.ArgumentParser):
-    """Returns the group, for options of the script's own."""
+    """Add the options of the weights file. Return their group, for options of the script itself."""
     group = parser.add_argument_group("model")
     group.add_argument(
         "--model-path",
@@ -45,7 +45,7 @@ def add_input_options(parser: argparse.ArgumentParser) -> None:
         "--share",
         default="auto",
         metavar="K/N",
-        help="of several videos do the K-th of N shares; none: all (default: auto, as torchrun or a Slurm array says)",
+        help="do the K-th of N shares of the videos; none: all (default: auto, from torchrun or a Slurm array)",
     )
 
 
@@ -58,7 +58,7 @@ def add_image_rate(group) -> None:
 def add_sampling_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("sampling")
     group.add_argument(
-        "--sample", choices=SAMPLES, default="every", help="every N-th frame, or spread over the time (default: every)"
+        "--sample", choices=SAMPLES, default="every", help="every: one frame in N; spread: evenly over the video (default: every)"
     )
     group.add_argument("--frame-step", type=int, metavar="N", help=f"take every N-th frame (default: {STEP})")
     group.add_argument(
@@ -69,13 +69,13 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=1,
         metavar="N",
-        help="consecutive frames at each sampled place; spread takes whole bursts only (default: 1)",
+        help="consecutive frames at each sampled position; spread takes whole bursts only (default: 1)",
     )
     group.add_argument(
-        "--start", type=_time, metavar="TIME", help="first time taken, seconds or H:MM:SS (default: the beginning)"
+        "--start", type=_time, metavar="TIME", help="take frames from this time on, seconds or H:MM:SS (default: the beginning)"
     )
     group.add_argument(
-        "--end", type=_time, metavar="TIME", help="time before which it ends, seconds or H:MM:SS (default: the end)"
+        "--end", type=_time, metavar="TIME", help="take frames before this time, seconds or H:MM:SS (default: the end)"
     )
 
 
@@ -83,7 +83,7 @@ def _time(text: str) -> float:
     try:
         return seconds(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time: seconds, M:SS or H:MM:SS") from error
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time: use seconds, M:SS or H:MM:SS") from error
 
 
 def add_prediction_options(parser: argparse.ArgumentParser) -> None:
@@ -93,16 +93,16 @@ def add_prediction_options(parser: argparse.ArgumentParser) -> None:
         "--backend",
         choices=["auto", "torch", "onnx"],
         default="auto",
-        help="what computes; auto takes ONNX Runtime on a CPU where it is installed, otherwise torch (default: auto)",
+        help="library that runs the network; auto: ONNX Runtime on a CPU if installed, else torch (default: auto)",
     )
     group.add_argument(
         "--precision",
         choices=["auto", "float32", "bf16"],
         default="auto",
-        help="of the network; auto takes bf16 on a GPU that has it, float32 elsewhere (default: auto)",
+        help="of the network; auto: bf16 on a GPU that supports it, else float32 (default: auto)",
     )
     group.add_argument(
-        "--threshold", type=float, metavar="P", help="instrument probability, 0-1 (default: the weights file's)"
+        "--threshold", type=float, metavar="P", help="instrument probability, 0-1 (default: from the weights file)"
     )
     group.add_argument("--batch-size", type=int, metavar="N", help="frames per batch (default: 4, on a GPU 32)")
 
@@ -116,7 +116,7 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
         "--name", help="files are called NAME_<frame>; with several videos NAME_<number>_<frame> (default: video)"
     )
     group.add_argument(
-        "--frame-format", choices=["jpg", "png", "none"], default="jpg", help="how frames are kept (default: jpg)"
+        "--frame-format", choices=["jpg", "png", "none"], default="jpg", help="image format of the saved frames (default: jpg)"
     )
     group.add_argument(
         "--save",
@@ -133,11 +133,12 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
         help="write the video's name and path, which can identify a patient, into the output (default: no)",
     )
     group.add_argument(
-        "--overwrite", action="store_true", help="begin anew in the folder of an earlier run (default: go on with it)"
+        "--overwrite", action="store_true", help="delete the results of an earlier run in the folder (default: continue it)"
     )
 
 
 def check_options(args: argparse.Namespace) -> None:
+    """Raise `UserError` for a number out of range."""
     if args.batch_size is not None and args.batch_size < 1:
         raise UserError(f"--batch-size {args.batch_size}: at least 1 is needed")
     if args.threshold is not None and not 0 < args.threshold < 1:
@@ -151,18 +152,18 @@ def check_image_rate(rate: float) -> None:
 
 
 def parts_of(args: argparse.Namespace) -> dict[str, str]:
-    """The folders of images that a run writes, and their suffixes."""
+    """Return the suffix of each folder of images that a run writes."""
     frames = {} if args.frame_format == "none" else {"frames": args.frame_format}
     return {**frames, **{part: suffix for part, suffix in SAVED.items() if part in args.save}}
 
 
 def targets(args: argparse.Namespace, sources: list) -> list[tuple]:
-    """(source, folder, name) of every video; a single one goes into --output-dir itself."""
+    """Return (source, folder, name) of every video. A single video uses --output-dir itself."""
     from surgseg.generate.folder import check_name
     from surgseg.generate.shares import number_videos
 
     if len(sources) == 1:
-        kept = re.sub(r"[^A-Za-z0-9._-]+", "_", sources[0].path.stem).strip("._-") if args.keep_source_name else ""
-        return [(sources[0], args.output_dir, check_name(args.name or kept or "video"))]
+        stem = re.sub(r"[^A-Za-z0-9._-]+", "_", sources[0].path.stem).strip("._-") if args.keep_source_name else ""
+        return [(sources[0], args.output_dir, check_name(args.name or stem or "video"))]
     names = number_videos(sources, args.output_dir, check_name(args.name or "video"))
     return [(source, args.output_dir / name, name) for source, name in zip(sources, names)]

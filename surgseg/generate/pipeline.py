@@ -1,7 +1,7 @@
-"""Decode -> predict -> write, joined by bounded queues: the slowest stage sets the speed, memory does not grow.
+"""Decode -> predict -> write at the same time, joined by bounded queues, so that memory does not grow.
 
-Decoding has a thread, prediction the caller's (so that Ctrl-C arrives there), writing a pool. On a GPU the next
-batch is sent before the last one is back. A stage that fails ends the others; rows on the disk stay, in order.
+One thread decodes, the caller's thread predicts (it receives Ctrl-C), and a pool of threads writes. On a GPU the next
+batch is sent before the result of the last one is read. An error in one stage ends all stages; rows on the disk stay.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from surgseg.predict import Pending
 from surgseg.video.reader import Frame
 
 _WRITERS = min(max(2, os.cpu_count() or 1), 16)
-_IN_FLIGHT = 2  # batches sent to the predictor and not yet read back
-_QUEUE_BYTES = 256 << 20  # of decoded frames that wait; large frames wait in smaller numbers
-_WAIT = 0.1  # seconds between two looks at the stop signal
+_IN_FLIGHT = 2  # batches at the predictor whose results are not read yet
+_QUEUE_BYTES = 256 << 20  # limit of the decoded frames that wait for prediction
+_WAIT = 0.1  # seconds between two checks of the stop signal
 
 
 @dataclass
 class Outcome:
-    """What a run did: busy seconds of each stage (`write`: summed over its threads) and why it stopped early."""
+    """Busy seconds of each stage (`write`: sum over its threads), and the reason it stopped early, or None."""
 
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("decode", "predict", "write"), 0.0))
     stopped: str | None = None
@@ -47,14 +47,13 @@ def run_pipeline(
     stop_reading: Callable[[], None] = lambda: None,
     progress: Callable[[GeneratedWriter], None] = lambda writer: None,
 ) -> Outcome:
-    """Predict and write every frame of `frames`, which all have one size.
+    """Predict and write every frame of `frames`, which all have the same size.
 
-    `submit` is `Predictor.submit`. Every `batch_size` consecutive frames are a batch; of the first batch, `written`
-    frames were written by an earlier run and are predicted only. `run()` is what `run.json` says of the video, asked
-    for when the first frame has come. `stop_reading` ends `frames` early, from another thread.
+    `submit` is `Predictor.submit`. A batch is `batch_size` consecutive frames. An earlier run wrote the first `written`
+    frames of the first batch: they are predicted and not written again. `run()` returns what `run.json` says of the
+    video; it is called after the first frame is decoded. `stop_reading` ends `frames` early, from another thread.
 
-    Ctrl-C ends the run with `stopped="Ctrl-C"`; an error in a stage ends all stages and is raised here. Frames written
-    before stay.
+    Ctrl-C ends the run with `stopped="Ctrl-C"`. An error in a stage ends all stages and is raised here.
     """
     outcome = Outcome()
     started = time.perf_counter()
@@ -91,7 +90,7 @@ def run_pipeline(
         nonlocal committing
         while len(waiting) > limit:
             stored = waiting[0].result()
-            committing = True  # where this is broken off, the row may be written or not: none may follow it
+            committing = True  # after Ctrl-C within commit, the row may be written or not: write no row after it
             waiting.popleft()
             writer.commit(stored)
             committing = False
@@ -107,7 +106,7 @@ def run_pipeline(
             read_back(_IN_FLIGHT - 1)
         read_back(0)
         settle(0)
-        if decoder.error is not None:  # it came after the frames before it
+        if decoder.error is not None:  # the frames decoded before the error are written now
             raise decoder.error
     except KeyboardInterrupt:
         outcome.stopped = "Ctrl-C"
@@ -120,11 +119,11 @@ def run_pipeline(
 
 
 def _finish_writing(waiting: deque[Future], writer: GeneratedWriter | None) -> None:
-    """After an early end: write what is predicted already (a batch or two), up to the first that fails."""
+    """Write what is already predicted when the run ends early (a batch or two), up to the first failure."""
     for future in waiting if writer is not None else ():
         try:
             writer.commit(future.result())
-        except Exception:  # the first error is on its way to the caller already
+        except Exception:  # the caller already gets the first error
             break
     for future in waiting:
         future.cancel()
@@ -132,7 +131,7 @@ def _finish_writing(waiting: deque[Future], writer: GeneratedWriter | None) -> N
 
 
 class _Decoder:
-    """A thread that fills a bounded queue with frames; it ends on `stop`, whatever it is waiting for."""
+    """A thread that fills a bounded queue with frames until `stop` ends it."""
 
     def __init__(self, frames: Iterable[Frame], depth: int, seconds: dict[str, float], stop_reading: Callable):
         self._depth = depth
@@ -167,11 +166,11 @@ class _Decoder:
         return False
 
     def batches(self, size: int) -> Iterator[list[Frame]]:
-        """Consecutive frames in lists of `size`, the last one shorter; an error that ended them is in `error`."""
+        """Yield lists of `size` consecutive frames, the last one shorter. An error of the decoder goes to `self.error`."""
         batch: list[Frame] = []
         while True:
             try:
-                item = self._queue.get(timeout=_WAIT)  # Windows delivers Ctrl-C only between two waits
+                item = self._queue.get(timeout=_WAIT)  # short, since Windows delivers Ctrl-C only between two waits
             except queue.Empty:
                 continue
             if isinstance(item, Frame):
@@ -180,7 +179,7 @@ class _Decoder:
                     yield batch
                     batch = []
                 continue
-            if batch and item is None:  # after an error no short batch: a run that goes on predicts it whole
+            if batch and item is None:  # not after an error: the next run predicts this batch whole
                 yield batch
             self.error = item
             return
@@ -188,5 +187,5 @@ class _Decoder:
     def stop(self) -> None:
         self._stopping.set()
         while self._thread.is_alive():
-            self._stop_reading()  # far from the next frame of the sample, it must not read on to there
+            self._stop_reading()  # otherwise it may decode a long time to the next sampled frame
             self._thread.join(_WAIT)

@@ -5,6 +5,7 @@ Run as a script, this file trains in processes that die by SIGKILL (`be_killed`,
 
 import copy
 import errno
+import importlib
 import io
 import json
 import math
@@ -621,6 +622,7 @@ def be_killed(data, folder):
 
     They are forked from a process that has computed no gradient: where there is a GPU, torch allows no other.
     """
+    importlib.import_module("torch._dynamo")  # an optimiser imports it, for seconds: once, before the processes fork
     torch.set_num_threads(1)
     chance, deaths = random.Random(0), []
     for moment in MOMENTS:

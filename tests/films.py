@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 
 import av
@@ -22,12 +23,14 @@ def square_at(index: int, width: int) -> int:
     return (10 + 2 * index) % (width - SIDE)
 
 
+@lru_cache(maxsize=1000)
 def draw(index: int, height: int = 120, width: int = 160, noise: float = 6.0) -> np.ndarray:
-    """(H, W, 3) uint8 RGB; every tenth group of five frames shows no square."""
+    """(H, W, 3) uint8 RGB, not to be changed; every tenth group of five frames shows no square."""
     frame = np.random.default_rng(index).normal(60, noise, (height, width, 3)).clip(0, 120).astype(np.uint8)
     if index % 50 < 45:
         left = square_at(index, width)
         frame[40 : 40 + SIDE, left : left + SIDE] = 250
+    frame.setflags(write=False)
     return frame
 
 

@@ -63,8 +63,7 @@ def _join() -> None:
         return
     try:
         store, rank, world = next(dist.rendezvous("env://", timeout=_JOIN_TIMEOUT))
-        options = {"store": store, "rank": rank, "world_size": world, "timeout": _GATHER_TIMEOUT}
-        dist.init_process_group("gloo", **options)
+        dist.init_process_group("gloo", store=store, rank=rank, world_size=world, timeout=_GATHER_TIMEOUT)
     except (RuntimeError, ValueError) as error:
         raise UserError(f"the processes that torchrun started do not find each other ({error})") from error
 

@@ -19,11 +19,7 @@ def add_weights_options(parser: argparse.ArgumentParser):
     """Add the options of the weights file. Return their group, for options of the script itself."""
     group = parser.add_argument_group("model")
     group.add_argument(
-        "--model-path",
-        type=Path,
-        default=DEFAULT_WEIGHTS,
-        metavar="FILE",
-        help="weights file (default: %(default)s)",
+        "--model-path", type=Path, default=DEFAULT_WEIGHTS, metavar="FILE", help="weights file (default: %(default)s)"
     )
     group.add_argument(
         "--arch", choices=ARCHITECTURES, help="architecture of a bare state_dict (default: from the file)"
@@ -58,7 +54,7 @@ def add_image_rate(group) -> None:
 def add_sampling_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("sampling")
     group.add_argument(
-        "--sample", choices=SAMPLES, default="every", help="every: one frame in N; spread: evenly over the video (default: every)"
+        "--sample", choices=SAMPLES, default="every", help="every N-th frame, or spread over the video (default: every)"
     )
     group.add_argument("--frame-step", type=int, metavar="N", help=f"take every N-th frame (default: {STEP})")
     group.add_argument(
@@ -72,7 +68,7 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
         help="consecutive frames at each sampled position; spread takes whole bursts only (default: 1)",
     )
     group.add_argument(
-        "--start", type=_time, metavar="TIME", help="take frames from this time on, seconds or H:MM:SS (default: the beginning)"
+        "--start", type=_time, metavar="TIME", help="take frames from this time on, seconds or H:MM:SS (default: 0)"
     )
     group.add_argument(
         "--end", type=_time, metavar="TIME", help="take frames before this time, seconds or H:MM:SS (default: the end)"
@@ -116,7 +112,7 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
         "--name", help="files are called NAME_<frame>; with several videos NAME_<number>_<frame> (default: video)"
     )
     group.add_argument(
-        "--frame-format", choices=["jpg", "png", "none"], default="jpg", help="image format of the saved frames (default: jpg)"
+        "--frame-format", choices=["jpg", "png", "none"], default="jpg", help="format of saved frames (default: jpg)"
     )
     group.add_argument(
         "--save",
@@ -133,7 +129,7 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
         help="write the video's name and path, which can identify a patient, into the output (default: no)",
     )
     group.add_argument(
-        "--overwrite", action="store_true", help="delete the results of an earlier run in the folder (default: continue it)"
+        "--overwrite", action="store_true", help="replace an earlier run in the folder (default: continue it)"
     )
 
 

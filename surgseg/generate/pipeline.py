@@ -97,8 +97,8 @@ def run_pipeline(
             progress(writer)
 
     try:
-        for number, batch in enumerate(decoder.batches(batch_size)):
-            if number == 0:
+        for batch in decoder.batches(batch_size):
+            if not writer.begun:
                 writer.begin(run())
             begun = time.perf_counter()
             predicting.append((batch, submit([frame.image for frame in batch])))
@@ -166,7 +166,7 @@ class _Decoder:
         return False
 
     def batches(self, size: int) -> Iterator[list[Frame]]:
-        """Yield lists of `size` consecutive frames, the last one shorter. An error of the decoder goes to `self.error`."""
+        """Yield lists of `size` consecutive frames, the last one shorter. An error ends them; it is in `error`."""
         batch: list[Frame] = []
         while True:
             try:

@@ -1,4 +1,4 @@
-"""One video into its generated folder: find what an earlier run left, decode, predict, write, report_video."""
+"""Write the generated folder of one video: continue an earlier run, decode, predict, write, report."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from surgseg.video.sampling import Sampling
 
 @dataclass(frozen=True)
 class VideoRequest:
-    """What is asked of every video. `parts` maps folders of images to their suffix; `facts` is what `run.json` says
-    of weights and run; `rate` is that of folders of images, frames per second."""
+    """The settings for every video. `parts` maps folders of images to their suffix. `rate` is for folders of images,
+    in frames per second. `facts` are the entries of `run.json` about the weights and the run."""
 
     sampling: Sampling
     parts: dict[str, str]
@@ -40,7 +40,7 @@ class VideoRequest:
 
 @dataclass(frozen=True)
 class VideoResult:
-    """What became of a video: done, finished before, damaged (done, with frames lost), stopped or failed."""
+    """The result of a video. `state`: done, finished before, damaged (done, with frames lost), stopped or failed."""
 
     name: str
     folder: Path
@@ -50,14 +50,15 @@ class VideoResult:
 
     @property
     def whole(self) -> bool:
-        """All that was asked for is there, and nothing was lost."""
+        """Whether all requested frames are written and none was lost."""
         return self.state in ("done", "finished before") and not self.run.get("frames_lost")
 
 
 def generate(source: VideoSource, folder: Path, name: str, request: VideoRequest, predictor: Predictor) -> VideoResult:
     """Write the generated folder of one video, or continue an unfinished one.
 
-    Raises `UserError` where nothing can be done; what was written before an error stays, and a repeated run goes on.
+    Raises `UserError` for a mistake in the input or the folder. Frames written before an error stay, and the next run
+    continues after them.
     """
     with source.open(request.sampling, request.rate) as reader, sole_writer(folder):
         described = _describer(source, reader, request, predictor)
@@ -85,7 +86,7 @@ def generate(source: VideoSource, folder: Path, name: str, request: VideoRequest
 
 
 def _describer(source: VideoSource, reader, request: VideoRequest, predictor: Predictor) -> Callable[[], dict]:
-    """A function that gives what `run.json` says besides the folder's own state; frame counts are those of its call."""
+    """Return a function that gives the entries of `run.json` except the writer's own, with frame counts at its call."""
     kept = {"source": {"name": source.path.name, "path": str(source.path)}} if request.keep_source_name else {}
     fixed = {
         "video_data": reader.data,
@@ -104,11 +105,11 @@ def _describer(source: VideoSource, reader, request: VideoRequest, predictor: Pr
 def _apply(reader, predictor: Predictor, writer: GeneratedWriter, request: VideoRequest, described) -> VideoResult:
     sampling, earlier = request.sampling, writer.earlier
     total = sampling.expected(reader.expected, reader.rate)
-    lane = launched().local_rank  # a line of the terminal for each process
-    again = earlier.rows % request.batch_size  # batches lie on a fixed grid: begin with a whole one
-    frames = reader.frames(skip=earlier.rows - again)
-    options = {"batch_size": request.batch_size, "written": again, "stop_reading": reader.stop}
-    with tqdm(total=total, initial=earlier.rows, unit="frame", desc=writer.name, position=lane, disable=quiet()) as bar:
+    line = launched().local_rank  # each process has its own line of the terminal
+    repeated = earlier.rows % request.batch_size  # predict the same batches as a run without a break
+    frames = reader.frames(skip=earlier.rows - repeated)
+    options = {"batch_size": request.batch_size, "written": repeated, "stop_reading": reader.stop}
+    with tqdm(total=total, initial=earlier.rows, unit="frame", desc=writer.name, position=line, disable=quiet()) as bar:
 
         def progress(writer) -> None:
             bar.update()
@@ -120,12 +121,10 @@ def _apply(reader, predictor: Predictor, writer: GeneratedWriter, request: Video
             if not writer.begun:
                 _begin_without_frames(writer, reader, described, outcome.stopped)
         except BaseException as error:
-            with contextlib.suppress(UserError):  # the first error is the one to report_video
+            with contextlib.suppress(UserError):  # report the first error, not one of closing
                 writer.finish(described(), stopped=f"error: {type(error).__name__}")
             if isinstance(error, Exception) and out_of_memory(error):
-                raise UserError(
-                    f"out of memory with batches of {request.batch_size}; use a smaller --batch-size"
-                ) from error
+                raise UserError(f"out of memory with --batch-size {request.batch_size}; use a smaller one") from error
             raise
     seconds = {f"{stage}_s": value for stage, value in outcome.seconds.items()}
     timing = {**seconds, "frames": writer.rows_written - earlier.rows}
@@ -136,7 +135,7 @@ def _apply(reader, predictor: Predictor, writer: GeneratedWriter, request: Video
 
 
 def _begin_without_frames(writer: GeneratedWriter, reader, described, stopped: str | None) -> None:
-    """All frames were written before, and only the end is missing; or there is nothing to write at all."""
+    """Begin without a new frame if an earlier run wrote all of them. Raises `UserError` if the sample has no frame."""
     if stopped:
         raise KeyboardInterrupt
     if not writer.earlier.rows:
@@ -147,7 +146,7 @@ def _begin_without_frames(writer: GeneratedWriter, reader, described, stopped: s
 
 
 def _covered(reader, writer: GeneratedWriter, sampling: Sampling, stopped: str | None) -> float:
-    """Seconds of the video that the frames written stand for."""
+    """Return the seconds of the video from the start of the sample to the end of what was read of it."""
     if reader.ended:
         end = min(reader.covered_s, sampling.end_s or reader.covered_s)
     elif sampling.mode == "spread" and not stopped:
@@ -158,7 +157,7 @@ def _covered(reader, writer: GeneratedWriter, sampling: Sampling, stopped: str |
 
 
 def clock(seconds: float) -> str:
-    """'12.3 s', '4:05', '1:02:03'."""
+    """Return seconds as text: '12.3 s', '4:05' or '1:02:03'."""
     minutes, rest = divmod(int(seconds), 60)
     if minutes < 60:
         return f"{seconds:.1f} s" if not minutes else f"{minutes}:{rest:02d}"
@@ -166,12 +165,12 @@ def clock(seconds: float) -> str:
 
 
 def detection_rate(run: dict) -> str:
-    """Frames with an instrument among those that are not suspect, in percent."""
+    """Return the share of frames with an instrument among the frames that are not suspect, as text in percent."""
     return f"{run['frames_detected'] / max(run['frames_written'] - run['frames_suspect'], 1):.1%}"
 
 
 def report_video(result: VideoResult) -> None:
-    """Print what became of one video, as a user reads it."""
+    """Print the result of one video."""
     run = result.run
     if result.state == "finished before":
         print(f"{result.folder} is finished already ({run['frames_written']} frames); --overwrite does it again")

@@ -1,4 +1,4 @@
-"""Several videos: the name of each, and how they are shared out between processes."""
+"""Name several videos, and distribute them over processes."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from surgseg.video.inputs import VideoSource
 
 
 def number_videos(sources: Sequence[VideoSource], output_dir: Path, prefix: str) -> list[str]:
-    """A name `prefix`_01, `prefix`_02, ... for each video.
+    """Return a name `prefix`_01, `prefix`_02, ... for each video.
 
-    A video keeps the number of its folder in `output_dir`, if an earlier run made one; otherwise it gets the next free
-    number. So videos may be added.
+    A video that has a folder of an earlier run in `output_dir` keeps its name. Others get the next free number, so
+    that videos can be added later.
     """
     known: dict[str, str] = {}  # fingerprint -> name
     for folder in output_dir.glob(f"{prefix}_*") if output_dir.is_dir() else ():
@@ -29,14 +29,14 @@ def number_videos(sources: Sequence[VideoSource], output_dir: Path, prefix: str)
     for source in sources:
         try:
             found = known.pop(source.fingerprint(), None)
-        except OSError:  # it cannot be read: its turn will say so
+        except OSError:  # an unreadable file: generate reports it
             found = None
         names.append(found or next(free))
     return names
 
 
 def share_out(sizes: Sequence[int], count: int) -> list[int]:
-    """The process of each video: the largest first, each to the process with the fewest bytes so far."""
+    """Return the process of each video: the largest first, each to the process with the fewest bytes so far."""
     loads, owner = [0] * count, [0] * len(sizes)
     for index in sorted(range(len(sizes)), key=lambda index: (-sizes[index], index)):
         owner[index] = min(range(count), key=lambda process: (loads[process], process))

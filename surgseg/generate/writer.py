@@ -1,4 +1,4 @@
-"""Write a generated folder, or continue one that an earlier run left unfinished; `folder.py` owns the format."""
+"""Write a generated folder, or continue an unfinished one; `folder.py` defines the format."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ from surgseg.video.writer import partial_path
 
 
 class Stored(NamedTuple):
-    """A frame whose files are on the disk, and its picture for the overlay video (None: not asked for)."""
+    """The row of a frame whose files are on the disk, and its picture for the overlay video (None without one)."""
 
     row: FrameRow
     picture: np.ndarray | None
 
 
 class GeneratedWriter:
-    """Write a generated folder, frame by frame.
+    """Write a generated folder, frame by frame: `begin`, then `store` and `commit` of each frame, then `finish`.
 
-    `begin` makes room, after `find_earlier`, whose answer is `earlier`. `store` may be called from several threads;
-    `commit` takes what it returns, in order, from one. `finish` closes the folder. `parts` maps folders of images to
-    their suffix. With `overlay_video`, `earlier_frames` gives the frames of the rows that stay, to be drawn again.
+    `store` may be called from several threads, `commit` in the order of the frames from one thread. `earlier` is the
+    result of `find_earlier`. `parts` maps folders of images to their suffix. The overlay video is drawn anew from its
+    first frame: `earlier_frames()` gives the frames of the rows that stay.
     """
 
     def __init__(
@@ -77,14 +77,14 @@ class GeneratedWriter:
         return self._table is not None
 
     def begin(self, run: dict) -> None:
-        """Create the folder, `run.json` first, or continue behind the last whole row of an unfinished run.
+        """Create the folder, or continue after the rows that stay.
 
-        `run` is what `run.json` says besides the folder's own state.
+        `run` has the entries of `run.json` except those of `_write_run`.
         """
         previous = read_run(self.folder)
         make_folder(self.folder)
         names = {str(previous.get("name")) if previous else self.name, self.name}
-        if not self.earlier.rows:  # wherever this is killed, run.json is that of the images, and of no older table
+        if not self.earlier.rows:  # before run.json, so that a kill never leaves it beside files of another run
             (self.folder / "frames.csv").unlink(missing_ok=True)
             self._clear(names)
         self._write_run(run, complete=False, stopped=None)
@@ -111,7 +111,7 @@ class GeneratedWriter:
         return f"{self.name}_{frame.index:06d}"
 
     def _clear(self, names: set[str]) -> None:
-        """Remove what earlier runs called `names` wrote behind the rows that stay, and the analyses of it."""
+        """Remove images of runs called `names` after the rows that stay, the overlay video, analyses and leftovers."""
         patterns = [own_image(name) for name in names]
         for path in list(images_of(self.folder)):
             matches = [match for pattern in patterns if (match := pattern.fullmatch(path.name))]
@@ -123,9 +123,9 @@ class GeneratedWriter:
         remove_leftovers(*(self.folder / name for name in OWN))
 
     def store(self, frame: Frame, ids: np.ndarray, measures: Measures, probability: np.ndarray | None) -> Stored:
-        """Write one frame's images.
+        """Write the images of one frame.
 
-        `ids` (H, W) uint8, `measures` of this frame, `probability` (H, W) uint8 in 255ths where that is kept.
+        `ids` (H, W) uint8, `measures` of this frame, `probability` (H, W) uint8 in 255ths, or None if not saved.
         """
         name = self._stem(frame)
         components = count_components(cv2.LUT(ids, self._instrument), MIN_COMPONENT_AREA)
@@ -144,13 +144,13 @@ class GeneratedWriter:
         return Stored(row, picture if self.overlay_video else None)
 
     def commit(self, stored: Stored) -> None:
-        """Add a stored frame to `frames.csv`, and to the overlay video."""
+        """Add a stored frame to the overlay video and to `frames.csv`."""
         row = stored.row
         if self._video is not None:
             self._video.write(stored.picture, row.time_s)
         self._append(row.line())
         self.rows_written += 1
-        self.last_time_s = round(row.time_s, 6)  # as a run that goes on reads it from the table
+        self.last_time_s = round(row.time_s, 6)  # the value that a continued run reads from the table
         self.detected += row.coverage > 0 and not row.suspect
         self.suspects += row.suspect
 
@@ -162,12 +162,12 @@ class GeneratedWriter:
             raise UserError(f"cannot write {self.folder / 'frames.csv'}: {error.strerror or error}") from error
 
     def finish(self, run: dict, stopped: str | None = None) -> dict:
-        """Close the table, write the final `run.json` and return it; `stopped`: why the run ended before its time."""
+        """Close the table, write the final `run.json` and return it. `stopped` is the reason for an early end."""
         if self._table is None:
             return {}
         try:
             self._table.close()
-        except OSError as error:  # a line that found no room
+        except OSError as error:  # the disk is full
             if not stopped:
                 raise UserError(f"cannot write {self.folder / 'frames.csv'}: {error.strerror or error}") from error
         if self._video is not None and stopped:
@@ -177,7 +177,7 @@ class GeneratedWriter:
         return self._write_run(run, complete=not stopped, stopped=stopped)
 
     def _write_run(self, run: dict, complete: bool, stopped: str | None) -> dict:
-        state = {
+        written = {
             "schema": SCHEMA,
             "complete": complete,
             "stopped": stopped,
@@ -188,8 +188,8 @@ class GeneratedWriter:
             "frames_written": self.rows_written,
             "frames_detected": self.detected,
             "frames_suspect": self.suspects,
+            **run,
+            "timing": {**run.get("timing", {}), "sessions": self.earlier.sessions + 1},
         }
-        timing = {**run.get("timing", {}), "sessions": self.earlier.sessions + 1}
-        written = {**state, **run, "timing": timing}
         write_json(self.folder / "run.json", written)
         return written

@@ -1,7 +1,7 @@
-"""Architectures compared: the same split, seed and schedule, one model after the other through the same training.
+"""Compare architectures: train them one after the other with the same split, seed and schedule, and score them.
 
-What is finished is not trained or scored again. A run of one model never loses another's results: rows of an earlier
-`comparison.json` stay as long as split, seeds, folds and settings are the same.
+Finished runs are not trained or scored again. Rows of other models in an earlier `comparison.json` stay if its data,
+split, seeds, folds and settings are the same.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from surgseg.training.split import SplitConfig, choose_folds, describe_split
 
 @dataclass(frozen=True)
 class ComparisonConfig:
-    """What is compared: `models` (names of `compared_models`) with `seeds`, on every fold of `split`.
+    """The comparison of `models` (names of `compared_models`) with all `seeds` on every fold of `split`.
 
-    `model` and `train` are what the models share; `void` is the treatment of void pixels in the scores.
+    All models share `model` and `train`. `void` is the treatment of void pixels in the scores.
     """
 
     models: list[str]
@@ -46,9 +46,9 @@ class ComparisonConfig:
 
 
 def run_comparison(config: ComparisonConfig, prepared: Prepared, machine: Machine, record: dict[str, Any]) -> int:
-    """Train and score every model, write and print the comparison; `record` is the run's metadata.
+    """Train and score every model, write and print the comparison. `record` is the run's metadata.
 
-    Returns the exit status: 3 where it was stopped. Raises `UserError` for options that fit no run, before any work.
+    Returns the exit status: 3 if a run is missing, else 0. Raises `UserError` for wrong options before any training.
     """
     check_folder(config.output_dir)
     jobs = make_jobs(config, prepared.samples)
@@ -58,7 +58,7 @@ def run_comparison(config: ComparisonConfig, prepared: Prepared, machine: Machin
     print(f"Data: {prepared.root} ({prepared.data}), {len(prepared.samples)} frames, {len(prepared.videos)} videos")
     for split in {job.fold: job.split for job in jobs}.values():
         print(describe_split(split, prepared.samples))
-    for _ in machine.processes.in_turn():  # what is missing or cannot be fetched is said before hours of training
+    for _ in machine.processes.in_turn():  # missing weights raise here, before hours of training
         facts = {name: start_facts(name, model, prepared) for name, model in models.items()}
         image_size = resolve_init_from(models[jobs[0].model]).image_size
         cache = open_cache(prepared.samples, image_size, prepared.scheme, machine.cache_dir)
@@ -82,21 +82,22 @@ def run_comparison(config: ComparisonConfig, prepared: Prepared, machine: Machin
 def run_jobs(
     config: ComparisonConfig, jobs: list[Job], models: dict, prepared: Prepared, machine: Machine, results: Results
 ) -> str:
-    """Train and score what is not finished. Return the reason it stopped, or ""."""
-    reason, sizes = "", {"void": config.void, "batch_size": config.train.batch_size}
+    """Train and score all jobs that are not finished. Return the reason of an early stop, or ""."""
+    reason = ""
     try:
         for job in jobs:
             run = train_job(config, job, models[job.model], prepared, machine, results.record)
             stopped = machine.processes.from_first(lambda run=run: run.stopped)
             if stopped == CTRL_C:
                 return CTRL_C
-            if stopped:  # a loss that broke; the other models need not suffer from it
+            if stopped:  # a loss that is not finite: continue with the other models
                 print(f"{compared_models()[job.model].label} stopped early: {stopped}")
                 reason = stopped
             elif machine.processes.first:
+                sizes = {"void": config.void, "batch_size": config.train.batch_size}
                 results.add(job, score_run(job, run, prepared, machine, results.record, **sizes))
                 finish(run)
-            del run  # its model would count in the next one's memory
+            del run  # otherwise the peak memory of the next model includes this one
     except KeyboardInterrupt:
         return CTRL_C
     return reason
@@ -105,7 +106,7 @@ def run_jobs(
 def train_job(
     config: ComparisonConfig, job: Job, model: ModelConfig, prepared: Prepared, machine: Machine, record
 ) -> TrainedRun:
-    """Train, resume, or reuse the finished run; its history is written in any case."""
+    """Train, resume, or reuse the finished run. Write its history unless it stopped."""
     label = compared_models()[job.model].label
     print(heading(f"{label.upper()}: {run_name(job.facts)}, {len(job.split.parts['train'])} frames train"))
     seed_everything(job.seed)
@@ -122,16 +123,16 @@ def train_job(
         resume="may",
         facts=job.facts,
     )
-    if machine.processes.first and not run.stopped:  # another run may have replaced it since
+    if machine.processes.first and not run.stopped:  # also for a reused run: another run may have replaced its history
         facts = {"arch": model.arch, "data": prepared.data, "pretraining": run.checkpoint.training["start"]}
         write_history(run.history_path, run.history, {**job.facts, **facts, "chosen_epoch": run.chosen_epoch})
     return run
 
 
 def make_jobs(config: ComparisonConfig, samples: list) -> list[Job]:
-    """Every training that is asked for, seed by seed and fold by fold.
+    """Return every training of the comparison, ordered by seed, fold and model.
 
-    The split is made once, by its own seed. Raises `UserError` where nothing would be left to score.
+    All seeds train on the same splits. Raises `UserError` for a split without a test or validation part.
     """
     splits = choose_folds(config.split, samples)
     for split in splits.values():
@@ -146,12 +147,13 @@ def make_jobs(config: ComparisonConfig, samples: list) -> list[Job]:
 
 
 def model_configs(config: ComparisonConfig, data: str) -> dict[str, ModelConfig]:
-    """The `ModelConfig` of each model on "real" or "synthetic" `data`, its start spelled out.
+    """Return the `ModelConfig` of each model on "real" or "synthetic" `data`, with its `weights` always set.
 
-    So an option that changes nothing trains nothing again. Raises `UserError` for a start that no model takes.
+    So `--weights` with the value of the default trains nothing again. Raises `UserError` for weights that no model
+    uses, and for two models that are the same.
     """
     if config.model.init_from is not None:
-        raise UserError("--init-from starts one architecture only: --weights names the backbone's start here")
+        raise UserError("--init-from fits one architecture only; use --weights for the start of the backbones")
     known, given = compared_models(), config.model.weights
     models = {}
     for name in config.models:
@@ -160,7 +162,7 @@ def model_configs(config: ComparisonConfig, data: str) -> dict[str, ModelConfig]
         weights = given or default_weights(arch, data) if pretrained else "none"
         models[name] = replace(config.model, arch=arch, weights=weights)
     if given not in (None, "none") and all(model.weights == "none" for model in models.values()):
-        raise UserError(f"--weights {given} starts none of --models {', '.join(models)}")
+        raise UserError(f"--weights {given}: none of --models {', '.join(models)} starts from it")
     for name, model in models.items():
         if known[name].scratch and models.get(model.arch) == model:
             raise UserError(
@@ -171,7 +173,7 @@ def model_configs(config: ComparisonConfig, data: str) -> dict[str, ModelConfig]
 
 
 def start_facts(name: str, model: ModelConfig, prepared: Prepared) -> dict[str, Any]:
-    """What a row of the comparison says of a model whatever its runs: name, start, size."""
+    """Return the entries of a model's row that do not depend on its runs: architecture, label, start, size."""
     started = start_model(model, prepared)
     return {
         "arch": model.arch,

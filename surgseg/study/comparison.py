@@ -1,8 +1,8 @@
 """The numbers of a comparison of architectures (`comparison.json`): rows, paired differences, missing runs.
 
-A run is one training of one model with one seed on one fold. It is paired with the run of the other model of the same
-seed and fold, which trained and was tested on the same frames. Scores are those of the metrics JSON: IoU and Dice of
-the instrument classes over all pixels; by video, of their union. Undefined scores are None and left out of means.
+A run is one training of one model with one seed on one fold. A pair is two runs of two models with the same seed and
+fold, and so with the same training and test frames. Scores are those of the metrics JSON: IoU and Dice of the
+instrument classes over all pixels; by video, of their union. Undefined scores are None and left out of means.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ SCHEMA = "surgseg.comparison/1"
 SCORES = ("iou", "dice", "accuracy")
 COSTS = ("training_seconds", "images_per_s", "peak_memory_mb", "ms_per_frame")
 MEASURED_ON = ("device", "peak_memory_of")
-IOU_GAIN, VAL_LOSS_GAIN, LOSS_GAIN = 0.005, 0.05, 0.02  # still improving above: a difference; shares of the loss
-ROW_FACTS = ("arch", "label", "pretraining", "pretrained", "parameters", "plan")  # of a model, whatever its runs
+IOU_GAIN, VAL_LOSS_GAIN, LOSS_GAIN = 0.005, 0.05, 0.02  # above: still improving. IoU: difference; loss: fraction
+ROW_FACTS = ("arch", "label", "pretraining", "pretrained", "parameters", "plan")  # the same for all runs of a model
 
 
 @dataclass(frozen=True)
 class ComparedModel:
-    """An architecture as a row of the comparison; `scratch` starts it from random weights, though it has others."""
+    """An architecture in the comparison. `scratch`: it starts from random weights although pretrained ones exist."""
 
     arch: str
     scratch: bool
@@ -39,7 +39,7 @@ class ComparedModel:
 
 
 def compared_models() -> dict[str, ComparedModel]:
-    """Every model that can be compared, by name, in the order of tables and figures."""
+    """Return every model that can be compared, by name, in the order of tables and figures."""
     found = {}
     for arch, architecture in ARCHITECTURES.items():
         found[arch] = ComparedModel(arch, False)
@@ -49,7 +49,7 @@ def compared_models() -> dict[str, ComparedModel]:
 
 
 def assemble(header: dict[str, Any], rows: dict[str, dict], missing: list[dict], run: dict[str, Any]) -> dict[str, Any]:
-    """`comparison.json` of the models' rows; `missing` names the runs ({model, seed, fold}) that are still to come."""
+    """Return `comparison.json` of the models' rows. `missing` lists the runs {model, seed, fold} without a result."""
     rows = {name: rows[name] for name in compared_models() if name in rows}
     return {
         "schema": SCHEMA,
@@ -63,30 +63,31 @@ def assemble(header: dict[str, Any], rows: dict[str, dict], missing: list[dict],
 
 
 def model_row(facts: dict[str, Any], runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """One model's row: its `facts`, the mean of scores and costs over its runs, SD (n - 1), and the runs themselves."""
+    """Return one model's row: `facts`, means of scores and costs over the runs, SD (n - 1) of scores, and the runs."""
     means = {key: _mean(run[key] for run in runs) for key in (*SCORES, *COSTS)}
     sd = {key: mean_interval(run[key] for run in runs)["sd"] for key in SCORES}
     runs = sorted(runs, key=run_key)
-    same = {key: list(dict.fromkeys(str(run[key]) for run in runs if run.get(key))) for key in MEASURED_ON}
-    measured = {key: ", ".join(names) or None for key, names in same.items()}
+    measured = {
+        key: ", ".join(dict.fromkeys(str(run[key]) for run in runs if run.get(key))) or None for key in MEASURED_ON
+    }
     return {**facts, **means, **measured, "sd": sd, "runs": runs}
 
 
 def run_key(run: dict[str, Any]) -> tuple[int, int]:
-    """(seed, fold), by which runs are paired and ordered."""
+    """Return (seed, fold), by which runs are paired and sorted."""
     return run["seed"], run["fold"] or 0
 
 
 def differences(rows: dict[str, dict]) -> list[dict[str, Any]]:
-    """The paired difference of each two models, in the order of the rows."""
+    """Return the paired difference of every two models, in the order of the rows."""
     return [paired_difference(first, second, rows) for first, second in itertools.combinations(rows, 2)]
 
 
 def paired_difference(first: str, second: str, rows: dict[str, dict]) -> dict[str, Any]:
-    """First minus second over the runs that both have: mean scores, and IoU by video (its mean over seeds).
+    """Return first minus second over their paired runs: mean scores, and IoU by video (mean over seeds).
 
-    `mean`, `sd`, `interval`, ... are of the values in `by_video`, as `intervals.mean_interval` gives them; the p value
-    is Wilcoxon's signed-rank test of them. `iou_runs` of the `runs` have an IoU on both sides.
+    `mean`, `sd`, `interval`, ... are those of `intervals.mean_interval` of the values in `by_video`. The p value is
+    Wilcoxon's signed-rank test of these values. `iou_runs` counts the pairs in which both runs have an IoU.
     """
     others = {run_key(run): run for run in rows[second]["runs"]}
     pairs = [(run, others[run_key(run)]) for run in rows[first]["runs"] if run_key(run) in others]
@@ -116,12 +117,12 @@ def paired_difference(first: str, second: str, rows: dict[str, dict]) -> dict[st
 
 
 def improvement(history: list[dict[str, Any]]) -> dict[str, Any]:
-    """Whether a model was still improving when its training ended, from its epochs.
+    """Return whether a model was still improving when its training ended, from the rows of its epochs.
 
-    The mean of the last fifth of the epochs is set against that of the fifth before: it was improving where the
-    validation IoU rose by more than 0.005 or the validation loss fell by more than 5 %; without a validation part,
-    where the training loss fell by more than 2 %. Returns improving (None where there is one epoch only, or nothing to
-    compare), the measure that tells, its change (IoU: difference; loss: share), epochs, and how many a fifth is (over).
+    Compares the mean of the last fifth of the epochs with that of the fifth before. The model was improving if the
+    validation IoU rose by more than 0.005 or the validation loss fell by more than 5 %; without a validation part, if
+    the training loss fell by more than 2 %. Returns improving (None with one epoch or without values), the measure that
+    decides, its change (IoU: difference; loss: fraction), epochs, and over (the number of epochs in a fifth).
     """
     epochs = len(history)
     over = max(1, epochs // 5)
@@ -129,50 +130,48 @@ def improvement(history: list[dict[str, Any]]) -> dict[str, Any]:
     if epochs < 2:
         return found
     parts = history[-over:], history[-2 * over : -over]
-    iou, loss, train = (_changes(parts, key) for key in ("val_iou", "val_loss", "train_loss"))
-    measures = [("validation IoU", iou[0], IOU_GAIN), ("validation loss", loss[1], -VAL_LOSS_GAIN)]
-    if loss[1] is None:
-        measures.append(("training loss", train[1], -LOSS_GAIN))
-    for measure, change, least in measures:
-        if change is None:
-            continue
-        improving = change > least if least > 0 else change < least
-        if improving or found["measure"] is None:
-            found = {**found, "improving": improving, "measure": measure, "change": change}
-        if improving:
-            break
-    return found
+    iou, loss = _change(parts, "val_iou"), _change(parts, "val_loss", relative=True)
+    measures = [("validation IoU", iou, IOU_GAIN), ("validation loss", loss, -VAL_LOSS_GAIN)]
+    if loss is None:
+        measures.append(("training loss", _change(parts, "train_loss", relative=True), -LOSS_GAIN))
+    known = [
+        {"measure": measure, "change": change, "improving": change > least if least > 0 else change < least}
+        for measure, change, least in measures
+        if change is not None
+    ]
+    return {**found, **next((one for one in known if one["improving"]), known[0] if known else {})}
 
 
-def _changes(parts: tuple[list[dict], list[dict]], key: str) -> tuple[float | None, float | None]:
-    """Last mean minus the one before, and the same as a share of it."""
+def _change(parts: tuple[list[dict], list[dict]], key: str, *, relative: bool = False) -> float | None:
     last, before = (_mean(row.get(key) for row in rows) for rows in parts)
     difference = _minus(last, before)
-    return difference, None if difference is None or not before else difference / before
+    if difference is None or not relative:
+        return difference
+    return difference / before if before else None
 
 
 def read_comparison(folder: Path) -> dict[str, Any]:
-    """`comparison.json` of a folder, its means and differences computed anew from its runs.
+    """Return `comparison.json` of a folder, with means and differences computed again from its runs.
 
-    Raises `UserError` for a missing, broken or foreign file, and for one without a finished run.
+    Raises `UserError` for a file that is missing, broken, of another program, or without a finished run.
     """
     path = Path(folder) / "comparison.json"
     if not path.is_file():
         raise UserError(f"no {path}: train_comparative.py --output-dir {folder} writes it")
     value = read_rows(path)
     if not value["models"]:
-        raise UserError(f"{path} is of an unfinished comparison without a finished run: run train_comparative.py again")
+        raise UserError(f"{path}: an unfinished comparison without a finished run; run train_comparative.py again")
     return value
 
 
 def read_rows(path: Path) -> dict[str, Any]:
-    """A `comparison.json`, its means and differences computed anew. Raises `UserError` where that cannot be done."""
+    """Read a `comparison.json` and compute its means and differences again. Raises `UserError` if it is not valid."""
     again = "move it away and run train_comparative.py again (what is finished is not trained again)"
     try:
         value = read_json(path)
         if not isinstance(value, dict) or value.get("schema") != SCHEMA:
             raise UserError(f"{path} is no comparison of this version ({SCHEMA})")
-        rows = {name: _computed_anew(name, row) for name, row in value["models"].items()}
+        rows = {name: _recompute(name, row) for name, row in value["models"].items()}
         missing = [(run["model"], run["seed"], run["fold"]) for run in value["missing"]]
         whole = {"complete": bool(value["complete"]) and not missing, "split": value["split"]}
         return {**value, **whole, "models": rows, "differences": differences(rows)}
@@ -182,11 +181,12 @@ def read_rows(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} was changed, or is not whole ({error!r}): {again}") from error
 
 
-def _computed_anew(name: str, row: dict[str, Any]) -> dict[str, Any]:
-    """A model's row with the means of its runs; fails where something is missing, or is of another type."""
-    compared_models()[name]
-    first, *rest = row["runs"]
-    for run in (first, *rest):
+def _recompute(name: str, row: dict[str, Any]) -> dict[str, Any]:
+    """Return a model's row with means computed from its runs. Raises if an entry is missing or of another type."""
+    compared_models()[name]  # KeyError for an unknown model
+    if not row["runs"]:
+        raise ValueError("no runs")
+    for run in row["runs"]:
         Path(run["folder"])
         [scores["iou"] for scores in run["per_video"].values()]
     facts = {key: row[key] for key in ROW_FACTS}
@@ -194,9 +194,9 @@ def _computed_anew(name: str, row: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_histories(folder: Path, comparison: dict[str, Any]) -> tuple[dict[str, list[dict]], list[str]]:
-    """The history JSON of every run, by model, and in words what is missing or belongs to another run.
+    """Return the history JSON of every run, by model, and a sentence for each file that is missing or of another run.
 
-    Raises `UserError` for a file that is no history at all.
+    Raises `UserError` for a file that is not a history.
     """
     found, problems = defaultdict(list), []
     for name, row in comparison["models"].items():
@@ -223,4 +223,4 @@ def _mean(values) -> float | None:
 
 
 def _minus(first: float | None, second: float | None) -> float | None:
-    return None if first is None or second is None or first != first or second != second else first - second
+    return None if first is None or second is None else first - second

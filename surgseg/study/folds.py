@@ -1,4 +1,4 @@
-"""The scores of a cross-validation: each fold, and mean and standard deviation over the folds."""
+"""Scores of a cross-validation: of each fold, and mean and standard deviation over the folds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from surgseg.study.intervals import mean_interval
 
 
 def summarise_folds(splits: list[Split], metrics: list[dict[str, Any]]) -> dict[str, Any]:
-    """Each fold's test videos and scores, with mean and standard deviation (n - 1) over the folds.
+    """Return each fold's test videos and scores, and mean and standard deviation (n - 1) over the folds.
 
     `metrics` are the metrics JSONs of the folds, in the order of `splits`.
     """
@@ -33,16 +33,13 @@ def summarise_folds(splits: list[Split], metrics: list[dict[str, Any]]) -> dict[
 
 
 def folds_block(summary: dict[str, Any]) -> str:
-    """A row per fold, then mean and standard deviation."""
+    """Return the printed table: a row per fold, then mean and standard deviation."""
     lines = [heading("CROSS-VALIDATION"), f"{'Fold':<6}{'Frames':>8}{'IoU':>8}{'Dice':>8}  Test videos"]
     for row in summary["folds"]:
         videos = ", ".join(row["test_videos"])
         lines.append(
             f"{row['fold']:<6}{row['frames']:>8}{number(row['iou'], '8.4f')}{number(row['dice'], '8.4f')}  {videos}"
         )
-    iou, dice = summary["iou"], summary["dice"]
-    lines += [
-        f"{'mean':<14}{number(iou['mean'], '8.4f')}{number(dice['mean'], '8.4f')}",
-        f"{'SD':<14}{number(iou['sd'], '8.4f')}{number(dice['sd'], '8.4f')}",
-    ]
+    for label, key in (("mean", "mean"), ("SD", "sd")):
+        lines.append(f"{label:<14}{number(summary['iou'][key], '8.4f')}{number(summary['dice'][key], '8.4f')}")
     return "\n".join(lines)

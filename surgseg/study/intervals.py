@@ -1,7 +1,7 @@
-"""What a few videos allow to say of a mean: an interval where there are enough of them, otherwise the reason for none.
+"""Intervals and tests of a mean over a few videos.
 
-Frames of a video are near-copies of each other, so videos are what is counted. With few of them intervals lie: a
-nominal 95 % bootstrap covers the true mean in .59/.74/.78/.87/.91 of cases with 2/3/4/6/10 videos.
+Frames of a video are near-copies of each other, so the video is the unit. With few videos a bootstrap interval is too
+narrow: at a nominal 95 % it covers the true mean in .59/.74/.78/.87/.91 of cases with 2/3/4/6/10 videos.
 """
 
 from __future__ import annotations
@@ -11,17 +11,16 @@ from typing import Any
 
 import numpy as np
 
-FEWEST, BOOTSTRAP_FROM = 6, 10  # videos
+FEWEST, BOOTSTRAP_FROM = 6, 10  # numbers of videos from which there is an interval, and a bootstrap
 RESAMPLES = 10_000
 
 
 def mean_interval(values: Iterable[float], *, level: float = 0.95, seed: int = 0, unit: str = "videos") -> dict:
-    """Mean of one value per video with an interval that holds the true mean in `level` (0-1) of cases.
+    """Return the mean of one value per video and an interval that covers the true mean in `level` (0-1) of cases.
 
-    Returns n, mean, sd (n - 1), interval [low, high] or None, level, method and reason. 6 to 9 values: Student's t,
-    mean +- t sd / sqrt(n). From 10 on: percentiles of the means of 10,000 samples of whole videos, drawn with
-    replacement by `seed`. Under 6 no interval. Undefined values (None, NaN) are left out; mean and sd are None where
-    they are undefined.
+    Returns n, mean, sd (n - 1), interval [low, high] or None, level, method and reason. Under 6 values: no interval.
+    6 to 9: Student's t, mean +- t sd / sqrt(n). From 10: percentiles of the means of 10,000 samples of whole videos,
+    drawn with replacement by `seed`. None and NaN are left out. Undefined mean and sd are None.
     """
     values = _defined(values)
     n = len(values)
@@ -48,10 +47,10 @@ def mean_interval(values: Iterable[float], *, level: float = 0.95, seed: int = 0
 
 
 def signed_rank(differences: Iterable[float]) -> dict[str, Any]:
-    """Wilcoxon's signed-rank test of paired differences, two-sided (SciPy's).
+    """Return Wilcoxon's signed-rank test of paired differences, two-sided (SciPy's).
 
-    Returns n (pairs that differ: zeros are left out, as Wilcoxon did), p, and smallest: the least p that n pairs can
-    give, 2 / 2^n, whatever the values (.25 with 3 pairs, .0625 with 5). p and smallest are None where no pair differs.
+    Returns n (pairs that differ: zeros are left out, as Wilcoxon did), p, and smallest: the smallest p that is possible
+    with n pairs, 2 / 2^n (.25 with 3 pairs, .0625 with 5). p and smallest are None if no pair differs.
     """
     from scipy.stats import wilcoxon
 

@@ -1,4 +1,4 @@
-"""The leak meter: the same training on several splits, each scored on its own test part and on shared frames."""
+"""The leak meter: train one model on several splits and compare their scores."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from surgseg.training.config import ModelConfig, TrainConfig
 from surgseg.training.fit import TrainedRun, finish, fit
 from surgseg.training.machine import Machine
 
-REFERENCE = "video"  # what all are measured against
+REFERENCE = "video"  # the split that all others are compared with
 
 
 def run_leak_meter(
@@ -35,17 +35,17 @@ def run_leak_meter(
     void: str,
     output_dir: Path,
 ) -> int:
-    """Train the model on each split of `names` and on the one by video, compare, write leak_meter.json.
+    """Train the model on each split of `names` and on the split by video, compare, write leak_meter.json.
 
-    `record` is the run's metadata. Returns the exit status. Raises `UserError` for splits that cannot be made.
+    `record` is the run's metadata. Returns the exit status. Raises `UserError` for splits that are not possible.
     """
     names = list(dict.fromkeys([*names, REFERENCE]))
     for name in names:
         if name not in SPLIT_NAMES:
             raise UserError(f"--splits {name}: use {', '.join(SPLIT_NAMES)}")
     check_folder(output_dir)
-    splits = [make_split(prepared.samples, name=name, seed=train.seed) for name in names]
-    splits = level_splits(splits, prepared.samples, train.seed)
+    made = [make_split(prepared.samples, name=name, seed=train.seed) for name in names]
+    splits = level_splits(made, prepared.samples, train.seed)
     runs = []
     for split in splits:
         runs.append(_train_split(split, model, train, prepared, machine, record, output_dir))
@@ -76,7 +76,7 @@ def _train_split(
         resume="may",
     )
     if run.stopped:
-        print(f"Stopped early ({run.stopped}); the same command goes on where it can.")
+        print(f"Stopped early ({run.stopped}); the same command continues it if possible.")
     elif machine.processes.first:
         finish(run)
     return run
@@ -85,7 +85,7 @@ def _train_split(
 def _compare(
     splits: list[Split], runs: list[TrainedRun], prepared: Prepared, machine: Machine, record, batch_size, void, folder
 ) -> dict[str, Any]:
-    """Score every model on its own test part, and on the frames that it and the video-wise model both hold out."""
+    """Score each model on its own test part, and on the frames that its split and the one by video both hold out."""
 
     def score(run: TrainedRun, indices, name: str) -> dict[str, Any]:
         samples = [prepared.samples[index] for index in indices]
@@ -96,7 +96,7 @@ def _compare(
         )  # fmt: skip
 
     cache = open_cache(prepared.samples, runs[0].checkpoint.image_size, prepared.scheme, machine.cache_dir)
-    reference, video_wise = next(pair for pair in zip(splits, runs) if pair[0].name == REFERENCE)
+    reference, reference_run = next(pair for pair in zip(splits, runs) if pair[0].name == REFERENCE)
     rows = []
     for split, run in zip(splits, runs):
         own = score(run, split.parts["test"], split.name)
@@ -110,18 +110,18 @@ def _compare(
         }
         common = held_out_by_both(split, reference)
         if split.name != REFERENCE and len(common):
-            own_there = score(run, common, f"{split.name}_on_common")
-            video_wise_there = score(video_wise, common, f"{split.name}_on_common_{REFERENCE}")
-            row["paired"] = difference_of_metrics(own_there, video_wise_there)
+            scores = score(run, common, f"{split.name}_on_common")
+            reference_scores = score(reference_run, common, f"{split.name}_on_common_{REFERENCE}")
+            row["paired"] = difference_of_metrics(scores, reference_scores)
         rows.append(row)
     return {"reference": REFERENCE, "splits": rows, "data": prepared.data}
 
 
 def level_splits(splits: list[Split], samples: list, seed: int) -> list[Split]:
-    """The same splits with equally many training frames and no validation part, so that only the division differs.
+    """Return the splits with equally many training frames and no validation part, so that only the division differs.
 
-    Validation frames train, on a fixed schedule; what is more than the smallest of the training parts is left out at
-    random. Raises `UserError` where a split tests on nothing.
+    Validation frames are added to training. Larger training parts are reduced at random to the size of the smallest.
+    Raises `UserError` for a split without a test part.
     """
     pools = [np.sort(np.concatenate([split.parts["train"], split.parts["val"]])) for split in splits]
     smallest = min(len(pool) for pool in pools)
@@ -137,23 +137,20 @@ def level_splits(splits: list[Split], samples: list, seed: int) -> list[Split]:
 
 
 def shared_videos(split: Split, samples: list) -> int:
-    """How many videos of the test part also train."""
+    """Return how many videos of the test part are also in the training part."""
     train, test = ({samples[index].video for index in split.parts[part]} for part in ("train", "test"))
     return len(train & test)
 
 
 def held_out_by_both(first: Split, second: Split) -> np.ndarray:
-    """Indices of the test frames of `second` that neither split trains on and `first` tests on too."""
+    """Return the indices of the frames that are in the test parts of both splits."""
     return np.intersect1d(first.parts["test"], second.parts["test"])
 
 
 def difference_of_metrics(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
-    """Metrics of two models on the same frames -> first minus second: pooled, and by video with mean and SD."""
-    by_video = {
-        video: row["iou"] - second["per_video"][video]["iou"]
-        for video, row in first["per_video"].items()
-        if not math.isnan(row["iou"]) and not math.isnan(second["per_video"][video]["iou"])
-    }
+    """Return first minus second of two models' metrics on the same frames: pooled, and by video with mean and SD."""
+    differences = {video: row["iou"] - second["per_video"][video]["iou"] for video, row in first["per_video"].items()}
+    by_video = {video: value for video, value in differences.items() if not math.isnan(value)}
     found = mean_interval(by_video.values())
     return {
         "frames": first["frames"],
@@ -167,12 +164,10 @@ def difference_of_metrics(first: dict[str, Any], second: dict[str, Any]) -> dict
 
 
 def leak_block(result: dict[str, Any]) -> str:
-    """The leak meter's table, and what it says of each split against the video-wise one."""
+    """Return the printed table, and the comparison of each split with the reference."""
     reference = next(row for row in result["splits"] if row["split"] == result["reference"])
-    lines = [
-        heading("LEAK METER"),
-        f"{'Split':<10}{'Train':>7}{'Test':>7}{'Shared videos':>15}{'Near copies':>13}{'IoU':>9}{'Dice':>9}",
-    ]
+    columns = f"{'Split':<10}{'Train':>7}{'Test':>7}{'Shared videos':>15}{'Near copies':>13}{'IoU':>9}{'Dice':>9}"
+    lines = [heading("LEAK METER"), columns]
     for row in result["splits"]:
         lines.append(
             f"{row['split']:<10}{row['train_frames']:>7}{row['test_frames']:>7}{row['shared_videos']:>15}"

@@ -1,29 +1,19 @@
-"""A comparison of architectures in words: the closing table, and sentences that follow from its numbers."""
+"""The report of a comparison of architectures: a table, and sentences that follow from its numbers."""
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from surgseg.scores.report import heading, number
 from surgseg.study.comparison import compared_models
 
-TABLE_COLUMNS = (
-    "Model",
-    "Parameters",
-    "Start",
-    "IoU",
-    "Dice",
-    "Accuracy",
-    "Train s",
-    "Images/s",
-    "Peak MB",
-    "ms/frame",
-)
-SAME = 0.00005  # differences below it vanish in four digits
+TABLE_COLUMNS = ("Model", "Parameters", "Start", "IoU", "Dice", "Accuracy", "Train s", "Images/s", "Peak MB", "ms/frame")
+SAME = 0.00005  # a smaller difference is 0 in four digits
 
 
 def comparison_block(comparison: dict[str, Any]) -> str:
-    """The closing table, what its columns are, and the sentences, as the console shows them."""
+    """Return the printed block: the table, the description of its columns, and the sentences."""
     rows = [TABLE_COLUMNS, *table_rows(comparison)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(TABLE_COLUMNS))]
     lines = [
@@ -36,20 +26,22 @@ def comparison_block(comparison: dict[str, Any]) -> str:
 
 
 def comparison_markdown(comparison: dict[str, Any], note: str = "", problems: list[str] | None = None) -> str:
-    """The same as a Markdown document; `problems` say what is missing from the figures beside it."""
+    """Return the same as a Markdown document. `problems` say what is missing from the figures."""
     rows = [TABLE_COLUMNS, ("---", *["---:" if column != "Start" else "---" for column in TABLE_COLUMNS[1:]])]
     table = ["| " + " | ".join(row) + " |" for row in [*rows, *table_rows(comparison)]]
-    first = [f"**{comparison['data'].upper()} data.**"] if comparison.get("data") == "synthetic" else []
-    missing = unfinished(comparison)
-    first += [f"**{missing[0].upper()}{missing[1:]}**"] if missing else []
-    last = [f"- {text}" for text in sentences(comparison)]
-    last += [f"- Not in the figures: {text}." for text in problems or []]
-    parts = ["# Comparison of architectures", *first, note, "\n".join(table), described(comparison), "\n".join(last)]
+    title = ["# Comparison of architectures"]
+    if comparison.get("data") == "synthetic":
+        title.append("**SYNTHETIC data.**")
+    if missing := unfinished(comparison):
+        title.append(f"**{missing.replace("unfinished", "Unfinished", 1)}**")
+    remarks = [f"- {text}" for text in sentences(comparison)]
+    remarks += [f"- Not in the figures: {text}." for text in problems or []]
+    parts = [*title, note, "\n".join(table), described(comparison), "\n".join(remarks)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def table_rows(comparison: dict[str, Any]) -> list[tuple[str, ...]]:
-    """A row per model as text; with several runs the mean, the SD, and each run."""
+    """Return the cells of a row per model; with several runs rows of the mean, the SD, and each run."""
     rows = []
     for row in comparison["models"].values():
         several = len(row["runs"]) > 1
@@ -76,7 +68,7 @@ def run_name(run: dict[str, Any]) -> str:
 
 
 def described(comparison: dict[str, Any]) -> str:
-    """What the table's columns are, and what it was measured on."""
+    """Return the description of the table's columns, the split and the device."""
     rows = comparison["models"].values()
     devices = ", ".join(dict.fromkeys(str(row.get("device")) for row in rows))
     peaks = ", ".join(dict.fromkeys(row["peak_memory_of"] for row in rows if row.get("peak_memory_of")))
@@ -90,16 +82,15 @@ def described(comparison: dict[str, Any]) -> str:
 
 
 def sentences(comparison: dict[str, Any]) -> list[str]:
-    """What the numbers say, whichever model is ahead; each sentence stands for itself."""
+    """Return sentences about the numbers. Each can be understood alone."""
     rows, found = comparison["models"], []
     if comparison.get("data") == "synthetic":
         found.append("Synthetic data: these scores say nothing about real surgery.")
-    missing = unfinished(comparison)
-    found += [f"{missing[0].upper()}{missing[1:]}"] if missing else []
-    for name in dict.fromkeys(run.get("part") for row in rows.values() for run in row["runs"]):
-        if name == "val":
-            found.append("There is no test part: the validation part, which chose the epochs, was scored, so the "
-                         "scores are optimistic.")  # fmt: skip
+    if missing := unfinished(comparison):
+        found.append(missing.replace("unfinished", "Unfinished", 1))
+    if any(run.get("part") == "val" for row in rows.values() for run in row["runs"]):
+        found.append("There is no test part: the validation part, which chose the epochs, was scored, so the "
+                     "scores are optimistic.")  # fmt: skip
     for pair in comparison["differences"]:
         if pair["runs"]:
             found += difference_sentences(pair, rows)
@@ -109,7 +100,7 @@ def sentences(comparison: dict[str, Any]) -> list[str]:
 
 
 def difference_sentences(pair: dict[str, Any], rows: dict[str, dict]) -> list[str]:
-    """Who is ahead, by how much, and what the videos say of it."""
+    """Return which model is ahead and by how much, then the difference by video and its test."""
     first, second = rows[pair["first"]], rows[pair["second"]]
     runs = pair["iou_runs"]
     what = "IoU" if runs == 1 else f"mean IoU over {runs} runs"
@@ -155,7 +146,7 @@ def _test_sentence(pair: dict[str, Any]) -> str:
 
 
 def single_run_sentence(comparison: dict[str, Any]) -> str:
-    """With one seed on one split nothing is known of how much a score changes from training to training."""
+    """Return the warning that one seed on one split does not show how much scores vary between trainings; or ""."""
     rows = comparison["models"].values()
     if len(rows) < 2 or max(len(row["runs"]) for row in rows) > 1:
         return ""
@@ -163,12 +154,13 @@ def single_run_sentence(comparison: dict[str, Any]) -> str:
         "One split and one seed: no significance can be claimed, since another seed or split may change scores by as "
         "much (--seeds and --folds measure that)"
     )
-    tested = any(pair["videos"] > 1 for pair in comparison["differences"])
-    return text + ("; intervals and p values speak of these trained models, not of the architectures." * tested or ".")
+    if any(pair["videos"] > 1 for pair in comparison["differences"]):
+        text += "; intervals and p values speak of these trained models, not of the architectures"
+    return f"{text}."
 
 
 def pretraining_sentence(rows: dict[str, dict[str, Any]]) -> str:
-    """That a difference may be the pretraining's, and how to get the row without it; "" where all start alike."""
+    """Return the warning that a difference may come from the pretraining; "" if all models start alike."""
     trained = {name: row for name, row in rows.items() if row["pretrained"]}
     random = {name: row for name, row in rows.items() if not row["pretrained"]}
     if not trained or not random:
@@ -191,7 +183,7 @@ def pretraining_sentence(rows: dict[str, dict[str, Any]]) -> str:
 
 
 def learning_rate_sentence(rows: dict[str, dict[str, Any]]) -> str:
-    """That the peak learning rates differ, as they do by default where the starts do; "" where they are the same."""
+    """Return the peak learning rates if they differ, as the defaults of pretrained and random starts do; else ""."""
     rates = {row["label"]: row["runs"][0].get("learning_rate") for row in rows.values()}
     if None in rates.values() or len(set(rates.values())) < 2:
         return ""
@@ -200,7 +192,7 @@ def learning_rate_sentence(rows: dict[str, dict[str, Any]]) -> str:
 
 
 def improvement_sentence(row: dict[str, Any]) -> str:
-    """Where training was too short, from the runs' histories; "" where it was not seen to be."""
+    """Return that a model was still improving at its last epoch; "" if it was not."""
     found = [run["improvement"] for run in row["runs"] if run.get("improvement")]
     improving = [one for one in found if one["improving"]]
     if not improving:
@@ -219,18 +211,13 @@ def improvement_sentence(row: dict[str, Any]) -> str:
 
 
 def unfinished(comparison: dict[str, Any]) -> str:
-    """Which runs are still to come; "" where none is."""
+    """Return which runs are missing; "" if none is."""
     if comparison["complete"]:
         return ""
     missing = comparison.get("missing", [])
     several = len({(run["seed"], run["fold"]) for run in missing}) > 1 or any(
         len(row["runs"]) > 1 for row in comparison["models"].values()
     )
-    counts = {}
-    for run in missing:
-        label = compared_models()[run["model"]].label
-        counts.setdefault(label, []).append(run_name(run))
-    texts = [
-        f"{label} ({len(runs)} run{'s' * (len(runs) > 1)})" if several else label for label, runs in counts.items()
-    ]
+    counts = Counter(compared_models()[run["model"]].label for run in missing)
+    texts = [f"{label} ({count} run{'s' * (count > 1)})" if several else label for label, count in counts.items()]
     return f"unfinished: {', '.join(texts) or 'runs'} still to be trained; the same train_comparative.py goes on."

@@ -1,4 +1,4 @@
-"""The finished runs of a comparison, those of earlier commands too, and the `comparison.json` that they share."""
+"""The finished runs of a comparison, also those of earlier commands, and their `comparison.json`."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 
 from surgseg.data.dataset import Prepared
 from surgseg.data.splits import PARTS, Split
-from surgseg.files import list_some, write_json
+from surgseg.files import list_some, plain, write_json
 from surgseg.study.comparison import ROW_FACTS, assemble, compared_models, model_row, read_rows
 from surgseg.training.config import TrainConfig
 
 
 @dataclass(frozen=True)
 class Job:
-    """One training: a model with a seed on a split, in a folder (relative to the output folder) of its own."""
+    """One training: a model, a seed, a split and its fold, and a folder relative to the output folder."""
 
     model: str
     seed: int
@@ -31,7 +31,7 @@ class Job:
 
 
 def content_hash(cache) -> str:
-    """12 hex digits that change with any frame or mask."""
+    """Return 12 hex digits that change with any frame or mask of the cache."""
     text = json.dumps(dict(zip(cache.names, cache.checksums.tolist())), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -39,7 +39,7 @@ def content_hash(cache) -> str:
 def make_header(
     prepared: Prepared, jobs: list[Job], train: TrainConfig, void: str, image_size: tuple[int, int], content: str
 ) -> dict[str, Any]:
-    """What all rows share, in JSON's types: rows of two runs stand in one table only where it is the same.
+    """Return the entries of `comparison.json` that all rows share: two commands share a table only if they are equal.
 
     `content` is the `content_hash` of the data.
     """
@@ -61,18 +61,15 @@ def make_header(
 
 
 def _describe(split: Split, samples: list) -> dict[str, Any]:
-    parts = {
-        part: {
-            "frames": len(split.parts[part]),
-            "videos": list(dict.fromkeys(samples[i].video for i in split.parts[part])),
-        }
-        for part in PARTS
-    }
-    return {"name": split.name, "hash": split.hash, "by": split.by, **parts}
+    described = {"name": split.name, "hash": split.hash, "by": split.by}
+    for part in PARTS:
+        videos = dict.fromkeys(samples[index].video for index in split.parts[part])
+        described[part] = {"frames": len(split.parts[part]), "videos": list(videos)}
+    return described
 
 
 class Results:
-    """The runs finished so far, by model, and `comparison.json`, which is written after each of them."""
+    """The finished runs of each model. Writes `comparison.json` after each run."""
 
     def __init__(self, path: Path, header: dict, facts: dict[str, dict], jobs: list[Job], record: dict):
         self.path, self.header, self.facts, self.record = path, header, dict(facts), record
@@ -80,37 +77,38 @@ class Results:
         self.runs: dict[str, dict[tuple, dict]] = {model: {} for model in facts}
 
     def take_earlier(self) -> None:
-        """Keep the rows of an earlier comparison that belong into the same table; say which do not, and why.
+        """Keep the rows of an earlier comparison that belong into the same table. Print which do not, and why.
 
-        What is left out is kept in `comparison.prev.json`. Raises `UserError` where the file is none of ours.
+        The earlier file is then kept as `comparison.prev.json`. Raises `UserError` for a file of another program.
         """
         if not self.path.is_file():
             return
         earlier = read_rows(self.path)
-        differing = _header_differences(earlier, _json_types(self.header))
+        differing = _header_differences(earlier, plain(self.header))
         left_out = []
         for model, row in earlier["models"].items():
-            changed = model in self.facts and row.get("plan") != _json_types(self.facts[model]["plan"])
+            changed = model in self.facts and row.get("plan") != plain(self.facts[model]["plan"])
             if differing or changed:
                 left_out.append(row["label"])
                 continue
             self.facts.setdefault(model, row)
             self.runs[model] = {(run["seed"], run["fold"]): run for run in row["runs"]}
         if left_out:
-            what = list_some(differing, 4) if differing else "the start or width of the model"
-            aside = self.path.with_name("comparison.prev.json")
-            write_json(aside, earlier)
+            changes = list_some(differing, 4) if differing else "the start or width of the model"
+            previous = self.path.with_name("comparison.prev.json")
+            write_json(previous, earlier)
             print(
                 f"The earlier results of {' and '.join(left_out)} do not belong into the same table, since this "
-                f"changed: {what}. They stand in {aside.name} now; weights stay until their model is trained again."
+                f"changed: {changes}. They are now in {previous.name}; weights stay until their model is trained again."
             )
 
     def add(self, job: Job, run: dict[str, Any]) -> None:
+        """Add the entry of a finished run and write."""
         self.runs[job.model][job.seed, job.fold] = run
         self.write()
 
     def write(self) -> dict[str, Any]:
-        """Write and return the comparison of what is there."""
+        """Write and return the comparison of the finished runs."""
         rows = {
             model: model_row({key: self.facts[model][key] for key in ROW_FACTS}, list(runs.values()))
             for model, runs in self.runs.items()
@@ -128,12 +126,8 @@ class Results:
         return comparison
 
 
-def _json_types(value: Any) -> Any:
-    return json.loads(json.dumps(value))
-
-
 def _header_differences(earlier: dict[str, Any], header: dict[str, Any]) -> list[str]:
-    """What of the shared header is another one, in words."""
+    """Return the names of the header's entries that differ; of a setting also both values."""
     found = [key for key in ("data", "split", "seeds", "folds") if earlier.get(key) != header[key]]
     old, new = earlier.get("settings", {}), header["settings"]
     return found + [f"{key} ({old.get(key)}, now {new[key]})" for key in new if old.get(key) != new[key]]

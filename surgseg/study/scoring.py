@@ -1,4 +1,4 @@
-"""One finished run of a comparison: its scores on held-out frames, and what it cost."""
+"""Score a finished run of a comparison on held-out frames, and measure its cost."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from surgseg.data.dataset import Prepared, Sample
 from surgseg.evaluation import evaluate_samples
-from surgseg.files import UserError, read_json
+from surgseg.files import UserError, plain, read_json
 from surgseg.frames import read_frame
 from surgseg.predict import Predictor
 from surgseg.scores.report import number
@@ -19,15 +19,15 @@ from surgseg.training.fit import TrainedRun
 from surgseg.training.history import images_per_s, training_seconds
 from surgseg.training.machine import Machine
 
-WARM_UP, TIMED = 5, 15  # predictions of one frame; the first ones are slow
+WARM_UP, TIMED = 5, 15  # predictions of one frame; the first ones are slow and not timed
 
 
 def score_run(
     job: Job, run: TrainedRun, prepared: Prepared, machine: Machine, record, *, void: str, batch_size: int
 ) -> dict[str, Any]:
-    """The run's entry in `comparison.json`, scored on the test part, or where there is none on the validation part.
+    """Return the run's entry in `comparison.json`, scored on the test part, or on the validation part without one.
 
-    The metrics JSON beside the weights is taken as it is where it is of these weights, frames and void policy.
+    Reuses the metrics JSON beside the weights if it is of the same weights, number of frames, part and void policy.
     """
     part = job.split.scored_part
     samples = [prepared.samples[index] for index in job.split.parts[part]]
@@ -54,18 +54,18 @@ def score_run(
 
 
 def earlier_metrics(path: Path, wanted: dict[str, Any], sha256: str) -> dict[str, Any] | None:
-    """The metrics JSON that was written for these weights and holds what is `wanted`; None where there is none."""
+    """Return the metrics JSON at `path` if it is of these weights and has the `wanted` entries; None otherwise."""
     try:
         metrics = read_json(path)
         same = metrics["weights"]["sha256"] == sha256 and all(metrics.get(key) == wanted[key] for key in wanted)
         whole = "efficiency" in metrics and path.with_name(f"{path.stem}_frames.csv").is_file()
-    except (UserError, KeyError, TypeError, AttributeError):  # none, or no metrics of a comparison
+    except (UserError, KeyError, TypeError, AttributeError):  # no file, or not the metrics of a comparison
         return None
     return metrics if same and whole else None
 
 
 def efficiency(run: TrainedRun, sample: Sample, machine: Machine, record: dict[str, Any]) -> dict[str, Any]:
-    """What training cost, and milliseconds per frame predicted alone (median), on the device named."""
+    """Return the cost of training, the median milliseconds to predict one frame, and the device."""
     peak = run.checkpoint.training.get("peak_memory") or {"mb": None, "of": None}
     return {
         "training_seconds": training_seconds(run.history),
@@ -79,7 +79,7 @@ def efficiency(run: TrainedRun, sample: Sample, machine: Machine, record: dict[s
 
 
 def ms_per_frame(run: TrainedRun, sample: Sample, machine: Machine) -> float:
-    """Median milliseconds from a decoded frame to its mask at its own size, one frame at a time, after warm-ups."""
+    """Return the median milliseconds from a decoded frame to its mask at full size, one frame at a time."""
     predictor = Predictor(run.checkpoint, machine.device, batch_size=1)
     frame = read_frame(sample.frame)[None]
     seconds = []
@@ -91,30 +91,24 @@ def ms_per_frame(run: TrainedRun, sample: Sample, machine: Machine) -> float:
 
 
 def run_entry(job: Job, run: TrainedRun, metrics: dict[str, Any]) -> dict[str, Any]:
-    """What `comparison.json` keeps of one run."""
+    """Return the entry of one run in `comparison.json`. Undefined scores are None."""
     videos = metrics["per_video"]
-    return {
+    entry = {
         "seed": job.seed,
         "fold": job.fold,
         "folder": job.folder,
         "part": metrics["part"],
-        "iou": _none_for_nan(metrics["mean_instrument"]["iou"]),
-        "dice": _none_for_nan(metrics["mean_instrument"]["dice"]),
-        "accuracy": _none_for_nan(metrics["accuracy"]),
+        "iou": metrics["mean_instrument"]["iou"],
+        "dice": metrics["mean_instrument"]["dice"],
+        "accuracy": metrics["accuracy"],
         "frames": metrics["frames"],
         **metrics["efficiency"],
         "epochs": len(run.history),
         "chosen_epoch": run.chosen_epoch,
         "learning_rate": run.checkpoint.training["settings"]["learning_rate"],
         "improvement": improvement(run.history),
-        "per_video": {
-            video: {"iou": _none_for_nan(row["iou"]), "dice": _none_for_nan(row["dice"]), "frames": row["frames"]}
-            for video, row in videos.items()
-        },
+        "per_video": {video: {key: row[key] for key in ("iou", "dice", "frames")} for video, row in videos.items()},
         "test_videos": list(videos),
         "sha256": run.checkpoint.sha256,
     }
-
-
-def _none_for_nan(value: float | None) -> float | None:
-    return None if value is None or value != value else value
+    return plain(entry)

@@ -85,13 +85,13 @@ def run(args: argparse.Namespace) -> int:
 
 def score_dataset(args: argparse.Namespace, metrics_path: Path) -> tuple:
     """Score the masks of two folders. Returns (metrics, class scheme, folder of true masks)."""
-    from surgseg.data.dataset import data_kind_near
+    from surgseg.data.sources import data_kind
     from surgseg.evaluation import metrics_of, score_folders, write_metrics
 
     scheme = find_scheme(args)
     scored, masks = score_folders(args.mask_dir, args.pred_dir, scheme, args.void, require_all=args.require_all)
     metrics = metrics_of(
-        scored, scheme, masks=masks, data=data_kind_near(args.mask_dir), run=console.run_metadata(vars(args))
+        scored, scheme, masks=masks, data=data_kind(args.mask_dir), run=console.run_metadata(vars(args))
     )
     write_metrics(metrics_path, scored, scheme, metrics)
     return metrics, scheme, args.mask_dir

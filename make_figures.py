@@ -50,7 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     output = parser.add_argument_group("output")
     output.add_argument(
-        "--copies", type=Path, metavar="DIR", help="also write small copies, as the README shows them (default: none)"
+        "--copies", type=Path, metavar="DIR", help="also write small copies for docs/figures.md (default: none)"
     )
     output.add_argument("--dry-run", action="store_true", help="print the commands and run none (default: run them)")
     return parser
@@ -82,13 +82,14 @@ def run(args: argparse.Namespace) -> int:
 
 def real_steps(args: argparse.Namespace) -> list[plan.Step]:
     """The commands for the user's own data. Raises `UserError` for unprepared data and unusable videos or names."""
-    from surgseg.data.dataset import data_kind_near, is_prepared
+    from surgseg.data.dataset import is_prepared
+    from surgseg.data.sources import data_kind
     from surgseg.video.reader import VideoReader
 
     if not is_prepared(args.data_root):
         raise UserError(f"{args.data_root} is no prepared folder: run prepare_full_dataset.py first")
     names = plan.name_videos(args.video_paths, args.names)
-    kinds = [data_kind_near(args.data_root)]
+    kinds = [data_kind(args.data_root)]
     for path in args.video_paths:  # an unreadable video is found here, before hours of training
         with VideoReader(path) as reader:
             kinds.append(reader.data)

@@ -51,7 +51,7 @@ def work(args: argparse.Namespace) -> int:
     check_folder(args.output_dir)
     from surgseg.analysis.thresholds import union_truth
     from surgseg.checkpoint import load_checkpoint
-    from surgseg.data.dataset import data_kind_near
+    from surgseg.data.sources import data_kind
     from surgseg.figures.examples import check_size
     from surgseg.figures.selection import synthetic_mark
     from surgseg.frames import read_frame
@@ -67,7 +67,7 @@ def work(args: argparse.Namespace) -> int:
         truth = read_mask(args.mask, checkpoint.scheme.num_classes)
         check_size(frame, args.frame, truth, args.mask)
         truth = union_truth(truth, checkpoint.scheme.instrument_ids)
-    kinds = {"data": data_kind_near(args.frame.parent), "weights_data": checkpoint.training.get("data", "unknown")}
+    kinds = {"data": data_kind(args.frame.parent), "weights_data": checkpoint.training.get("data", "unknown")}
     probabilities = Predictor(checkpoint, device).probabilities(frame[None])
     record, written = apply_thresholds(args, frame, probabilities, checkpoint.scheme, truth, synthetic_mark(**kinds))
     path = args.output_dir / "test_single_frame.json"

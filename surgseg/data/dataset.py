@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from surgseg.data.pairs import FRAME_SUFFIXES, MASK_SUFFIXES, video_and_clip
-from surgseg.files import UserError, list_some, natural_key, read_csv, read_json
+from surgseg.data.sources import data_kind
+from surgseg.files import UserError, list_some, natural_key, read_csv
 from surgseg.frames import list_images
 from surgseg.labels import Scheme, load_scheme, read_scheme
 
@@ -79,29 +80,7 @@ def load_prepared(root: Path | str) -> Prepared:
             "run the preparation again"
         )
     samples.sort(key=lambda sample: natural_key(sample.name))
-    return Prepared(root, samples, read_scheme(root / "classes.json"), _data_kind(root))
-
-
-def _data_kind(root: Path) -> str:
-    """The kind of data that the audit records: "real" or "synthetic"."""
-    path = root / "audit.json"
-    return str(read_json(path).get("data", "real")) if path.is_file() else "real"
-
-
-def data_kind_near(folder: Path | str) -> str:
-    """The kind of data in a frame or mask folder: "synthetic" if that is recorded, otherwise "real".
-
-    The record is a prepared folder's audit, a generated folder's run, or the marker of a synthetic stream. It is
-    looked for in the folder and in the three folders above it; the nearest counts.
-    """
-    folder = Path(folder).resolve()
-    for root in (folder, *folder.parents)[:4]:
-        for name, key in (("audit.json", "data"), ("run.json", "video_data"), ("synthetic.json", "data")):
-            if (root / name).is_file():
-                record = read_json(root / name)
-                found = record.get(key) if isinstance(record, dict) else None
-                return "synthetic" if found == "synthetic" else "real"
-    return "real"
+    return Prepared(root, samples, read_scheme(root / "classes.json"), data_kind(root))
 
 
 def load_folders(frame_dir: Path | str, mask_dir: Path | str, scheme_name: str | None = None) -> Prepared:
@@ -130,7 +109,7 @@ def load_folders(frame_dir: Path | str, mask_dir: Path | str, scheme_name: str |
     beside = mask_dir.resolve().parent / "classes.json"
     scheme = read_scheme(beside) if scheme_name is None and beside.is_file() else load_scheme(scheme_name or "binary")
     samples = [_sample(frames[name], masks[name], frame_dir) for name in sorted(frames, key=natural_key)]
-    return Prepared(parent, samples, scheme, data_kind_near(frame_dir))
+    return Prepared(parent, samples, scheme, data_kind(frame_dir))
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:

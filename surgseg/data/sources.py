@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
-from surgseg.files import IMAGE_SUFFIXES, UserError, is_hidden, natural_key
+from surgseg.files import IMAGE_SUFFIXES, UserError, is_hidden, natural_key, read_json
 
 MARKER = "synthetic.json"  # file at the root of a folder tree that surgseg.synthetic made
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -106,11 +106,21 @@ def list_folder(root: Path) -> list[SourceFile]:
     return _sorted(found)
 
 
-def data_kind(root: Path) -> str:
-    """The kind of data: "synthetic" if `root` or one of the two folders above it has the marker, otherwise "real"."""
-    root = root.resolve()
-    near = (root, *root.parents)[:3]
-    return "synthetic" if any((folder / MARKER).is_file() for folder in near) else "real"
+def data_kind(folder: Path | str) -> str:
+    """The kind of data in a folder: "synthetic" if that is recorded, otherwise "real".
+
+    The record is a prepared folder's audit, a generated folder's run, or the marker of a synthetic stream. It is
+    looked for in the folder and in the three folders above it; the nearest record counts.
+    """
+    folder = Path(folder).resolve()
+    for root in (folder, *folder.parents)[:4]:
+        for name, key in (("audit.json", "data"), ("run.json", "video_data"), (MARKER, "data")):
+            if (root / name).is_file():
+                record = read_json(root / name)
+                kind = record.get(key, "synthetic" if name == MARKER else None) if isinstance(record, dict) else None
+                if kind in ("real", "synthetic"):
+                    return kind
+    return "real"
 
 
 def image_size(data: bytes, name: str) -> tuple[int, int]:

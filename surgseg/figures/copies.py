@@ -1,4 +1,4 @@
-"""Small copies of figures for a README: at most 1,200 pixels wide, as PNG, or as JPEG where the PNG is large."""
+"""Small copies of figures for documentation: at most 1,200 pixels wide, as PNG, or as JPEG where the PNG is large."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from surgseg.data.dataset import data_kind_near
+from surgseg.data.sources import data_kind
 from surgseg.files import UserError
 from surgseg.predict import Predictor
 from surgseg.video.inputs import VideoSource
@@ -64,7 +64,7 @@ def check_video(
     rule = "spread over the video" if length else f"every {BLIND_STEP}th from the beginning (length unknown)"
     with source.open(sampling, image_rate) as reader:
         taken = list(reader)
-        marked = reader.data == "synthetic" or (source.images and data_kind_near(source.path) == "synthetic")
+        marked = reader.data == "synthetic" or (source.images and data_kind(source.path) == "synthetic")
     frames = [frame for frame in taken if not frame.suspect]
     if not frames:
         why = f": all {len(taken)} that were looked at follow damage" if taken else ""

@@ -8,7 +8,18 @@ from typing import Any
 from surgseg.scores.report import heading, number
 from surgseg.study.comparison import compared_models
 
-TABLE_COLUMNS = ("Model", "Parameters", "Start", "IoU", "Dice", "Accuracy", "Train s", "Images/s", "Peak MB", "ms/frame")
+TABLE_COLUMNS = (
+    "Model",
+    "Parameters",
+    "Start",
+    "IoU",
+    "Dice",
+    "Accuracy",
+    "Train s",
+    "Images/s",
+    "Peak MB",
+    "ms/frame",
+)
 SAME = 0.00005  # a smaller difference is 0 in four digits
 
 
@@ -33,7 +44,7 @@ def comparison_markdown(comparison: dict[str, Any], note: str = "", problems: li
     if comparison.get("data") == "synthetic":
         title.append("**SYNTHETIC data.**")
     if missing := unfinished(comparison):
-        title.append(f"**{missing.replace("unfinished", "Unfinished", 1)}**")
+        title.append(f"**{missing.replace('unfinished', 'Unfinished', 1)}**")
     remarks = [f"- {text}" for text in sentences(comparison)]
     remarks += [f"- Not in the figures: {text}." for text in problems or []]
     parts = [*title, note, "\n".join(table), described(comparison), "\n".join(remarks)]

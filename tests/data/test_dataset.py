@@ -5,7 +5,8 @@ import shutil
 import numpy as np
 import pytest
 
-from surgseg.data.dataset import MANIFEST_FIELDS, data_kind_near, load_folders, load_prepared, video_of
+from surgseg.data.dataset import MANIFEST_FIELDS, load_folders, load_prepared, video_of
+from surgseg.data.sources import data_kind
 from surgseg.files import UserError, read_csv, write_csv, write_json
 from surgseg.labels import SCHEMES
 from tests.helpers import noise_frame, save_image
@@ -47,9 +48,16 @@ def test_frames_may_stand_in_sample_frames(folder):
 
 def test_the_audit_says_whether_data_is_synthetic(folder):
     write_json(folder / "audit.json", {"data": "synthetic"})
-    assert load_prepared(folder).data == data_kind_near(folder / "masks") == "synthetic"
+    assert load_prepared(folder).data == data_kind(folder / "masks") == "synthetic"
     (folder / "audit.json").unlink()
-    assert load_prepared(folder).data == data_kind_near(folder / "masks") == "real"
+    assert load_prepared(folder).data == data_kind(folder / "masks") == "real"
+
+
+def test_the_nearest_record_says_what_kind_of_data_it_is(folder):
+    (folder.parent / "synthetic.json").write_text("{}")  # the marker alone is enough
+    assert data_kind(folder) == "real", "its own audit is nearer"
+    write_json(folder / "audit.json", {"files": 3})  # says nothing
+    assert data_kind(folder / "masks") == load_prepared(folder).data == "synthetic"
 
 
 def test_an_unprepared_folder_names_the_scripts_that_prepare(tmp_path):

@@ -1,12 +1,13 @@
-"""Detection, coverage, presence and temporal stability of a generated folder (generate_masks_from_model.py writes one).
+"""Measure detection, coverage, presence and temporal stability in a folder of generate_masks_from_model.py.
 
     python analyze_mask_statistics.py --generated-dir data/generated
     python analyze_mask_statistics.py --generated-dir data/video01 --phase-file P.txt --tool-file T.txt
     python analyze_mask_statistics.py --generated-dir data/v01 --mask-dir data/full_dataset/masks --mask-video video01
 
 Prints the numbers and writes mask_statistics.json, mask_statistics_frames.csv and figures/mask_statistics.png. Frames
-decoded after damage in the video (suspect) are left out unless asked for. Without ground truth or annotation the
-numbers mix what the video shows with what the model misses. Stability needs frames at most 0.2 s apart.
+decoded after damage in the video (suspect) are left out without --include-suspect. Without ground truth or annotation
+the numbers depend on the content of the video and on the errors of the model. Stability needs frames at most 0.2 s
+apart.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
     source.add_argument(
         "--mask-dir", type=Path, metavar="DIR", help="ground-truth masks, matched by name or frame (default: none)"
     )
-    source.add_argument("--mask-video", metavar="NAME", help="the video of DIR that counts (default: its only one)")
+    source.add_argument("--mask-video", metavar="NAME", help="video of the masks in DIR (default: its only one)")
     add_counting_options(parser)
     output = parser.add_argument_group("output")
     output.add_argument("--output-dir", type=Path, metavar="DIR", help="folder (default: the generated folder)")
@@ -48,9 +49,9 @@ def build_parser() -> argparse.ArgumentParser:
 def work(args: argparse.Namespace) -> int:
     check_counting(args)
     if args.tools and not args.tool_file:
-        raise UserError("--tools names columns of a --tool-file, and there is none")
+        raise UserError("--tools needs --tool-file")
     if args.mask_video and not args.mask_dir:
-        raise UserError("--mask-video names a video of a --mask-dir, and there is none")
+        raise UserError("--mask-video needs --mask-dir")
     from surgseg.analysis.cholec80 import read_phases, read_tools
     from surgseg.analysis.frame_table import frame_rows
     from surgseg.analysis.ground_truth import match_ground_truth

@@ -1,10 +1,10 @@
-"""One model, a few frames of each of several videos, side by side: a look before a long run.
+"""Apply a model to a few frames of each of several videos and show them side by side, before a long run.
 
     python check_both_videos.py --video-paths first.mp4 second.mp4
     python check_both_videos.py --video-paths first.mp4 second.mp4 --frames 6 --names "with smoke" "without smoke"
 
-Draws frames with overlays and writes a JSON of the same name beside the figure. The videos' file names, which can
-hold a patient's name, are left out of both. A few frames prove nothing: the next commands are printed.
+Draws frames with overlays and writes a JSON file of the same name beside the figure. Both leave out the videos' file
+names, which can hold a patient's name. A few frames prove nothing: the next commands are printed.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def work(args: argparse.Namespace) -> int:
 
 
 def name_videos(given: list[str] | None, count: int) -> list[str]:
-    """The names given, or video A, video B, ..., which say nothing of a patient."""
+    """Return the given names, or video A, video B, ..., which do not identify a patient."""
     if count < 2:
         raise UserError("--video-paths: one video only; name at least two (generate_masks_from_model.py takes one)")
     if given is None:
@@ -105,7 +105,7 @@ def name_videos(given: list[str] | None, count: int) -> list[str]:
 
 
 def numbers(video: dict) -> list[str]:
-    """The four numbers in words, two lines; a third where damage cost frames."""
+    """Return the four numbers in two lines, and the suspect frames, if any, in a third."""
     frames, suspect = video["frames"], video["frames_suspect_left_out"]
     lines = [
         f"{frames} frame{'s' * (frames != 1)} evaluated, detection rate {video['detection_rate']:.1%}",
@@ -115,7 +115,7 @@ def numbers(video: dict) -> list[str]:
 
 
 def draw(path: Path, checks: list, scheme, weights_data: str) -> None:
-    """The figure; each video's images carry their own mark."""
+    """Draw the figure; synthetic videos are marked one by one."""
     from surgseg.figures.panels import Panel, VideoPanel, draw_videos
     from surgseg.figures.selection import synthetic_mark
 
@@ -131,7 +131,7 @@ def draw(path: Path, checks: list, scheme, weights_data: str) -> None:
 
 
 def report(record: dict) -> None:
-    """What is printed; each video's line says what is synthetic, as the figure does."""
+    """Print the numbers of each video, marked as in the figure, and the next commands."""
     from surgseg.figures.selection import synthetic_mark
 
     for video in record["videos"]:

@@ -1,12 +1,12 @@
-"""Compare what one model found in several videos: generated folders of generate_masks_from_model.py.
+"""Compare the masks of one model in several videos: generated folders of generate_masks_from_model.py.
 
     python compare_videos.py --generated-dirs data/video01 data/video80 --names video01 video80
     python compare_videos.py --generated-dirs data/a data/b --tool-files video01-tool.txt video80-tool.txt
     python compare_videos.py --generated-dirs data/a data/b --mask-dirs masks_a masks_b
 
-Prints the table, writes it as markdown and JSON, and draws coverage, timelines and appearance against confidence. The
-first folder is the one the others are compared with. Unlabelled videos are compared by content only; with tool
-annotations or ground truth for each, the change of sensitivity, specificity or Dice is reported as shift.
+Prints a table, writes it as Markdown and JSON, and draws coverage, timelines and appearance against confidence. All
+folders are compared with the first. Videos without labels are compared by content only. With tool annotations or
+ground truth of each video, the change of sensitivity, specificity or Dice is reported as shift.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--mask-videos", nargs="+", metavar="NAME", help="the video of each mask folder (default: its only one)"
     )
     counting = add_counting_options(parser)
-    counting.add_argument("--seed", type=int, default=0, help="of the bootstrap (default: 0)")
+    counting.add_argument("--seed", type=int, default=0, help="seed of the bootstrap (default: 0)")
     output = parser.add_argument_group("output")
     output.add_argument(
         "--output-dir", type=Path, default=Path("outputs"), metavar="DIR", help="results (default: outputs)"
@@ -69,19 +69,21 @@ def work(args: argparse.Namespace) -> int:
 
 
 def check(args: argparse.Namespace) -> list[str]:
-    """The videos' names. Raises `UserError` for lists that do not belong together."""
+    """Return the videos' names. Raises `UserError` for options that do not fit together or are out of range."""
     folders = args.generated_dirs
     if len(folders) < 2:
-        raise UserError("--generated-dirs: two folders or more are needed; of one, analyze_mask_statistics.py tells")
+        raise UserError("--generated-dirs: two folders or more are needed; for one use analyze_mask_statistics.py")
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise UserError("--generated-dirs names one folder twice")
     for option in ("names", "tool_files", "mask_dirs", "mask_videos"):
         given = getattr(args, option)
         if given is not None and len(given) != len(folders):
-            raise UserError(f"--{option.replace('_', '-')} gives {len(given)} for {len(folders)} folders: one each")
+            raise UserError(
+                f"--{option.replace('_', '-')} gives {len(given)} for {len(folders)} folders: give one for each"
+            )
     names = args.names or [folder.resolve().name for folder in folders]
     if len(set(names)) < len(names):
-        raise UserError(f"two videos are called {max(names, key=names.count)}: --names tells them apart")
+        raise UserError(f"two videos are called {max(names, key=names.count)}: give different --names")
     check_counting(args)
     if args.seed < 0:
         raise UserError(f"--seed {args.seed}: 0 or more is needed")
@@ -94,7 +96,7 @@ def check(args: argparse.Namespace) -> list[str]:
 
 
 def read_video(args: argparse.Namespace, index: int, name: str):
-    """One folder, read and analysed."""
+    """Return the `Video` of one folder, read and analysed."""
     from surgseg.analysis.cholec80 import read_tools
     from surgseg.analysis.compare_videos import Video, look_at
     from surgseg.analysis.ground_truth import match_ground_truth

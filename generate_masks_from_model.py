@@ -5,9 +5,9 @@
     python generate_masks_from_model.py --video-path "videos/*.mp4" --sample spread --output-dir data/all
 
 The folder holds frames/, masks/, classes.json, frames.csv (time, coverage, confidence of each frame) and run.json.
-Started again after it was stopped or killed, the same command goes on where it was; a finished folder is left alone.
-Several videos get a folder each below --output-dir; torchrun or a Slurm array shares them out. Damage in a video is
-passed over, counted and marked. Exit status: 0 done, 2 nothing could be done, 3 partial.
+The same command continues a run that was stopped or killed; it leaves a finished folder unchanged. Several videos get
+a folder each below --output-dir; torchrun or a Slurm array distributes them. Damaged parts of a video are skipped,
+counted and marked. Exit status: 0 done, 2 nothing could be done, 3 partial.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def work(args: argparse.Namespace) -> int:
     jobs = options.targets(args, find_sources(args.video_path))
     for _, folder, _ in jobs:
         check_folder(folder)
-    if len(jobs) == 1:  # what is wrong with it is said before the model is loaded
+    if len(jobs) == 1:  # errors of the video are raised before the model is loaded
         check_target(args.output_dir)
         with jobs[0][0].open(image_rate=args.image_rate):
             pass
@@ -76,7 +76,7 @@ def work(args: argparse.Namespace) -> int:
 
 
 def prepare(args: argparse.Namespace, sampling, sources: list) -> tuple:
-    """(`Predictor`, `VideoRequest`): the model loaded once for all videos."""
+    """Load the model once for all videos. Return (`Predictor`, `VideoRequest`)."""
     from surgseg.checkpoint import load_checkpoint
     from surgseg.generate.run import VideoRequest
     from surgseg.onnx import choose_network
@@ -126,7 +126,7 @@ def prepare(args: argparse.Namespace, sampling, sources: list) -> tuple:
 
 
 def one(source, folder, name: str, request, predictor) -> int:
-    """A single video; returns the exit status."""
+    """Apply the model to a single video. Return the exit status."""
     from surgseg.generate.run import generate, report_video
 
     result = generate(source, folder, name, request, predictor)

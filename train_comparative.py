@@ -4,11 +4,11 @@
   python train_comparative.py --models unet deeplabv3 deeplabv3_scratch --folds 5 --seeds 0 1
   python train_comparative.py --splits random time video --data-root data/full_dataset --arch unet --epochs 15
 
-Architectures: the same split, one model after the other; comparison.json holds scores, costs and paired differences,
-and visualize_comparison.py draws them. With --splits the leak meter: how much a split that puts neighbouring frames on
-both sides flatters one model. Every split then trains on equally many frames and is scored on its own test part; the
-leaking and the video-wise model are also scored on the frames that both hold out.
-A finished training is not repeated, and the same command goes on with an interrupted one.
+Without --splits it compares architectures on the same split. comparison.json holds scores, costs and paired
+differences; visualize_comparison.py draws them. With --splits it is the leak meter: it measures how much the scores of
+one model rise if the split puts neighbouring frames into training and test. All splits train on equally many frames.
+Each model is scored on its own test part, and on the frames that its split and the split by video both hold out.
+The same command continues an interrupted training and does not repeat a finished one.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import argparse
 from pathlib import Path
 
 from surgseg import console
+from surgseg.files import UserError
 from surgseg.study.comparison import compared_models
 from surgseg.training import options
 
@@ -31,16 +32,16 @@ def build_parser() -> argparse.ArgumentParser:
         nargs="+",
         choices=models,
         metavar="NAME",
-        help=f"of {', '.join(models)}; scratch: from random weights (default: unet deeplabv3)",
+        help=f"models to compare: {', '.join(models)}; scratch: random start (default: unet deeplabv3)",
     )
     compared.add_argument(
-        "--seeds", nargs="+", type=int, metavar="S", help="repeat everything with each seed (default: that of --seed)"
+        "--seeds", nargs="+", type=int, metavar="S", help="train each model with each seed (default: that of --seed)"
     )
     compared.add_argument(
         "--splits",
         nargs="+",
         metavar="NAME",
-        help="compare splits instead: of random, time, video, manifest, sp-tcn, endovit; video is always one "
+        help="compare splits: random, time, video, manifest, sp-tcn, endovit; video is always added "
         "(default: compare models)",
     )
     options.add_split_options(parser)
@@ -51,7 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--output-dir", type=Path, default=Path("outputs/comparative"), help="results (default: outputs/comparative)"
     )
     console.add_void_option(output)
-    parser.set_defaults(arch=None)  # to tell whether it was given
+    parser.set_defaults(arch=None)  # None: not given
     return parser
 
 
@@ -60,7 +61,6 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
-    from surgseg.files import UserError
     from surgseg.scores.report import heading
     from surgseg.training.distributed import joined
 
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def compare(args: argparse.Namespace, prepared, machine, record: dict) -> int:
-    """The comparison that the options ask for; returns the exit status."""
+    """Run the leak meter or the comparison of architectures. Return the exit status."""
     from surgseg.study.compare_models import ComparisonConfig, run_comparison
     from surgseg.study.leak_meter import run_leak_meter
     from surgseg.training.config import ModelConfig, TrainConfig
@@ -92,19 +92,17 @@ def compare(args: argparse.Namespace, prepared, machine, record: dict) -> int:
 
 
 def check_options(args: argparse.Namespace) -> None:
-    """Fill in what is compared; refuse options of the other comparison, which would change nothing."""
-    from surgseg.files import UserError
-
+    """Set the defaults of --models and --arch. Raises `UserError` for an option that would have no effect."""
     arch, args.arch = args.arch, args.arch or "deeplabv3"
     if args.splits is None:
         if arch is not None:
-            raise UserError(f"--arch {arch} is what --splits trains; --models names the architectures to compare")
+            raise UserError(f"--arch {arch} needs --splits; use --models to compare architectures")
         args.models = args.models or ["unet", "deeplabv3"]
         return
     others = ("models", "seeds", "split", "val_videos", "test_videos", "folds", "fold", "allow_shared_videos")
     given = [f"--{name.replace('_', '-')}" for name in others if getattr(args, name)]
     if given:
-        raise UserError(f"{given[0]} is for the comparison of models: leave it or --splits out")
+        raise UserError(f"{given[0]} is for the comparison of models; it cannot be used with --splits")
 
 
 if __name__ == "__main__":

@@ -91,7 +91,7 @@ def test_an_interrupted_comparison_goes_on(data, tmp_path, monkeypatch, capsys):
         (["--splits", "sp-tcn"], "needs videos"),
         (["--splits", "video", "--lr", "-1"], "--lr"),
         (["--splits", "video", "--folds", "2"], "--folds is for the comparison of models"),
-        ([], "--arch unet is what --splits trains"),
+        ([], "--arch unet needs --splits"),
     ],
 )
 def test_mistakes_are_one_line(data, tmp_path, capsys, more, words):

@@ -8,7 +8,7 @@ from typing import Any
 from surgseg.scores.report import heading, number
 from surgseg.study.comparison import compared_models
 
-TABLE_COLUMNS = (
+COLUMNS = (
     "Model",
     "Parameters",
     "Start",
@@ -25,8 +25,8 @@ SAME = 0.00005  # a smaller difference is 0 in four digits
 
 def comparison_block(comparison: dict[str, Any]) -> str:
     """Return the printed block: the table, the description of its columns, and the sentences."""
-    rows = [TABLE_COLUMNS, *table_rows(comparison)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(TABLE_COLUMNS))]
+    rows = [COLUMNS, *table_rows(comparison)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
     lines = [
         "  ".join(cell.ljust(width) if column in (0, 2) else cell.rjust(width)
                   for column, (cell, width) in enumerate(zip(row, widths)))
@@ -38,7 +38,7 @@ def comparison_block(comparison: dict[str, Any]) -> str:
 
 def comparison_markdown(comparison: dict[str, Any], note: str = "", problems: list[str] | None = None) -> str:
     """Return the same as a Markdown document. `problems` say what is missing from the figures."""
-    rows = [TABLE_COLUMNS, ("---", *["---:" if column != "Start" else "---" for column in TABLE_COLUMNS[1:]])]
+    rows = [COLUMNS, ("---", *["---:" if column != "Start" else "---" for column in COLUMNS[1:]])]
     table = ["| " + " | ".join(row) + " |" for row in [*rows, *table_rows(comparison)]]
     title = ["# Comparison of architectures"]
     if comparison.get("data") == "synthetic":

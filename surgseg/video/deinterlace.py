@@ -1,4 +1,4 @@
-"""Interlaced frames to whole pictures with FFmpeg's bwdif filter."""
+"""Turn interlaced frames into progressive ones with FFmpeg's bwdif filter."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import av
 
 
 class Deinterlacer:
-    """One picture out for every picture in, in order; progressive pictures pass unchanged.
+    """Return one picture for each picture, in order; progressive pictures are unchanged.
 
-    Items are tuples whose first element is the `av.VideoFrame`; the rest travels along. The filter looks one
-    picture ahead, so `flush` ends the stream. A change of size or pixel format starts the filter anew.
+    Items are tuples whose first element is the `av.VideoFrame`; the other elements are kept. The filter needs the next
+    picture, so call `flush` at the end. A change of size or pixel format restarts the filter.
     """
 
     def __init__(self):

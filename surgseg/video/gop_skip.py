@@ -1,8 +1,8 @@
-"""Leave out what nobody asks for: whole groups of pictures between two sampled places are not decoded.
+"""Skip groups of pictures that lie between two sampled frames: they are not decoded.
 
-A group begins with a keyframe from which a decoder can start. Frames of a group that are shown before its keyframe
-(leading ones) refer to the group before, so that one is decoded too. In files whose packets are frames, each with its
-time, numbers stay exact.
+A group begins with a keyframe at which decoding can start. Frames of a group that are shown before its keyframe
+(leading frames) refer to the group before, so that group is decoded too. Frame indices stay exact in formats whose
+packets are frames with time stamps.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import NamedTuple
 
 import av
 
-_IDR, _SEI, _RECOVERY_POINT = 5, 6, 6  # types of H.264 units, and of a message in one
-_LONGEST = 2000  # packets that are held to see where their group ends; a longer group is decoded
+_IDR, _SEI, _RECOVERY_POINT = 5, 6, 6  # two types of H.264 units, and the type of a message in an SEI unit
+_LONGEST = 2000  # packets of a group that are held in memory; a longer group is decoded
 Item = tuple[av.Packet, bool]  # a packet, and whether bytes before it belong to no packet
 
 
 class Jump(NamedTuple):
-    """Groups were left out: the next packet begins a group, whose first frame has the number `index`."""
+    """Groups were skipped: the next packet begins a group whose first frame has the index `index`."""
 
     index: int
 
@@ -26,31 +26,29 @@ class Jump(NamedTuple):
 def leave_gaps(
     items: Iterable[Item], wanted_from: Callable[[], float], starts: Callable[[av.Packet], bool]
 ) -> Iterator[Item | Jump]:
-    """The items, with a `Jump` in place of groups whose frames all lie before `wanted_from()`, a time stamp.
+    """Yield the items, with a `Jump` in place of groups whose frames all lie before `wanted_from()`, a time stamp.
 
-    `starts` tells whether a decoder can show everything from a packet on.
-
-    It is asked for each group when those before it have been sent to the decoder, which may still hold some of
-    their frames: it must not promise more than it knows of the frames it has seen.
+    `starts` tells whether decoding can start at a packet. `wanted_from` is called for each group after the groups
+    before it are sent to the decoder, which may still hold some of their frames.
     """
     index = 0  # of the group's first frame
-    left_out: list[Item] = []  # the latest group
+    skipped: list[Item] = []  # the last group, if it was skipped
     for group in _groups(items, starts):
         if _whole(group, starts) and max(packet.pts for packet, _ in group) < wanted_from():
-            left_out = group
-        elif left_out:
+            skipped = group
+        elif skipped:
             if any(_leads(item, group) for item in group):
-                sent = [item for item in left_out if not _leads(item, left_out)]
+                sent = [item for item in skipped if not _leads(item, skipped)]
                 yield Jump(index - _frames(sent))
                 yield from sent
             else:
                 yield Jump(index)
             yield from group
-            left_out = []
+            skipped = []
         else:
             yield from group
         index += _frames(group)
-    if left_out:
+    if skipped:
         yield Jump(index)
 
 
@@ -66,7 +64,7 @@ def _groups(items: Iterable[Item], starts: Callable[[av.Packet], bool]) -> Itera
 
 
 def _whole(group: list[Item], starts: Callable[[av.Packet], bool]) -> bool:
-    """Whether it is a group from its keyframe to its end, all of whose times are known."""
+    """Whether a group is complete, from its keyframe to its end, and all its times are known."""
     known = all(packet.pts is not None for packet, _ in group)
     return known and len(group) < _LONGEST and starts(group[0][0])
 
@@ -82,10 +80,10 @@ def _frames(group: list[Item]) -> int:
 
 
 def starts_h264(data: bytes, extradata: bytes | None) -> bool:
-    """Whether a keyframe shows everything at once: an IDR picture, or a recovery point that takes no frames.
+    """Return whether decoding can start at a keyframe: an IDR picture, or a recovery point after 0 frames.
 
-    H.264 calls a keyframe also what only begins a gradual refresh (ITU-T H.264, 7.4.1.2.4 and D.2.8). `data` is a
-    packet of length-prefixed units, as in mp4 and Matroska, `extradata` their avcC record.
+    A keyframe of H.264 may only begin a gradual refresh (ITU-T H.264, 7.4.1.2.4 and D.2.8). `data` is a packet of
+    length-prefixed units, as in mp4 and Matroska, `extradata` their avcC record.
     """
     size = (extradata[4] & 3) + 1 if extradata and extradata[0] == 1 else 4
     place = 0
@@ -100,7 +98,7 @@ def starts_h264(data: bytes, extradata: bytes | None) -> bool:
 
 
 def _recovers_at_once(messages: bytes) -> bool:
-    """Whether a unit of messages holds a recovery point whose count of frames is 0 (one bit, set)."""
+    """Whether a unit of messages holds a recovery point after 0 frames (coded as one set bit)."""
     place = 0
     while place + 2 < len(messages):
         header = []

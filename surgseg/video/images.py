@@ -1,4 +1,4 @@
-"""A folder of images read as one video: the same interface as `VideoReader`, no decoder state, an assumed rate."""
+"""Read a folder of images as one video of an assumed frame rate, with the interface of `VideoReader`."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _WORKERS = max(1, min(os.cpu_count() or 1, 4))
 class ImageReader:
     """The images directly in a folder, in natural order, as the frames of a video that a `Sampling` takes.
 
-    The index of an image is its place from 0, its time the index divided by `rate`, which nothing in the folder states.
-    Only images of the sample are decoded; the others count as read. An image that cannot be decoded is counted and
-    left out, its index stays free; one of another size is scaled to the first one's. Raises `UserError` where there is
-    no image, or none that can be decoded.
+    The index of an image is its position from 0, its time the index divided by `rate`, which is assumed. Only images of
+    the sample are decoded; the others count as read. An image that cannot be decoded is counted and left out, and its
+    index is not used; one of another size is scaled to that of the first one. Raises `UserError` if there is no image,
+    or none that can be decoded.
     """
 
     data = "unmarked"
-    can_jump = True  # what is passed over costs nothing
+    can_jump = True  # images that are skipped are not decoded
 
     def __init__(self, folder: Path | str, rate: float = 25.0, sampling: Sampling = ALL_FRAMES):
         self.path, self.rate = Path(folder), float(rate)
@@ -41,7 +41,7 @@ class ImageReader:
         self.ended = False
         self.rescaled = self.lost = 0
         self._asked = 0  # images that the sampler was asked about
-        self._covered = 0  # images decoded or passed over so far
+        self._covered = 0  # images decoded or skipped so far
         self.size, self._mode = _first_size(self.path, self.images)
 
     @property
@@ -60,7 +60,7 @@ class ImageReader:
     length_s = duration
 
     def counts(self) -> dict[str, int | None]:
-        """Images and damage of the part read so far, under `run.json`'s names."""
+        """Images and damage of the part read so far, with the keys of `run.json`."""
         return {
             "frames_expected": self.expected,
             "frames_read": self._covered - self.lost,
@@ -71,7 +71,7 @@ class ImageReader:
         }
 
     def describe(self) -> dict:
-        """What `run.json` says of the video: the keys of `VideoReader.describe`."""
+        """The properties for `run.json`, with the keys of `VideoReader.describe`."""
         return {
             "width": self.size[1],
             "height": self.size[0],
@@ -93,14 +93,14 @@ class ImageReader:
         pass
 
     def stop(self) -> None:
-        """End `frames` before its next frame; another thread may call this."""
+        """End `frames` before its next frame; may be called from another thread."""
         self.sampler.done = True
 
     def __iter__(self) -> Iterator[Frame]:
         return self.frames()
 
     def frames(self, skip: int = 0) -> Iterator[Frame]:
-        """The frames of the sample, without its first `skip` ones (an earlier run has them). Can be read once."""
+        """Yield the frames of the sample, except the first `skip`, which an earlier run has. Can be iterated once."""
         decoded, reason = 0, ""
         with ThreadPoolExecutor(_WORKERS, thread_name_prefix="images") as pool:
             for index, image in ahead(pool, self._decode, self._selected(), 2 * _WORKERS):
@@ -121,7 +121,7 @@ class ImageReader:
             raise UserError(f"{self.path}: not one image can be decoded ({reason})")
 
     def _selected(self) -> Iterator[int]:
-        """Indices of the images of the sample; those of an earlier run too, for they may be damaged."""
+        """Yield the indices of the images of the sample, with those of an earlier run: some may be damaged."""
         for index in range(len(self.images)):
             self._asked = index + 1
             if self.sampler.selects(index, index / self.rate):
@@ -148,7 +148,7 @@ def _images_in(folder: Path) -> list[Path]:
 
 
 def _first_size(folder: Path, images: list[Path]) -> tuple[tuple[int, int], str]:
-    """((height, width), Pillow mode) of the first image whose header can be read."""
+    """Return ((height, width), Pillow mode) of the first image whose header can be read."""
     for path in images:
         try:
             with Image.open(path) as image:
@@ -159,7 +159,7 @@ def _first_size(folder: Path, images: list[Path]) -> tuple[tuple[int, int], str]
 
 
 def _read_image(path: Path) -> np.ndarray:
-    """`read_frame`, but gray of 16 bits is scaled to 8: Pillow would cut it off at 255, and show it white."""
+    """Read like `read_frame`, but scale 16-bit gray to 8 bits: Pillow would clip it at 255, which gives white."""
     try:
         with Image.open(path) as image:
             if image.mode == "F":
@@ -168,5 +168,5 @@ def _read_image(path: Path) -> np.ndarray:
                 gray = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
                 return np.repeat(np.uint8(gray / 257 + 0.5)[..., None], 3, axis=2)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        pass  # worded by read_frame
+        pass  # read_frame raises the error in words
     return read_frame(path)

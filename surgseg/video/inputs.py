@@ -1,4 +1,4 @@
-"""What `--video-path` names: files, globs and folders -> videos."""
+"""Find the videos that `--video-path` names: files, globs and folders."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ VIDEO_SUFFIXES = (
     ".h264 .264 .hevc .265 .mjpeg"
 ).split()
 _ENDS = 1 << 20  # bytes at each end of a file that its fingerprint reads
-_BLOCKS, _BLOCK = 256, 4096  # and between them
+_BLOCKS, _BLOCK = 256, 4096  # blocks that it reads between the ends, and bytes of each
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class VideoSource:
     images: bool = False
 
     def open(self, sampling: Sampling = ALL_FRAMES, image_rate: float = 25.0) -> VideoReader | ImageReader:
-        """A reader of the frames that `sampling` takes; `image_rate` is for folders of images, frames per second."""
+        """Open a reader of the frames that `sampling` takes; `image_rate`: frames per second of a folder of images."""
         if self.images:
             return ImageReader(self.path, image_rate, sampling)
         return VideoReader(self.path, sampling)
@@ -41,14 +41,14 @@ class VideoSource:
         """Bytes."""
         try:
             return sum(file.stat().st_size for file in (self._images() if self.images else [self.path]))
-        except OSError:  # a link that leads nowhere: opening it will say so
+        except OSError:  # a broken link: opening it raises the error
             return 0
 
     def fingerprint(self) -> str:
-        """Tells this video from another without keeping its name: sha256, hex, over the size, both ends and blocks
-        spread between them (a small change elsewhere goes unnoticed; reading all of a large file takes too long).
+        """Return a hash that identifies the video without its name: sha256, hex.
 
-        Of a folder of images: over the names and sizes of all of them.
+        Of a file: over its size, both ends and blocks spread between them. A small change elsewhere is not noticed;
+        reading all of a large file takes too long. Of a folder of images: over the names and sizes of all of them.
         """
         digest = hashlib.sha256()
         if self.images:
@@ -72,9 +72,10 @@ class VideoSource:
 
 
 def find_sources(names: Sequence[str]) -> list[VideoSource]:
-    """The videos that files, globs and folders name, in that order, each once; `UserError` for what names none.
+    """Return the videos that files, globs and folders name, in that order, each once.
 
-    A folder stands for the videos in it or, where it holds images instead, for one video.
+    A folder stands for the videos in it or, if it holds images, for one video. Raises `UserError` for a name without
+    a video.
     """
     found: dict[Path, VideoSource] = {}
     for name in names:
@@ -110,7 +111,7 @@ def _in_folder(folder: Path) -> list[VideoSource]:
 
 
 def first_frames(sources: Sequence[VideoSource], count: int = 4) -> list[np.ndarray]:
-    """A few frames of the first video that has any, far apart where that costs little: (H, W, 3) uint8 RGB each."""
+    """Return a few frames of the first video that has any, far apart if skipping is fast: (H, W, 3) uint8 RGB."""
     reason = UserError("no frame of these videos can be decoded")
     for source in sources:
         try:
@@ -119,7 +120,7 @@ def first_frames(sources: Sequence[VideoSource], count: int = 4) -> list[np.ndar
             sampling = Sampling("spread", None, count) if spread else Sampling(step=10, max_frames=count)
             with source.open(sampling) as reader:
                 frames = [frame.image for frame in reader]
-        except UserError as error:  # its own turn will say so
+        except UserError as error:  # reported when this video is read
             reason = error
             continue
         if frames:

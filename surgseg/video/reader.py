@@ -1,4 +1,4 @@
-"""Decode a video file with PyAV: every frame with its number, its time, and what damage did to it."""
+"""Decode a video file with PyAV: every frame with its index, its time, and whether damage may have changed it."""
 
 from __future__ import annotations
 
@@ -21,12 +21,14 @@ from surgseg.video.timeline import Place, Timeline
 
 _REORDERED = 16  # frames that a codec may show in another order than they are stored
 _FRAME_BY_FRAME = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")  # formats whose packets are frames with their times
-_COUNTED_FROM_ZERO = ("matroska,webm", "flv")  # whose duration includes what lies before the first frame
+_COUNTED_FROM_ZERO = ("matroska,webm", "flv")  # formats whose duration includes the time before the first frame
 
 
 class Frame(NamedTuple):
-    """One decoded frame: source index from 0, seconds from the stream's start, (H, W, 3) uint8 RGB, and whether
-    it was decoded after damage and before the next keyframe."""
+    """One decoded frame: source index from 0, seconds from the stream's start, (H, W, 3) uint8 RGB.
+
+    `suspect`: it was decoded after damage and before the next keyframe.
+    """
 
     index: int
     time_s: float
@@ -37,13 +39,13 @@ class Frame(NamedTuple):
 class VideoReader:
     """The frames of a video file that a `Sampling` takes (default: all); use as a context manager.
 
-    All frames are decoded and counted; those of the sample are converted to RGB and yielded. Where the sample leaves
-    long gaps, and the file allows it, the gaps are not decoded, and no frames are counted in them. Reading ends early,
-    with `ended` False, when the sample is complete.
+    All frames are decoded and counted; those of the sample are converted to RGB and yielded. Long gaps in the sample
+    are neither decoded nor counted where the format allows it. Reading stops when the sample is complete; `ended` is
+    then False.
 
     Damage is counted (see `counts`); frames between damage and the next keyframe are marked suspect. Rotation metadata
-    is applied, interlaced frames are deinterlaced (bwdif), a frame of another size is scaled to the first one's. Raises
-    `UserError` where nothing can be decoded.
+    is applied, interlaced frames are deinterlaced (bwdif), a frame of another size is scaled to that of the first one.
+    Raises `UserError` if no frame can be decoded.
     """
 
     def __init__(self, path: Path | str, sampling: Sampling = ALL_FRAMES):
@@ -80,7 +82,7 @@ class VideoReader:
 
     @property
     def duration(self) -> float | None:
-        """Seconds, as the file's header states them; None where it does not, or cannot be believed."""
+        """Seconds by the file's header; None where it states none or an impossible value."""
         hours, *rest = self.stream.metadata.get("DURATION", "").split(":")  # Matroska: 01:02:03.4
         if self.stream.duration is not None:
             seconds = float(self.stream.duration * self.stream.time_base)
@@ -94,32 +96,34 @@ class VideoReader:
 
     @property
     def length_s(self) -> float | None:
-        """Seconds from the first frame to the end of the last: the header's where the file's end bears it out, else
-        measured by going through the packets once, without decoding. None where neither tells."""
+        """Seconds from the first frame to the end of the last; None where it cannot be found.
+
+        It is the header's value if the last packets agree with it, else it is measured over all packets, undecoded.
+        """
         if self._length is None:
             self._length = measure_length(self.path, self.duration, self.rate) or self.duration
         return self._length
 
     @property
     def expected(self) -> int | None:
-        """Frames that the header counts, else duration times rate; None where neither is known."""
+        """The header's number of frames, else duration times rate; None where neither is known."""
         if 0 < self.stream.frames < self.path.stat().st_size:  # not even one byte a frame: a damaged header
             return self.stream.frames - self.packets.discarded
         return round(self.duration * self.rate) if self.duration and self.rate else None
 
     @property
     def can_jump(self) -> bool:
-        """Whether long parts can be passed over without decoding them."""
+        """Whether long gaps can be skipped without decoding them."""
         return self.format in _FRAME_BY_FRAME
 
     @property
     def data(self) -> str:
-        """'synthetic' where the file's own tags say so, else 'unmarked'."""
+        """'synthetic' if the file's tags contain this word, else 'unmarked'."""
         tags = (self.container.metadata.get(tag, "") for tag in ("comment", "title", "description"))
         return "synthetic" if "synthetic" in " ".join(tags).lower() else "unmarked"
 
     def counts(self) -> dict[str, int | None]:
-        """Frames and damage of the part read so far, under `run.json`'s names."""
+        """Frames and damage of the part read so far, with the keys of `run.json`."""
         return {
             "frames_expected": self.expected,
             "frames_read": self.frames_read,
@@ -130,7 +134,7 @@ class VideoReader:
         }
 
     def describe(self) -> dict:
-        """What `run.json` says of the video: plain types, and neither its path nor its name."""
+        """The video's properties for `run.json`, in plain types, without its path and name."""
         height, width = self.size or (self.stream.codec_context.height, self.stream.codec_context.width)
         return {
             "width": width,
@@ -153,14 +157,14 @@ class VideoReader:
         self.container.close()
 
     def stop(self) -> None:
-        """End `frames` before its next frame; another thread may call this."""
+        """End `frames` before its next frame; may be called from another thread."""
         self.sampler.done = True
 
     def __iter__(self) -> Iterator[Frame]:
         return self.frames()
 
     def frames(self, skip: int = 0) -> Iterator[Frame]:
-        """The frames of the sample, without its first `skip` ones (an earlier run has them). Can be read once."""
+        """Yield the frames of the sample, except the first `skip`, which an earlier run has. Can be iterated once."""
         if self.can_jump and self.sampler.leaves_gaps:
             self.packets.wanted_from = self._wanted_from
         decoded = 0  # of the sample
@@ -182,7 +186,7 @@ class VideoReader:
             raise UserError(f"{self.path}: not one frame can be decoded ({self.timeline.damaged} damaged packets)")
 
     def _wanted_from(self) -> float:
-        """The time stamp from which frames matter: that of one on show at the second that the sampler waits for."""
+        """The time stamp from which frames are needed: a little before the second that the sampler waits for."""
         begin = self.sampler.wanted_from - (2 / self.rate if self.rate else 1.0)
         return begin / self.stream.time_base + (self._start or 0)
 
@@ -197,7 +201,7 @@ class VideoReader:
         return np.ascontiguousarray(np.rot90(image, self.rotation // 90))
 
     def _deinterlaced(self) -> Iterator[tuple]:
-        """`_decoded`, through the filter from the first interlaced frame on."""
+        """The frames of `_decoded`, filtered from the first interlaced frame on."""
         for item in self._decoded():
             if item is None:
                 yield from self._deinterlacer.flush() if self._deinterlacer else ()
@@ -212,11 +216,13 @@ class VideoReader:
             yield from self._deinterlacer.flush()
 
     def _decoded(self) -> Iterator[tuple[av.VideoFrame, int, float, bool] | None]:
-        """Frames, None before a jump. Those that were sent before others but are shown after them are waited for:
-        their damage is the others'."""
+        """Yield (picture, index, seconds, suspect), and None before a jump.
+
+        A frame is held back until all packets that precede its own are decoded: damage in them makes it suspect.
+        """
         waiting: deque[tuple] = deque()
         for picture in self._pictures():
-            if picture is None:  # none that comes later was sent before these
+            if picture is None:  # no later frame was sent before these
                 while waiting:
                     yield self._count(*waiting.popleft())
                 yield None
@@ -251,7 +257,7 @@ class VideoReader:
         return max(float((pts - self._start) * self.stream.time_base), 0.0)
 
     def _pictures(self) -> Iterator[av.VideoFrame | None]:
-        """Decoded pictures as they come; None before a jump."""
+        """Yield decoded pictures in the decoder's order, and None before a jump."""
         for packet in self.packets:
             if isinstance(packet, Jump):
                 yield from self._drain()
@@ -267,7 +273,7 @@ class VideoReader:
         yield from self._drain()
 
     def _drain(self) -> Iterator[av.VideoFrame]:
-        """What the decoder still holds; behind damage too."""
+        """Yield the pictures that the decoder still holds, those after damage too."""
         for _ in range(64):
             try:
                 pictures = self.stream.codec_context.decode(None)
@@ -281,7 +287,7 @@ class VideoReader:
             yield from pictures
 
     def _count_missing_end(self) -> None:
-        """A file cut off at its end: the header promises more than came."""
+        """Count the frames that the header promises and a file cut off at its end lacks."""
         if self.timeline.slot is not None:
             missing = (self.expected or 0) - self.timeline.slot - self.timeline.slot_step
         elif self.stream.frames:
@@ -289,7 +295,7 @@ class VideoReader:
         elif self.duration and self.rate and self.timeline.next_index:
             missing = round((self.duration - self.covered_s) * self.rate)
             if missing < 0.5 * self.rate + 2 or self.packets.others_end(self.container.duration):
-                missing = 0  # half a second is a muxer's rounding, and sound may be longer than the picture
+                missing = 0  # muxers round by up to half a second, and sound may be longer than the picture
         else:
             missing = 0
         self.timeline.lost += max(missing, 0)

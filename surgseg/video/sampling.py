@@ -1,4 +1,4 @@
-"""Which frames of a video are taken: every N-th or spread over it, alone or in bursts, between two times."""
+"""Choose frames of a video: every N-th or spread over it, single or in bursts, between two times."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from surgseg.files import UserError, check_named
 
 SAMPLES = ("every", "spread")
 STEP = 30  # frames, of `every`
-SPREAD_FRAMES = 500  # of `spread`, as many as the original study looked at
+SPREAD_FRAMES = 500  # of `spread`, as in the original study
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """What a user asks for. `every`: frames whose source index leaves a rest below `burst` when divided by `step`.
-    `spread`: `max_frames` frames in bursts of `burst`, one burst in the middle of each of equal parts of the time.
-    Times are seconds from the video's first frame, `end_s` excluded; None: to the end.
+    """Which frames of a video are taken.
+
+    `every`: frames with source index modulo `step` < `burst`. `spread`: `max_frames` frames in bursts of `burst`, one
+    burst in the middle of each of equal parts of the time. Times are seconds from the video's first frame, without
+    `end_s`; None: to the end.
     """
 
     mode: str = "every"
@@ -31,11 +33,11 @@ class Sampling:
         check_named("sampling", self.mode, SAMPLES)
 
     def describe(self) -> dict:
-        """Plain types, as `run.json` holds them."""
+        """The fields in plain types, for `run.json`."""
         return asdict(self)
 
     def expected(self, frames: int | None, rate: float | None) -> int | None:
-        """About how many frames of a video of `frames` frames this takes; None where that is unknown."""
+        """Estimate how many frames are taken of a video of `frames` frames; None where that is unknown."""
         if not frames:
             return self.max_frames
         first, last = 0, frames
@@ -48,7 +50,7 @@ class Sampling:
         return min(available, self.max_frames or available)
 
     def _chosen_below(self, index: int) -> int:
-        """Frames below a source index that `every` takes."""
+        """The number of frames below a source index that `every` takes."""
         return index // self.step * self.burst + min(index % self.step, self.burst)
 
 
@@ -60,7 +62,7 @@ def _frames_before(time_s: float, rate: float) -> int:
 
 
 def choose_sampling(mode: str, step, max_frames, burst: int, start_s: float | None, end_s: float | None) -> Sampling:
-    """A checked `Sampling` from a script's options; contradictions are a `UserError`."""
+    """Return the `Sampling` of a script's options. Raises `UserError` for contradictions."""
     for option, value in (("--frame-step", step), ("--max-frames", max_frames), ("--burst", burst)):
         if value is not None and value < 1:
             raise UserError(f"{option} {value}: at least 1 is needed")
@@ -78,7 +80,7 @@ def choose_sampling(mode: str, step, max_frames, burst: int, start_s: float | No
 
 
 def seconds(text: str) -> float:
-    """'90', '1:30', '0:01:30.5' -> seconds; ValueError for anything else."""
+    """Parse '90', '1:30' or '0:01:30.5' as seconds; ValueError for anything else."""
     if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d*)?", text):
         raise ValueError(text)
     total = 0.0
@@ -88,20 +90,20 @@ def seconds(text: str) -> float:
 
 
 class Sampler:
-    """Says of each frame of a video, in order, whether it is one of the sample.
+    """Decide for each frame of a video, in order, whether the sample contains it.
 
-    `length_s` of the whole video is needed for `spread` alone, which takes the frame on show at each of its times.
-    `rate`, in frames a second, tells how long the first frame is on show. `done`: no later frame will be selected.
+    Only `spread` needs `length_s` of the whole video; it takes the frame that is shown at each of its times. `rate`, in
+    frames a second, gives the time for which the first frame is shown. `done`: no later frame is selected.
     """
 
     def __init__(self, sampling: Sampling, length_s: float | None = None, rate: float | None = None):
         self.sampling = sampling
         self.selected = 0
         self.done = False
-        self._left = 0  # of the burst that has begun
-        self._shown = 1 / rate if rate else 0.0  # seconds a frame is on show: the shortest step seen
+        self._left = 0  # frames still to take of the current burst
+        self._shown = 1 / rate if rate else 0.0  # seconds for which a frame is shown: the shortest step so far
         self._last: float | None = None
-        self._targets: list[float] = []  # seconds, the next one last
+        self._targets: list[float] = []  # seconds, in descending order
         if sampling.mode == "spread":
             if length_s is None:
                 raise UserError("how long this video is cannot be told: take --sample every instead of spread")
@@ -111,7 +113,7 @@ class Sampler:
             self._targets = [sampling.start_s + (place + 0.5) * part for place in reversed(range(places))]
 
     def selects(self, index: int, time_s: float) -> bool:
-        """Whether the frame with this source index and time is one of the sample. To be asked once for each frame."""
+        """Return whether the sample contains the frame with this source index and time. Call once for each frame."""
         sampling = self.sampling
         if self.done or time_s < sampling.start_s:
             return False
@@ -126,7 +128,7 @@ class Sampler:
 
     @property
     def wanted_from(self) -> float:
-        """No frame that ends before this second will be selected, as far as the frames asked about tell."""
+        """Seconds; by the frames seen so far, no frame that ends earlier will be selected."""
         if self.sampling.mode == "every":
             return self.sampling.start_s
         if self._left > 0:
@@ -135,7 +137,7 @@ class Sampler:
 
     @property
     def leaves_gaps(self) -> bool:
-        """Whether long parts of a video are passed over, so that decoding may skip them."""
+        """Whether the sample leaves long gaps, which decoding may skip."""
         return self.sampling.mode == "spread" or self.sampling.start_s > 0
 
     def _in_burst(self, time_s: float) -> bool:

@@ -1,4 +1,4 @@
-"""Open a video file, choose its picture track, and hand out its packets; what is no video is one clear line."""
+"""Open a video file, choose its video track, and yield its packets."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from surgseg.files import UserError
 from surgseg.video.gop_skip import Jump, leave_gaps, starts_h264
 from surgseg.video.timeline import Timeline
 
-_HOLE = 4096  # bytes of a Matroska file between two packets that no header explains
-_CHUNK = 8  # bytes of an AVI chunk's header, to which its index points
-_JOINED = ("mpeg", "mpegts")  # formats whose files people join by appending them
-_PAUSE = 3600  # seconds; a longer step of the clock is a new clock
+_HOLE = 4096  # bytes between two packets of a Matroska file: more than headers need
+_CHUNK = 8  # bytes of the header of an AVI chunk; the index points to the header
+_JOINED = ("mpeg", "mpegts")  # formats whose files can be joined by appending one to another
+_PAUSE = 3600  # seconds; after a longer step the time stamps belong to another recording
 _DISK = (errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.ETIMEDOUT, errno.EACCES, errno.EPERM)
-_STILL = ("mjpeg", "png", "bmp", "gif")  # codecs of cover pictures that some files do not mark
+_STILL = ("mjpeg", "png", "bmp", "gif")  # codecs of cover pictures; not every file marks them as such
 _NO_VIDEO = ("tty", "image2")  # FFmpeg reads text and single images as "video"
 
 
 def open_video(path: Path) -> tuple:
-    """(open PyAV container, its main video stream). Raises `UserError` for anything that cannot be decoded."""
+    """Return (open PyAV container, its main video stream). Raises `UserError` for what cannot be decoded."""
     if path.is_dir():
         raise UserError(f"{path} is a folder, not a video file")
     if not path.is_file():
@@ -31,7 +31,7 @@ def open_video(path: Path) -> tuple:
     if path.stat().st_size == 0:
         raise UserError(f"{path} is empty (0 bytes)")
     try:
-        av.logging.set_level(None)  # torchvision may have set one: decoder threads that log can then wait for ever
+        av.logging.set_level(None)  # with a level, which torchvision may have set, decoder threads can deadlock
         container = av.open(f"file:{path}", metadata_errors="replace")
     except PermissionError as error:
         raise UserError(f"{path} cannot be read: permission denied") from error
@@ -46,7 +46,7 @@ def open_video(path: Path) -> tuple:
 
 
 def video_tracks(container) -> list:
-    """The video streams that are no cover picture."""
+    """The video streams without cover pictures."""
     return [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
 
 
@@ -67,25 +67,25 @@ def _choose_stream(container, path: Path):
 
 
 def _moving_and_size(stream) -> tuple[bool, int]:
-    """(moving, pixels): a still picture beside a video is none, and the main one of several is the largest."""
+    """Key that sorts a moving video after a still picture, and a large one after a small one: (moving, pixels)."""
     codec = stream.codec_context
     return (codec.name not in _STILL, codec.width * codec.height) if codec is not None else (False, 0)
 
 
 class Packets:
-    """The packets of one stream of an open container, in the file's order; after a demuxing error, those behind it.
+    """Iterate over the packets of one stream of an open container, in the file's order, past demuxing errors.
 
-    The timeline is told of each. A `Jump` stands for groups of pictures that end before `wanted_from()`. Where the
-    clock of a recording starts again (MPEG streams joined end to end), time stamps are shifted so that they go on; a
-    single stamp far off its neighbours is mended, as damage. An AVI file has no stamps, its packets are counted;
-    where some cannot be found, its index says which.
+    Each packet is reported to the timeline. A `Jump` replaces groups of pictures that end before `wanted_from()`.
+    Where time stamps start again (MPEG streams joined end to end), they are shifted so that they continue; a single
+    stamp far from its neighbours is replaced and counts as damage. An AVI file has no stamps: its packets are counted,
+    and its index tells which are missing.
     """
 
     def __init__(self, container, stream, timeline: Timeline):
         self.container, self.stream, self.timeline = container, stream, timeline
         self.wanted_from: Callable[[], float] | None = None  # ticks; None: every packet is wanted
-        self.discarded = 0  # packets that an edit list hides
-        self._others = 0.0  # seconds, of the last packet of the other tracks
+        self.discarded = 0  # packets hidden by an edit list
+        self._others = 0.0  # seconds of the last packet of the other tracks
         self._joined = container.format.name in _JOINED
         self._shift, self._last = 0, None  # ticks
         entries = getattr(stream, "index_entries", None) if container.format.name == "avi" else None
@@ -108,22 +108,22 @@ class Packets:
             yield packet
 
     def _starts(self, packet: av.Packet) -> bool:
-        """Whether a decoder can show everything from this packet on."""
+        """Whether decoding can start at this packet."""
         codec = self.stream.codec_context
         return packet.is_keyframe and (codec.name != "h264" or starts_h264(bytes(packet), codec.extradata))
 
     def others_end(self, end: int | None) -> bool:
-        """Whether another track reaches to half a second before `end` (of the container, in microseconds)."""
+        """Whether another track ends within half a second of `end` (of the container, in microseconds), or later."""
         return bool(end) and self._others >= end / av.time_base - 0.5
 
     def _demuxed(self) -> Iterator[tuple[av.Packet, bool]]:
-        """(packet, whether bytes before it belong to no packet)."""
+        """Yield (packet, whether bytes before it belong to no packet)."""
         matroska = "matroska" in self.container.format.name
         failures, end, hole = 0, None, False
         while failures < 16:
             try:
                 for packet in self.container.demux():
-                    if not packet.size:  # the end, of whichever track
+                    if not packet.size:  # marks the end of a track
                         continue
                     if matroska and packet.pos is not None:
                         hole |= end is not None and packet.pos - end > _HOLE
@@ -136,7 +136,10 @@ class Packets:
                     yield packet, hole
                     hole = False
                 return
-            except (av.error.EOFError, IndexError):  # PyAV stumbles, at the end, over a track that began on the way
+            except (
+                av.error.EOFError,
+                IndexError,
+            ):  # PyAV: IndexError if a track began inside the file
                 return
             except av.error.FFmpegError as error:
                 self._check_disk(error)
@@ -144,7 +147,7 @@ class Packets:
                 self.timeline.error()
 
     def _check_disk(self, error: Exception) -> None:
-        """A disk or network that fails is no damage of the file: the run must be able to go on later."""
+        """Raise `UserError` if the disk or network failed. This is no damage of the file: a later run can continue."""
         if error.errno not in _DISK:
             return
         path = Path(self.container.name[len("file:") :])
@@ -167,7 +170,7 @@ class Packets:
             yield packet, hole
 
     def _place(self, packet: av.Packet) -> bool:
-        """Give a packet of an AVI file the stamp that the index has for it; whether packets before it were missed."""
+        """Set the stamp of a packet of an AVI file from the index. Return whether packets before it are missing."""
         stamp = self._index.get(packet.pos)
         if stamp is None or packet.dts is None:
             return False
@@ -178,7 +181,7 @@ class Packets:
         return missed
 
     def _mend(self, packet: av.Packet, following: int | None) -> bool:
-        """Shift the stamps of a packet; whether its own was damaged. `following`: the next packet's, as it stands."""
+        """Shift the stamps of a packet. Return whether its own was damaged. `following`: the next stamp, unshifted."""
         damaged = False
         if packet.dts is not None and self._last is not None:
             second = 1 / packet.time_base
@@ -200,8 +203,10 @@ class Packets:
 
 
 def measure_length(path: Path, claimed: float | None, rate: float | None) -> float | None:
-    """Seconds from the first packet of the video to the end of its last one. Only the last seconds are read
-    where the file's header claims a length and the packets there bear it out."""
+    """Return the seconds from the first packet of the video to the end of its last one.
+
+    If the header states a length (`claimed`), the last seconds are read first; if they agree with it, no others are.
+    """
     if claimed:
         container, stream = open_video(path)
         with container:

@@ -10,20 +10,20 @@ import numpy as np
 
 from surgseg.files import UserError, make_folder
 
-TICKS = Fraction(1, 90000)  # seconds; the clock of exact times
-_BT601, _LIMITED = 6, 1  # how RGB is converted; unmarked, players guess another matrix for large frames
+TICKS = Fraction(1, 90000)  # seconds; the time base of exact times
+_BT601, _LIMITED = 6, 1  # colour conversion; without this mark, players assume another matrix for large frames
 
 
 def partial_path(path: Path) -> Path:
-    """The name of a video that is being written."""
+    """Return the name of a video while it is written."""
     return path.with_name(f".{path.stem}.part{path.suffix}")
 
 
 class VideoWriter:
     """Write (H, W, 3) uint8 RGB frames as an H.264 file; as .mp4 it plays in browsers. Odd sizes are padded to even.
 
-    Use as a context manager; the file appears under its name when all frames are in, or not at all. With
-    `exact_times` each frame is given the second from which it is shown, and frames leave in the order they come.
+    Use as a context manager; the file gets its name when it is complete, else it is removed. With `exact_times` each
+    frame has the second from which it is shown, and frames are stored in the order in which they come.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class VideoWriter:
 
     def _mux(self, packets: list[av.Packet]) -> None:
         for packet in packets:
-            if self.exact_times:  # the duration counts for the last frame only: it is shown as long as the one before
+            if self.exact_times:  # used for the last frame only: it is shown as long as the one before
                 packet.duration = self.step
         self.container.mux(packets)
 
@@ -80,7 +80,7 @@ class VideoWriter:
         self.stream.width, self.stream.height, self.stream.pix_fmt = width, height, "yuv420p"
         self.stream.codec_context.colorspace, self.stream.codec_context.color_range = _BT601, _LIMITED
         self.stream.options = {"crf": str(self.crf), "preset": "veryfast"}
-        if self.exact_times:  # without B-frames every packet is a frame, in its order
+        if self.exact_times:  # without B-frames the packets are frames in display order
             self.stream.codec_context.time_base = TICKS
             self.stream.codec_context.max_b_frames = 0
 

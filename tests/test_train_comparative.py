@@ -265,11 +265,11 @@ def test_a_foreign_comparison_is_not_written_over(tiny_prepared, tmp_path, capsy
     ("more", "words"),
     [
         (["--models", "deeplabv3", "deeplabv3_scratch"], "the same run"),
-        (["--init-from", "x.pth"], "--init-from starts one architecture only"),
+        (["--init-from", "x.pth"], "--init-from fits one architecture only"),
         (["--seeds", "0", "-1"], "--seed -1"),
         (["--folds", "9"], "4 videos allow 2 to 4 folds"),
         (["--batch-size", "1"], "--batch-size 1"),
-        (["--models", "unet", "deeplabv3_scratch", "--weights", "coco"], "--weights coco starts none of --models"),
+        (["--models", "unet", "deeplabv3_scratch", "--weights", "coco"], "--weights coco: none of --models"),
     ],
 )
 def test_mistakes_in_a_comparison_are_one_line_before_anything_is_written(tiny_prepared, tmp_path, capsys, more, words):

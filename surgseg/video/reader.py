@@ -96,10 +96,8 @@ class VideoReader:
 
     @property
     def length_s(self) -> float | None:
-        """Seconds from the first frame to the end of the last; None where it cannot be found.
-
-        It is the header's value if the last packets agree with it, else it is measured over all packets, undecoded.
-        """
+        """Seconds from the first frame to the end of the last; None where it cannot be found. The header's value counts
+        if the last packets agree with it; else the length is measured over all packets, undecoded."""
         if self._length is None:
             self._length = measure_length(self.path, self.duration, self.rate) or self.duration
         return self._length
@@ -216,10 +214,7 @@ class VideoReader:
             yield from self._deinterlacer.flush()
 
     def _decoded(self) -> Iterator[tuple[av.VideoFrame, int, float, bool] | None]:
-        """Yield (picture, index, seconds, suspect), and None before a jump.
-
-        A frame is held back until all packets that precede its own are decoded: damage in them makes it suspect.
-        """
+        # A frame is held back until all packets that precede its own are decoded: damage in them makes it suspect.
         waiting: deque[tuple] = deque()
         for picture in self._pictures():
             if picture is None:  # no later frame was sent before these

@@ -1,10 +1,11 @@
 """Draw frame, mask and overlay of some frames of a generated folder, for visual inspection.
 
-    python analyze_generated_masks.py --generated-dir data/generated
-    python analyze_generated_masks.py --generated-dir data/generated --select uncertain --num-samples 20 --output panels
+  python analyze_generated_masks.py --generated-dir data/generated
+  python analyze_generated_masks.py --generated-dir data/generated --select uncertain
 
-The frames are spread over the video, or chosen by the rule of --select; the figure states the rule. A JSON of the same
-name beside the figure lists the frames. generate_masks_from_model.py writes the folder.
+The frames are spread over the video, or chosen by the rule of --select; the figure states the rule.
+A JSON file of the same name beside the figure lists the frames. generate_masks_from_model.py writes
+the generated folder.
 """
 
 from __future__ import annotations
@@ -25,19 +26,21 @@ def build_parser() -> argparse.ArgumentParser:
     source = parser.add_argument_group("input")
     add_generated_dir(source)
     choice = parser.add_argument_group("selection")
-    choice.add_argument("--num-samples", type=int, default=10, metavar="N", help="frames to show (default: 10)")
+    choice.add_argument(
+        "--num-samples", type=int, default=10, metavar="N", help="number of frames to show (default: 10)"
+    )
     choice.add_argument(
         "--select",
         choices=SELECTIONS,
         default="spread",
-        help="frames spread over the video, random ones, those of largest or smallest coverage (above 0), or of "
-        "highest uncertainty (default: spread)",
+        help="how frames are chosen: spread over the video, at random, by the largest or the smallest coverage above "
+        "0, or by the highest uncertainty (default: spread)",
     )
-    choice.add_argument("--seed", type=int, default=0, help="of --select random, a whole number from 0 (default: 0)")
+    choice.add_argument("--seed", type=int, default=0, help="seed of --select random (default: 0)")
     choice.add_argument("--include-suspect", action="store_true", help="choose among suspect frames too (default: no)")
     output = parser.add_argument_group("output")
     output.add_argument(
-        "--output", type=Path, metavar="PATH", help=f"a .png file, or a folder (default: DIR/figures/{FIGURE})"
+        "--output", type=Path, metavar="PATH", help=f"figure (.png), or a folder for it (default: DIR/figures/{FIGURE})"
     )
     return parser
 

@@ -1,13 +1,15 @@
-"""Measure detection, coverage, presence and temporal stability in a folder of generate_masks_from_model.py.
+"""Measure detection, coverage, presence and temporal stability in a generated folder.
 
-    python analyze_mask_statistics.py --generated-dir data/generated
-    python analyze_mask_statistics.py --generated-dir data/video01 --phase-file P.txt --tool-file T.txt
-    python analyze_mask_statistics.py --generated-dir data/v01 --mask-dir data/full_dataset/masks --mask-video video01
+  python analyze_mask_statistics.py --generated-dir data/generated
+  python analyze_mask_statistics.py --generated-dir data/v01 --phase-file P.txt --tool-file T.txt
+  python analyze_mask_statistics.py --generated-dir data/v01 --mask-dir data/full_dataset/masks \\
+      --mask-video video01
 
-Prints the numbers and writes mask_statistics.json, mask_statistics_frames.csv and figures/mask_statistics.png. Frames
-decoded after damage in the video (suspect) are left out without --include-suspect. Without ground truth or annotation
-the numbers depend on the content of the video and on the errors of the model. Stability needs frames at most 0.2 s
-apart.
+generate_masks_from_model.py writes the generated folder. This script prints the numbers and writes
+mask_statistics.json, mask_statistics_frames.csv and figures/mask_statistics.png. Suspect frames,
+which were decoded after damage in the video, are left out unless --include-suspect is given.
+Without ground truth or annotation the numbers depend on the content of the video as well as on the
+errors of the model. Temporal stability needs frames at most 0.2 s apart.
 """
 
 from __future__ import annotations
@@ -30,18 +32,27 @@ def build_parser() -> argparse.ArgumentParser:
     parser = make_parser(__doc__)
     source = parser.add_argument_group("input")
     add_generated_dir(source)
-    source.add_argument("--phase-file", type=Path, metavar="FILE", help="Cholec80's videoNN-phase.txt (default: none)")
-    source.add_argument("--tool-file", type=Path, metavar="FILE", help="Cholec80's videoNN-tool.txt (default: none)")
+    source.add_argument(
+        "--phase-file", type=Path, metavar="FILE", help="Cholec80's phases, videoNN-phase.txt (default: none)"
+    )
+    source.add_argument(
+        "--tool-file", type=Path, metavar="FILE", help="Cholec80's tools, videoNN-tool.txt (default: none)"
+    )
     add_annotation_options(source)
     source.add_argument(
-        "--mask-dir", type=Path, metavar="DIR", help="ground-truth masks, matched by name or frame (default: none)"
+        "--mask-dir",
+        type=Path,
+        metavar="DIR",
+        help="ground-truth masks, matched by name or frame number (default: none)",
     )
-    source.add_argument("--mask-video", metavar="NAME", help="video of the masks in DIR (default: its only one)")
+    source.add_argument("--mask-video", metavar="NAME", help="which video of --mask-dir (default: the only one there)")
     add_counting_options(parser)
     output = parser.add_argument_group("output")
-    output.add_argument("--output-dir", type=Path, metavar="DIR", help="folder (default: the generated folder)")
     output.add_argument(
-        "--figure", type=Path, metavar="FILE", help="PNG (default: OUTPUT_DIR/figures/mask_statistics.png)"
+        "--output-dir", type=Path, metavar="DIR", help="folder of the results (default: the generated folder)"
+    )
+    output.add_argument(
+        "--figure", type=Path, metavar="FILE", help="figure, .png (default: OUTPUT_DIR/figures/mask_statistics.png)"
     )
     return parser
 

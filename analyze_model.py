@@ -4,8 +4,9 @@
       --num-classes 2 --class-names "background,instrument"
   python analyze_model.py --mode model --data-root data/full_dataset --split-part test
 
-`dataset` scores the existing predictions at native size. `model` predicts first; its frames are a part (--split-part)
-of the split that is stored in the weights file. Both write the scores and figures of scores, data audit and examples.
+`--mode dataset` scores existing predictions at native size. `--mode model` predicts first; it takes
+one part (--split-part) of the split that is stored in the weights file. Both write the scores, and
+figures of the scores, of the audit of the data, and of example frames.
 """
 
 from __future__ import annotations
@@ -22,32 +23,61 @@ from surgseg.places import DEFAULT_WEIGHTS, find_data, find_weights
 def build_parser() -> argparse.ArgumentParser:
     parser = console.make_parser(__doc__)
     parser.add_argument(
-        "--mode", default="dataset", choices=["dataset", "model"], help="what to score (default: dataset)"
+        "--mode",
+        default="dataset",
+        choices=["dataset", "model"],
+        help="score a folder of predictions, or a model (default: dataset)",
     )
     dataset = parser.add_argument_group("--mode dataset")
-    dataset.add_argument("--mask-dir", type=Path, default=Path("data/masks"), help="ground truth (default: data/masks)")
-    dataset.add_argument("--pred-dir", type=Path, default=Path("data/preds"), help="predictions (default: data/preds)")
-    dataset.add_argument("--num-classes", type=int, help="classes (default: from the masks' classes.json, else 2)")
+    dataset.add_argument("--mask-dir", type=Path, default=Path("data/masks"), help="true masks (default: data/masks)")
     dataset.add_argument(
-        "--class-names", help='names, comma-separated, e.g. "background,instrument" (default: from classes.json)'
+        "--pred-dir", type=Path, default=Path("data/preds"), help="predicted masks (default: data/preds)"
+    )
+    dataset.add_argument(
+        "--num-classes", type=int, help="number of classes, with the background (default: from classes.json, else 2)"
+    )
+    dataset.add_argument(
+        "--class-names",
+        help='names of the classes, e.g. "background,instrument" (default: from classes.json beside --mask-dir)',
     )
     dataset.add_argument("--require-all", action="store_true", help="fail if a mask has no prediction (default: off)")
     model = parser.add_argument_group("--mode model")
-    model.add_argument("--model-path", type=Path, default=DEFAULT_WEIGHTS, help=f"weights (default: {DEFAULT_WEIGHTS})")
-    model.add_argument("--arch", choices=ARCHITECTURES, help="architecture of a bare state_dict (default: the file's)")
-    model.add_argument("--data-root", type=Path, help="prepared folder (default: data/full_dataset, or data)")
-    model.add_argument("--split-part", default="test", choices=["val", "test", "all"], help="frames (default: test)")
     model.add_argument(
-        "--threshold", type=float, help="instrument probability, 0-1 (default: the weights file's, usually 0.5)"
+        "--model-path", type=Path, default=DEFAULT_WEIGHTS, help=f"weights file (default: {DEFAULT_WEIGHTS})"
+    )
+    model.add_argument(
+        "--arch", choices=ARCHITECTURES, help="architecture of a bare state_dict (default: from the file)"
+    )
+    model.add_argument("--data-root", type=Path, help="prepared folder (default: data/full_dataset, else data)")
+    model.add_argument(
+        "--split-part",
+        default="test",
+        choices=["val", "test", "all"],
+        help="part of the split to score (default: test)",
+    )
+    model.add_argument(
+        "--threshold",
+        type=float,
+        help="least probability of instrument, 0-1 (default: from the weights file, usually 0.5)",
     )
     model.add_argument("--batch-size", type=int, default=4, help="frames per forward pass (default: 4)")
-    model.add_argument("--save-preds", type=Path, metavar="DIR", help="write predictions there (default: not written)")
+    model.add_argument(
+        "--save-preds", type=Path, metavar="DIR", help="folder to write predictions into (default: none)"
+    )
     console.add_device_option(model)
     output = parser.add_argument_group("output")
-    output.add_argument("--output-dir", type=Path, default=Path("outputs"), help="results (default: outputs)")
-    output.add_argument("--figure-dir", type=Path, metavar="DIR", help="figures (default: OUTPUT_DIR/figures)")
     output.add_argument(
-        "--examples", type=int, default=5, metavar="N", help="frames in each figure of examples; 0: none (default: 5)"
+        "--output-dir", type=Path, default=Path("outputs"), help="folder of the results (default: outputs)"
+    )
+    output.add_argument(
+        "--figure-dir", type=Path, metavar="DIR", help="folder of the figures (default: OUTPUT_DIR/figures)"
+    )
+    output.add_argument(
+        "--examples",
+        type=int,
+        default=5,
+        metavar="N",
+        help="frames in each figure of examples; 0: no such figures (default: 5)",
     )
     console.add_void_option(output)
     return parser

@@ -1,10 +1,11 @@
-"""Apply a model to a few frames of each of several videos and show them side by side, before a long run.
+"""Apply a model to a few frames of several videos and show them side by side, before a long run.
 
-    python check_both_videos.py --video-paths first.mp4 second.mp4
-    python check_both_videos.py --video-paths first.mp4 second.mp4 --frames 6 --names "with smoke" "without smoke"
+  python check_both_videos.py --video-paths first.mp4 second.mp4
+  python check_both_videos.py --video-paths first.mp4 second.mp4 --frames 6 --names smoke "no smoke"
 
-Draws frames with overlays and writes a JSON file of the same name beside the figure. Both leave out the videos' file
-names, which can hold a patient's name. A few frames prove nothing: the next commands are printed.
+Draws the frames with their overlays and writes a JSON file of the same name beside the figure. Both
+leave out the videos' file names, which can hold a patient's name. A few frames prove nothing:
+therefore the script prints the commands that analyse the whole videos.
 """
 
 from __future__ import annotations
@@ -29,22 +30,27 @@ def build_parser() -> argparse.ArgumentParser:
         nargs="+",
         required=True,
         metavar="PATH",
-        help="videos, or folders of images, at least two (required)",
+        help="at least two videos or folders of images (required)",
     )
     source.add_argument(
-        "--names", nargs="+", metavar="NAME", help='a name for each (default: "video A", "video B", ...)'
+        "--names", nargs="+", metavar="NAME", help='a name for each video (default: "video A", "video B", ...)'
     )
-    source.add_argument("--frames", type=int, default=4, metavar="N", help="frames of each video (default: 4)")
+    source.add_argument(
+        "--frames", type=int, default=4, metavar="N", help="number of frames of each video (default: 4)"
+    )
     add_image_rate(source)
     model = add_weights_options(parser)
     model.add_argument(
-        "--threshold", type=float, metavar="P", help="instrument probability, 0-1 (default: the weights file's)"
+        "--threshold",
+        type=float,
+        metavar="P",
+        help="least probability of instrument, 0-1 (default: from the weights file)",
     )
     console.add_device_option(model)
     output = parser.add_argument_group("output")
     output.add_argument(
         "--output", type=Path, default=Path("outputs/figures/check_both_videos.png"), metavar="FILE",
-        help="the figure, .png (default: %(default)s)",
+        help="figure, .png (default: %(default)s)",
     )  # fmt: skip
     return parser
 

@@ -1,12 +1,13 @@
 """Compare the masks of one model in several videos: generated folders of generate_masks_from_model.py.
 
-    python compare_videos.py --generated-dirs data/video01 data/video80 --names video01 video80
-    python compare_videos.py --generated-dirs data/a data/b --tool-files video01-tool.txt video80-tool.txt
-    python compare_videos.py --generated-dirs data/a data/b --mask-dirs masks_a masks_b
+  python compare_videos.py --generated-dirs data/video01 data/video80 --names video01 video80
+  python compare_videos.py --generated-dirs data/a data/b --tool-files a-tool.txt b-tool.txt
+  python compare_videos.py --generated-dirs data/a data/b --mask-dirs masks_a masks_b
 
-Prints a table, writes it as Markdown and JSON, and draws coverage, timelines and appearance against confidence. All
-folders are compared with the first. Videos without labels are compared by content only. With tool annotations or
-ground truth of each video, the change of sensitivity, specificity or Dice is reported as shift.
+Prints a table, writes it as Markdown and JSON, and draws coverage, timelines, and the model's
+confidence against the appearance of the frames. All folders are compared with the first. Videos
+without labels are compared by content only. With tool annotations or ground truth of every video,
+the change of sensitivity, specificity or Dice is reported as shift.
 """
 
 from __future__ import annotations
@@ -23,27 +24,38 @@ def build_parser() -> argparse.ArgumentParser:
     parser = make_parser(__doc__)
     source = parser.add_argument_group("input")
     source.add_argument(
-        "--generated-dirs", type=Path, nargs="+", required=True, metavar="DIR", help="two or more folders (required)"
+        "--generated-dirs",
+        type=Path,
+        nargs="+",
+        required=True,
+        metavar="DIR",
+        help="two or more generated folders (required)",
     )
-    source.add_argument("--names", nargs="+", metavar="NAME", help="one for each folder (default: the folders' names)")
     source.add_argument(
-        "--tool-files", type=Path, nargs="+", metavar="FILE", help="Cholec80's, one for each folder (default: none)"
+        "--names", nargs="+", metavar="NAME", help="a name for each folder (default: the folders' names)"
+    )
+    source.add_argument(
+        "--tool-files", type=Path, nargs="+", metavar="FILE", help="Cholec80's tool file of each folder (default: none)"
     )
     add_annotation_options(source)
     source.add_argument(
-        "--mask-dirs", type=Path, nargs="+", metavar="DIR", help="ground truth, one for each folder (default: none)"
+        "--mask-dirs", type=Path, nargs="+", metavar="DIR", help="ground-truth masks of each folder (default: none)"
     )
     source.add_argument(
-        "--mask-videos", nargs="+", metavar="NAME", help="the video of each mask folder (default: its only one)"
+        "--mask-videos", nargs="+", metavar="NAME", help="which video of each mask folder (default: the only one)"
     )
     counting = add_counting_options(parser)
-    counting.add_argument("--seed", type=int, default=0, help="seed of the bootstrap (default: 0)")
+    counting.add_argument("--seed", type=int, default=0, help="seed of the bootstrap intervals (default: 0)")
     output = parser.add_argument_group("output")
     output.add_argument(
-        "--output-dir", type=Path, default=Path("outputs"), metavar="DIR", help="results (default: outputs)"
+        "--output-dir",
+        type=Path,
+        default=Path("outputs"),
+        metavar="DIR",
+        help="folder of the results (default: outputs)",
     )
     output.add_argument(
-        "--figure", type=Path, metavar="FILE", help="PNG (default: OUTPUT_DIR/figures/video_comparison.png)"
+        "--figure", type=Path, metavar="FILE", help="figure, .png (default: OUTPUT_DIR/figures/video_comparison.png)"
     )
     return parser
 

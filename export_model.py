@@ -1,12 +1,15 @@
 """Export a weights file to ONNX, checked against PyTorch on real frames.
 
-    python export_model.py --model-path outputs/instrument_segmentation_model.pth --format onnx
-    python export_model.py --model-path outputs/instrument_segmentation_model.pth --frames operation.mp4
+  python export_model.py --model-path outputs/instrument_segmentation_model.pth --format onnx
+  python export_model.py --model-path mine.pth --frames operation.mp4
 
-The graph takes frames (N, 3, height, width) uint8 RGB, resized to the model's size, and returns class probabilities.
-The file is written beside the weights, where generate_masks_from_model.py finds it (on a CPU that script also exports
-by itself). Prints size, difference to PyTorch, and milliseconds per frame of each backend on this CPU. An export that
-disagrees with PyTorch is not written: exit status 2. Needs: pip install onnx onnxscript onnxruntime
+The exported graph takes frames (N, 3, height, width) uint8 RGB, resized to the model's size, and
+returns class probabilities. The file is written beside the weights, where
+generate_masks_from_model.py finds it (on a CPU that script also exports by itself). Prints the
+size, the difference from PyTorch, and the milliseconds per frame of each backend on this CPU. An
+export that disagrees with PyTorch is not written: exit status 2.
+
+Needs: pip install onnx onnxscript onnxruntime
 """
 
 from __future__ import annotations
@@ -28,14 +31,19 @@ def build_parser() -> argparse.ArgumentParser:
     parser = make_parser(__doc__)
     add_weights_options(parser)
     export = parser.add_argument_group("export")
-    export.add_argument("--format", choices=["onnx"], default="onnx", help="what to write (default: onnx)")
+    export.add_argument("--format", choices=["onnx"], default="onnx", help="format to write (default: onnx)")
     export.add_argument(
         "--frames",
         metavar="PATH",
-        help=f"video or folder of images for the check (default: {' or '.join(map(str, PREPARED))}, else synthetic)",
+        help=f"video or folder of images for the check (default: {' or '.join(map(str, PREPARED))}, "
+        "else synthetic frames)",
     )
-    export.add_argument("--output", type=Path, metavar="FILE", help="file (default: beside the weights, .onnx)")
-    export.add_argument("--repeats", type=int, default=10, metavar="N", help="frames timed per backend (default: 10)")
+    export.add_argument(
+        "--output", type=Path, metavar="FILE", help="exported file, .onnx (default: beside the weights)"
+    )
+    export.add_argument(
+        "--repeats", type=int, default=10, metavar="N", help="timed predictions of each backend (default: 10)"
+    )
     return parser
 
 

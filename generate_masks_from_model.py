@@ -1,13 +1,14 @@
-"""Apply a trained model to surgery videos: frames, instrument masks and a table, in a generated folder for each.
+"""Apply a trained model to surgery videos: write frames, instrument masks and a table of the frames.
 
-    python generate_masks_from_model.py --video-path operation.mp4 --output-dir data/operation
-    python generate_masks_from_model.py --video-path operation.mp4 --frame-step 1 --frame-format none --save masks video
-    python generate_masks_from_model.py --video-path "videos/*.mp4" --sample spread --output-dir data/all
+  python generate_masks_from_model.py --video-path operation.mp4 --output-dir data/operation
+  python generate_masks_from_model.py --video-path operation.mp4 --frame-step 1 --save masks video
+  python generate_masks_from_model.py --video-path "videos/*.mp4" --output-dir data/all
 
-The folder holds frames/, masks/, classes.json, frames.csv (time, coverage, confidence of each frame) and run.json.
-The same command continues a run that was stopped or killed; it leaves a finished folder unchanged. Several videos get
-a folder each below --output-dir; torchrun or a Slurm array distributes them. Damaged parts of a video are skipped,
-counted and marked. Exit status: 0 done, 2 nothing could be done, 3 partial.
+The generated folder holds frames/, masks/, classes.json, frames.csv (time, coverage, confidence of
+each frame) and run.json. The same command continues a run that was stopped or killed; it leaves a
+finished folder unchanged. Several videos get a folder each below --output-dir; torchrun or a Slurm
+array distributes them over processes. Damaged parts of a video are skipped, counted and marked.
+Exit status: 0 done, 2 nothing could be done, 3 partial.
 """
 
 from __future__ import annotations

@@ -1,14 +1,15 @@
-"""Train and evaluate instrument segmentation: weights, curves, scores, native-size predictions.
+"""Train a segmentation model and score it: weights, curves, scores, predictions at native size.
 
-  python instrument_segmentation.py                                   # data/full_dataset or data/sample_frames
+  python instrument_segmentation.py                       # data/full_dataset or data/sample_frames
   python instrument_segmentation.py --data-root data/full_dataset --split sp-tcn
-  python instrument_segmentation.py --data-root data --test-videos op1 --arch unet --image-size 192 256
-  python instrument_segmentation.py --preset demo                     # small U-Net on the synthetic stream
-  python instrument_segmentation.py --init-from mine.pth --epochs 5 --freeze-backbone 2     # fine-tune
-  torchrun --nproc-per-node 4 instrument_segmentation.py --batch-size 16                    # four GPUs
+  python instrument_segmentation.py --data-root data --test-videos op1 --image-size 192 256
+  python instrument_segmentation.py --preset demo         # small U-Net on synthetic frames
+  python instrument_segmentation.py --init-from mine.pth --epochs 5 --freeze-backbone 2  # fine-tune
+  torchrun --nproc-per-node 4 instrument_segmentation.py --batch-size 16                 # four GPUs
 
-The best epoch is chosen on the validation part. The test part is scored once, at the end, at native size.
-After Ctrl-C or a crash, the same command with --resume continues after the last finished epoch.
+The best epoch is chosen on the validation part. The test part is scored once, at the end, at native
+size. After Ctrl-C or a crash, the same command with --resume continues after the last finished
+epoch. Without any prepared data, the script runs the demo.
 """
 
 from __future__ import annotations

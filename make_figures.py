@@ -1,12 +1,13 @@
 """Make every figure of the study again; `make figures` calls this script.
 
-    python make_figures.py              # from the synthetic stream, 14 minutes on two cores
-    python make_figures.py --data-root data/full_dataset --video-paths video01.mp4 video80.mp4      # from real data
+  python make_figures.py              # from synthetic frames, 14 minutes on two cores
+  python make_figures.py --data-root data/full_dataset --video-paths video01.mp4 video80.mp4
 
 Every command is printed before it runs, so each can be run alone. Figures go to outputs/figures and
-outputs/comparative; outputs/figures/figures.json lists the command of each figure. Synthetic figures carry the mark
-SYNTHETIC and never a study's name: video01_* and video80_* are made from real videos only. On real data, an unfinished
-training is resumed and a finished one reused; the demo's model is always trained again.
+outputs/comparative; outputs/figures/figures.json lists the command of each figure. Figures of
+synthetic data carry the mark SYNTHETIC, and never the name of a figure of the original study:
+video01_* and video80_* are made from real videos only. On real data, an unfinished training is
+resumed and a finished one reused; the model of the demo is always trained again.
 """
 
 from __future__ import annotations
@@ -28,29 +29,42 @@ ROOT = Path(__file__).resolve().parent
 def build_parser() -> argparse.ArgumentParser:
     parser = make_parser(__doc__)
     source = parser.add_argument_group("input")
-    source.add_argument("--data-root", type=Path, help="prepared folder of real data (default: the synthetic stream)")
+    source.add_argument("--data-root", type=Path, help="prepared folder of real data (default: synthetic frames)")
     source.add_argument(
-        "--video-paths", type=Path, nargs="+", default=[], metavar="FILE", help="two or more videos (default: none)"
+        "--video-paths",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="two or more videos of operations (default: none)",
     )
     source.add_argument(
-        "--names", nargs="+", metavar="NAME", help="one per video (default: video01 of its file name, or operation_1)"
+        "--names",
+        nargs="+",
+        metavar="NAME",
+        help="a name for each video (default: its file name if it is like video01, else operation_1, ...)",
     )
     training = parser.add_argument_group("training")
     training.add_argument(
-        "--epochs", type=int, help=f"of all trainings on real data, else of the comparison (default: {plan.EPOCHS})"
+        "--epochs",
+        type=int,
+        help=f"epochs of every training; without --data-root, of the comparison only (default: {plan.EPOCHS})",
     )
     training.add_argument(
         "--train-options", default="", metavar="TEXT",
-        help='of both training scripts, on real data, e.g. "--split sp-tcn --batch-size 16" (default: none)',
+        help='options for both training scripts, on real data, e.g. "--split sp-tcn --batch-size 16" (default: none)',
     )  # fmt: skip
     training.add_argument(
         "--retrain",
         action="store_true",
-        help="on real data, train and apply the model again; the comparison is resumed (default: resume both)",
+        help="on real data, train and apply the model again; the comparison is still resumed (default: resume both)",
     )
     output = parser.add_argument_group("output")
     output.add_argument(
-        "--copies", type=Path, metavar="DIR", help="also write small copies for docs/figures.md (default: none)"
+        "--copies",
+        type=Path,
+        metavar="DIR",
+        help="folder to write small copies into, for docs/figures.md (default: none)",
     )
     output.add_argument("--dry-run", action="store_true", help="print the commands and run none (default: run them)")
     return parser

@@ -1,15 +1,15 @@
 """Prepare a folder of frames and a folder of masks (or two folder trees) for training.
 
-Pairs frames and masks by name, never by order. Writes sample_frames, masks of class ids, classes.json, manifest.csv
-and audit.json. The default codes are those of CholecSeg8k; give code lists for other data sets. A second run with
-another --video-id adds a video:
+Pairs frames and masks by name, never by order. Writes sample_frames, masks of class ids,
+classes.json, manifest.csv and audit.json. The default codes are those of CholecSeg8k; give code
+lists for other data sets. A second run with another --video-id adds a video:
 
   python prepare_cholecseg8k_assets.py --frame-dir frames --mask-dir masks
   python prepare_cholecseg8k_assets.py --frame-dir OP1/Raw --mask-dir OP1/Masks --video-id op1 \\
-      --instrument-codes 70 160 --void-codes            (EndoVis 2015: 0 is background, nothing is void)
+      --instrument-codes 70 160 --void-codes      (EndoVis 2015: 0 is background, nothing is void)
 
-If a frame has no mask, or a mask no frame, nothing is written; --skip-bad prepares the other pairs. The exit status
-is 2 if files are bad; the good files are prepared all the same.
+If a frame has no mask, or a mask no frame, nothing is written; --skip-bad prepares the other pairs.
+If some files are bad, the good files are prepared and the exit status is 2; with --skip-bad, 0.
 """
 
 from __future__ import annotations
@@ -30,10 +30,15 @@ from surgseg.labels import CHOLECSEG8K_VOID, INSTRUMENT_CODES, Scheme, binary_sc
 def build_parser():
     parser = make_parser(__doc__)
     files = parser.add_argument_group("files")
-    files.add_argument("--frame-dir", type=Path, required=True, help="frames, at any depth (required)")
-    files.add_argument("--mask-dir", type=Path, required=True, help="masks, at any depth; may be the same (required)")
+    files.add_argument("--frame-dir", type=Path, required=True, help="folder of frames, at any depth (required)")
     files.add_argument(
-        "--output-root", type=Path, default=Path("data"), help="folder to write; its other videos stay (default: data)"
+        "--mask-dir", type=Path, required=True, help="folder of masks, at any depth; may be the same folder (required)"
+    )
+    files.add_argument(
+        "--output-root",
+        type=Path,
+        default=Path("data"),
+        help="folder to write; other videos in it are kept (default: data)",
     )
     files.add_argument(
         "--frame-suffix", metavar="TEXT", help="end of a frame's name before .png (default: _endo, _raw or nothing)"
@@ -44,7 +49,9 @@ def build_parser():
         help="end of a mask's name before .png (default: _endo_watershed_mask, _class or nothing)",
     )
     files.add_argument(
-        "--video-id", metavar="NAME", help="name of the video of all frames (default: from folder or file names)"
+        "--video-id",
+        metavar="NAME",
+        help="name of the video that all frames belong to (default: from folder or file names)",
     )
     labels = add_label_options(parser)
     labels.add_argument(
@@ -58,8 +65,8 @@ def build_parser():
         type=int,
         nargs="+",
         metavar="CODE",
-        help="gray levels of background; any other code is an error (default: with CholecSeg8k's instrument codes "
-        "its other classes, otherwise every remaining code)",
+        help="gray levels of background; any other code is then an error (default: the other codes of CholecSeg8k; "
+        "with other --instrument-codes, every remaining code)",
     )
     add_work_options(parser)
     return parser

@@ -1,13 +1,14 @@
 """Prepare a whole data set (CholecSeg8k) for training, in the form that its authors distribute.
 
-Reads the folder tree (videoXX/videoXX_NNNNN/frame_N_endo*.png, at any depth) or the downloaded zip. Writes frames,
-masks of class ids, classes.json, manifest.csv with a split by video, and audit.json:
+Reads the folder tree (videoXX/videoXX_NNNNN/frame_N_endo*.png, at any depth) or the downloaded zip.
+Writes frames, masks of class ids, classes.json, manifest.csv with a split by video, and audit.json:
 
   python prepare_full_dataset.py --source-root CholecSeg8k --output-root data/full_dataset
-  python prepare_full_dataset.py --source-root archive.zip --class-scheme full13 --output-root data/full13
+  python prepare_full_dataset.py --source-root archive.zip --class-scheme full13 \\
+      --output-root data/full13
 
-After an interruption, run the same command again: finished files are kept. The exit status is 2 if files are bad;
-the good files are prepared all the same (--skip-bad: status 0).
+After an interruption, run the same command again: finished files are kept. If some files are bad,
+the good files are prepared and the exit status is 2; with --skip-bad, 0.
 """
 
 from __future__ import annotations

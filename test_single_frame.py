@@ -1,10 +1,10 @@
-"""Predict one frame and show it at several thresholds: probability map, masks, coverage and, with ground truth, IoU.
+"""Predict one frame and show it at several thresholds: probability map, masks, coverage, IoU.
 
-    python test_single_frame.py --frame frame.png --model-path outputs/instrument_segmentation_model.pth
-    python test_single_frame.py --frame frame.png --thresholds 0.25 0.5 0.75 --mask frame_mask.png
+  python test_single_frame.py --frame frame.png --thresholds 0.25 0.5 0.75 --mask frame_mask.png
 
-Writes test_single_frame.png and .json, a figure for each threshold (test_mask_thresh03.png, ...) and, in masks/, the
-masks as indexed PNGs. Do not choose a threshold from a single frame, or from the test part.
+Writes test_single_frame.png and .json, a figure for each threshold (test_mask_thresh03.png, ...)
+and, in masks/, the masks as indexed PNGs. IoU and Dice need the true mask (--mask). Do not choose a
+threshold from a single frame, or from the test part. This script is a tool, not a software test.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = console.make_parser(__doc__)
     source = parser.add_argument_group("input")
     source.add_argument("--frame", type=Path, required=True, metavar="FILE", help="image of the frame (required)")
-    source.add_argument("--mask", type=Path, metavar="FILE", help="its true mask, class ids (default: none)")
+    source.add_argument("--mask", type=Path, metavar="FILE", help="true mask of the frame, class ids (default: none)")
     model = add_weights_options(parser)
     console.add_device_option(model)
     model.add_argument(
@@ -31,11 +31,15 @@ def build_parser() -> argparse.ArgumentParser:
         nargs="+",
         default=[0.3, 0.5, 0.7],
         metavar="P",
-        help="instrument probabilities, each between 0 and 1 (default: 0.3 0.5 0.7)",
+        help="least probabilities of instrument, each between 0 and 1 (default: 0.3 0.5 0.7)",
     )
     output = parser.add_argument_group("output")
     output.add_argument(
-        "--output-dir", type=Path, default=Path("outputs/figures"), metavar="DIR", help="folder (default: %(default)s)"
+        "--output-dir",
+        type=Path,
+        default=Path("outputs/figures"),
+        metavar="DIR",
+        help="folder of the results (default: %(default)s)",
     )
     return parser
 

@@ -1,14 +1,15 @@
-"""Train models that differ in one thing only, with the same seed and schedule, and compare their scores.
+"""Train models that differ in one thing only, with the same seed and schedule; compare their scores.
 
   python train_comparative.py --models unet deeplabv3 --data-root data/full_dataset --epochs 15
   python train_comparative.py --models unet deeplabv3 deeplabv3_scratch --folds 5 --seeds 0 1
-  python train_comparative.py --splits random time video --data-root data/full_dataset --arch unet --epochs 15
+  python train_comparative.py --splits random time video --data-root data/full_dataset --arch unet
 
-Without --splits it compares architectures on the same split. comparison.json holds scores, costs and paired
-differences; visualize_comparison.py draws them. With --splits it is the leak meter: it measures how much the scores of
-one model rise if the split puts neighbouring frames into training and test. All splits train on equally many frames.
-Each model is scored on its own test part, and on the frames that its split and the split by video both hold out.
-The same command continues an interrupted training and does not repeat a finished one.
+Without --splits it compares architectures on the same split. comparison.json holds scores, costs
+and paired differences; visualize_comparison.py draws them. With --splits it is the leak meter: it
+measures how much the scores of one model rise if the split puts neighbouring frames into both
+training and test. All splits train on equally many frames. Each model is scored on its own test
+part, and on the frames that are in the test part of its split and of the split by video. The same
+command continues an interrupted training and does not repeat a finished one.
 """
 
 from __future__ import annotations
@@ -35,7 +36,11 @@ def build_parser() -> argparse.ArgumentParser:
         help=f"models to compare: {', '.join(models)}; scratch: random start (default: unet deeplabv3)",
     )
     compared.add_argument(
-        "--seeds", nargs="+", type=int, metavar="S", help="train each model with each seed (default: that of --seed)"
+        "--seeds",
+        nargs="+",
+        type=int,
+        metavar="S",
+        help="seeds; each model is trained with each (default: that of --seed)",
     )
     compared.add_argument(
         "--splits",
@@ -49,7 +54,10 @@ def build_parser() -> argparse.ArgumentParser:
     options.add_training_options(parser)
     output = parser.add_argument_group("output")
     output.add_argument(
-        "--output-dir", type=Path, default=Path("outputs/comparative"), help="results (default: outputs/comparative)"
+        "--output-dir",
+        type=Path,
+        default=Path("outputs/comparative"),
+        help="folder of the results (default: outputs/comparative)",
     )
     console.add_void_option(output)
     parser.set_defaults(arch=None)  # None: not given

@@ -1,11 +1,12 @@
-"""Draw a comparison of architectures and describe it in words, from comparison.json and the histories alone.
+"""Draw a comparison of architectures and describe it in words, from the files of train_comparative.py.
 
   python visualize_comparison.py --comparison-dir outputs/comparative
-  python visualize_comparison.py --comparison-dir outputs/comparative --note "DeepLabV3 is undertrained at this budget."
+  python visualize_comparison.py --comparison-dir outputs/comparative --note "15 epochs only."
 
-Writes training_comparison.png (loss and validation IoU against epochs and training time), final_comparison.png (scores,
-costs, IoU by video) and comparison_table.md (the table, and sentences that follow from its numbers). For an unfinished
-comparison it shows the finished runs and ends with status 3.
+Reads comparison.json and the histories; nothing is predicted again. Writes training_comparison.png
+(loss and validation IoU against epochs and training time), final_comparison.png (scores, costs, IoU
+by video) and comparison_table.md (the table, and sentences that follow from its numbers). For an
+unfinished comparison it shows the finished runs and ends with status 3.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     output = parser.add_argument_group("output")
     output.add_argument(
-        "--output-dir", type=Path, metavar="DIR", help="folder for figures and table (default: --comparison-dir)"
+        "--output-dir", type=Path, metavar="DIR", help="folder of the figures and the table (default: --comparison-dir)"
     )
     output.add_argument(
-        "--note", default="", metavar="TEXT", help="printed in the figures' captions and the table (default: none)"
+        "--note", default="", metavar="TEXT", help="sentence to add to the captions and the table (default: none)"
     )
     return parser
 

@@ -20,7 +20,7 @@ PARTIAL = 3  # exit status: only a part of the requested output was written
 
 def make_parser(doc: str) -> argparse.ArgumentParser:
     """Return a parser whose description is the script's docstring, with its line breaks."""
-    formatter = functools.partial(argparse.RawDescriptionHelpFormatter, max_help_position=32, width=110)
+    formatter = functools.partial(argparse.RawDescriptionHelpFormatter, max_help_position=32, width=100)
     return argparse.ArgumentParser(description=doc.strip(), formatter_class=formatter, allow_abbrev=False)
 
 

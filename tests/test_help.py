@@ -89,6 +89,11 @@ def test_every_option_states_its_default(helps, name):
     assert [option for option in missing if option != "-h"] == []
 
 
+@pytest.mark.parametrize("name", [*SCRIPTS, "surgseg.synthetic"])
+def test_help_fits_a_terminal_of_100_columns(helps, name):
+    assert [line for line in helps[name].stdout.splitlines() if len(line) > 100] == []
+
+
 MISTAKEN = """
 import contextlib, io, json, runpy, sys
 answers = {}

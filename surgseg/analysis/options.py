@@ -18,21 +18,21 @@ def add_generated_dir(group) -> None:
         type=Path,
         required=True,
         metavar="DIR",
-        help="folder with frames.csv and run.json (required)",
+        help="folder that generate_masks_from_model.py wrote (required)",
     )
 
 
 def add_annotation_options(group) -> None:
     """Add the options that say how a tool file is read."""
     group.add_argument(
-        "--tools", nargs="+", metavar="NAME", help="tools of the annotation that count (default: all but SpecimenBag)"
+        "--tools", nargs="+", metavar="NAME", help="tools of the tool file that count (default: all but SpecimenBag)"
     )
     group.add_argument(
         "--annotation-rate",
         type=float,
         default=RATE,
         metavar="FPS",
-        help=f"frames per second of the annotation (default: {RATE:g})",
+        help=f"frame numbers per second in phase and tool files (default: {RATE:g})",
     )
 
 
@@ -44,18 +44,20 @@ def add_counting_options(parser: argparse.ArgumentParser):
         type=float,
         default=MIN_AREA,
         metavar="FRACTION",
-        help=f"coverage from which an instrument counts as present, fraction of the frame, 0-1 (default: {MIN_AREA})",
+        help=f"least coverage at which an instrument is present, fraction of the frame (default: {MIN_AREA})",
     )
     group.add_argument("--include-suspect", action="store_true", help="count suspect frames too (default: no)")
     group.add_argument(
-        "--from-masks", action="store_true", help="count from the masks, such as corrected ones (default: frames.csv)"
+        "--from-masks",
+        action="store_true",
+        help="measure the masks again, for masks corrected by hand (default: use frames.csv)",
     )
     group.add_argument(
         "--flow-pairs",
         type=int,
         default=FLOW_PAIRS,
         metavar="N",
-        help=f"pairs of frames that get optical flow, 0: none (default: {FLOW_PAIRS})",
+        help=f"compute optical flow for at most N pairs of frames; 0: for none (default: {FLOW_PAIRS})",
     )
     return group
 

@@ -41,31 +41,41 @@ def add_input_options(parser: argparse.ArgumentParser) -> None:
         "--share",
         default="auto",
         metavar="K/N",
-        help="do the K-th of N shares of the videos; none: all (default: auto, from torchrun or a Slurm array)",
+        help="do share K of N of the videos; none: do all (default: auto, from torchrun or a Slurm array)",
     )
 
 
 def add_image_rate(group) -> None:
     group.add_argument(
-        "--image-rate", type=float, default=25.0, metavar="FPS", help="images per second of a folder (default: 25)"
+        "--image-rate",
+        type=float,
+        default=25.0,
+        metavar="FPS",
+        help="images per second, for folders of images (default: 25)",
     )
 
 
 def add_sampling_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("sampling")
     group.add_argument(
-        "--sample", choices=SAMPLES, default="every", help="every N-th frame, or spread over the video (default: every)"
+        "--sample",
+        choices=SAMPLES,
+        default="every",
+        help="every N-th frame, or frames spread evenly over the video (default: every)",
     )
     group.add_argument("--frame-step", type=int, metavar="N", help=f"take every N-th frame (default: {STEP})")
     group.add_argument(
-        "--max-frames", type=int, metavar="N", help=f"at most N frames (default: to the end; spread: {SPREAD_FRAMES})"
+        "--max-frames",
+        type=int,
+        metavar="N",
+        help=f"take at most N frames (default: no limit; with --sample spread {SPREAD_FRAMES})",
     )
     group.add_argument(
         "--burst",
         type=int,
         default=1,
         metavar="N",
-        help="consecutive frames at each sampled position; spread takes whole bursts only (default: 1)",
+        help="consecutive frames at each sampled position; --sample spread takes whole bursts only (default: 1)",
     )
     group.add_argument(
         "--start", type=_time, metavar="TIME", help="take frames from this time on, seconds or H:MM:SS (default: 0)"
@@ -95,10 +105,13 @@ def add_prediction_options(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=["auto", "float32", "bf16"],
         default="auto",
-        help="of the network; auto: bf16 on a GPU that supports it, else float32 (default: auto)",
+        help="precision of the network; auto: bf16 on a GPU that supports it, else float32 (default: auto)",
     )
     group.add_argument(
-        "--threshold", type=float, metavar="P", help="instrument probability, 0-1 (default: from the weights file)"
+        "--threshold",
+        type=float,
+        metavar="P",
+        help="least probability of instrument, 0-1 (default: from the weights file)",
     )
     group.add_argument("--batch-size", type=int, metavar="N", help="frames per batch (default: 4, on a GPU 32)")
 
@@ -106,7 +119,11 @@ def add_prediction_options(parser: argparse.ArgumentParser) -> None:
 def add_output_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("output")
     group.add_argument(
-        "--output-dir", type=Path, default=Path("data/generated"), metavar="DIR", help="folder (default: %(default)s)"
+        "--output-dir",
+        type=Path,
+        default=Path("data/generated"),
+        metavar="DIR",
+        help="folder to write (default: %(default)s)",
     )
     group.add_argument(
         "--name", help="files are called NAME_<frame>; with several videos NAME_<number>_<frame> (default: video)"

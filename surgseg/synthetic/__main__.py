@@ -32,7 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--domain",
         default="aligned",
         choices=["aligned", "shifted"],
-        help="shifted: darker light, a colour cast, more smoke, instruments nearly always in view (default: aligned)",
+        help="shifted: dim light, a colour cast, more smoke, instruments nearly always in view (default: aligned)",
     )
     parser.add_argument_group("computing").add_argument("--workers", type=int, help="processes (default: one per core)")
     return parser

@@ -34,9 +34,14 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--class-scheme",
         metavar="NAME",
-        help="classes of a bare --mask-dir: a name or .json file (default: its classes.json, otherwise binary)",
+        help="classes of --mask-dir: a name or a .json file (default: the classes.json beside it, otherwise binary)",
     )
-    group.add_argument("--cache-dir", type=Path, default=Path("data/cache"), help="resized cache (default: data/cache)")
+    group.add_argument(
+        "--cache-dir",
+        type=Path,
+        default=Path("data/cache"),
+        help="folder of the resized frames and masks (default: data/cache)",
+    )
 
 
 def add_split_options(parser: argparse.ArgumentParser) -> None:
@@ -44,17 +49,17 @@ def add_split_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--split",
         metavar="NAME",
-        help=f"{', '.join(SPLIT_NAMES)}, or a splits.json (default: manifest if it has a split, otherwise video)",
+        help=f"{', '.join(SPLIT_NAMES)}, or a .json file (default: manifest if it has a split, otherwise video)",
     )
     group.add_argument("--val-videos", nargs="+", metavar="VIDEO", help="videos of the validation part (default: none)")
     group.add_argument("--test-videos", nargs="+", metavar="VIDEO", help="videos of the test part (default: none)")
     group.add_argument("--folds", metavar="K|videos", help="K folds of whole videos, or one per video (default: none)")
+    group.add_argument("--fold", type=int, metavar="k", help="run only this one of the --folds, from 1 (default: all)")
     group.add_argument(
         "--allow-shared-videos",
         action="store_true",
         help="accept a splits file or manifest with frames of one video in several parts (default: an error)",
     )
-    group.add_argument("--fold", type=int, metavar="k", help="run only this one of the --folds, from 1 (default: all)")
 
 
 def add_model_options(parser: argparse.ArgumentParser, arch: str = "architecture") -> None:
@@ -87,7 +92,7 @@ def add_model_options(parser: argparse.ArgumentParser, arch: str = "architecture
     group.add_argument(
         "--freeze-norm",
         action="store_true",
-        help="do not update the statistics of batch normalisation; for tiny batches (default: off)",
+        help="do not update the statistics of batch normalisation; for very small batches (default: off)",
     )
 
 
@@ -101,57 +106,71 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         type=int,
         nargs=2,
         metavar=("HEIGHT", "WIDTH"),
-        help="input size of the model, pixels (default: that of --init-from, otherwise 256 256)",
+        help="input size of the model in pixels (default: that of --init-from, otherwise 256 256)",
     )
     group.add_argument(
         "--lr",
         dest="learning_rate",
         metavar="RATE",
         type=float,
-        help="peak rate of AdamW (default: 0.001; 0.0003 from pretrained weights)",
+        help="peak learning rate of AdamW (default: 0.001; 0.0003 from pretrained weights)",
     )
-    _add_field(group, TrainConfig, "--loss", "loss", choices=LOSSES)
-    weights = "cross-entropy weights from the class frequencies of the training part"
+    _add_field(group, TrainConfig, "--loss", "loss function; ce: cross-entropy; dice: soft Dice", choices=LOSSES)
+    weights = "weights of the classes in the cross-entropy, from their frequencies f: sqrt 1/sqrt(f), inverse 1/f"
     _add_field(group, TrainConfig, "--class-weights", weights, choices=CLASS_WEIGHTS)
     _add_field(group, TrainConfig, "--augment", "strength of the random changes to each frame", choices=STRENGTHS)
-    _add_field(group, TrainConfig, "--ema-decay", "decay of the averaged weights per step; 0: no averaging", type=float)
-    schedule = "learning rate: warm-up and half a cosine, or constant"
+    _add_field(
+        group,
+        TrainConfig,
+        "--ema-decay",
+        "decay per step of the average of the model's weights; 0: no average",
+        type=float,
+    )
+    schedule = "course of the learning rate: warm-up and half a cosine, or constant"
     _add_field(group, TrainConfig, "--schedule", schedule, choices=SCHEDULES)
     precision = "precision of convolutions; auto: bf16 where the device supports it"
     _add_field(group, TrainConfig, "--precision", precision, choices=PRECISIONS)
-    _add_field(group, TrainConfig, "--seed", "seed of weights, order, augmentation", type=int)
+    _add_field(group, TrainConfig, "--seed", "seed of new weights, frame order, augmentation, random split", type=int)
     add_device_option(group)
     group.add_argument(
         "--cache-device",
         default="auto",
         choices=PLACES,
-        help="keep the cache in GPU memory, or stream it from the host; auto: by its size (default: auto)",
+        help="memory that holds the resized frames of a GPU training; auto: the GPU's if they fit (default: auto)",
     )
-    group.add_argument("--compile", action="store_true", help="torch.compile the model (default: off)")
+    group.add_argument("--compile", action="store_true", help="compile the model with torch.compile (default: off)")
 
 
 def _add_field(group, config: type, option: str, text: str, **settings) -> None:
     """Add the option of a config field with the field's default. `settings` go to `add_argument`."""
     default = getattr(config, option[2:].replace("-", "_"))
+    if type(default) is int:
+        settings.setdefault("metavar", "N")
     group.add_argument(option, default=default, help=f"{text} (default: {default})", **settings)
 
 
 def add_result_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("output")
-    group.add_argument("--output-dir", type=Path, default=Path("outputs"), help="results (default: outputs)")
-    group.add_argument("--figure-dir", type=Path, metavar="DIR", help="figures (default: OUTPUT_DIR/figures)")
+    group.add_argument(
+        "--output-dir", type=Path, default=Path("outputs"), help="folder of the results (default: outputs)"
+    )
+    group.add_argument(
+        "--figure-dir", type=Path, metavar="DIR", help="folder of the figures (default: OUTPUT_DIR/figures)"
+    )
     group.add_argument(
         "--save-preds",
         type=Path,
         default=Path("data/preds"),
         metavar="DIR",
-        help="folder of the native-size test predictions (default: data/preds)",
+        help="folder of the test predictions at native size (default: data/preds)",
     )
     group.add_argument(
         "--resume", action="store_true", help="continue this run after its last finished epoch (default: off)"
     )
     group.add_argument(
-        "--tensorboard", action="store_true", help="curves in OUTPUT_DIR/tensorboard; needs tensorboard (default: off)"
+        "--tensorboard",
+        action="store_true",
+        help="write curves to OUTPUT_DIR/tensorboard; needs the package tensorboard (default: off)",
     )
     add_void_option(group)
 

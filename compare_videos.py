@@ -110,7 +110,7 @@ def check(args: argparse.Namespace) -> list[str]:
 def read_video(args: argparse.Namespace, index: int, name: str):
     """Return the `Video` of one folder, read and analysed."""
     from surgseg.analysis.cholec80 import read_tools
-    from surgseg.analysis.compare_videos import Video, look_at
+    from surgseg.analysis.compare_videos import Video, measure_appearances
     from surgseg.analysis.ground_truth import match_ground_truth
     from surgseg.analysis.measure import analyse
     from surgseg.generate.folder import read_generated
@@ -124,7 +124,7 @@ def read_video(args: argparse.Namespace, index: int, name: str):
         ground_truth=match_ground_truth(generated, args.mask_dirs[index], mask_video) if args.mask_dirs else None,
     )
     analysis = analyse(generated, request)
-    return Video(name, generated, analysis, look_at(generated, analysis.rows))
+    return Video(name, generated, analysis, measure_appearances(generated, analysis.rows))
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -59,18 +59,18 @@ def work(args: argparse.Namespace) -> int:
             pass
         process = launched().rank if args.share == "auto" else share_of(args.share)[0]
         if process > 0:
-            print("One video is the work of the first process; this one has nothing to do")
+            print("The first process does the only video; this process has nothing to do")
             return 0
     else:
         process, count = share_of(args.share)
         owners = share_out([source.size for source, _, _ in jobs], count)
         mine = [job for job, owner in zip(jobs, owners) if owner == process]
         if count > 1:
-            hint = "" if mine else "; --share none does all of them, whoever else is at work"
+            hint = "" if mine else "; --share none does all videos in this process"
             print(f"Process {process + 1} of {count}: {len(mine)} of {len(jobs)} videos{hint}")
     predictor, request = prepare(args, sampling, [source for source, _, _ in jobs])
     if len(jobs) == 1:
-        return one(*jobs[0], request, predictor)
+        return generate_one(*jobs[0], request, predictor)
     from surgseg.generate.many import generate_all
 
     return generate_all(jobs, mine, request, predictor)
@@ -126,14 +126,14 @@ def prepare(args: argparse.Namespace, sampling, sources: list) -> tuple:
     return predictor, request
 
 
-def one(source, folder, name: str, request, predictor) -> int:
+def generate_one(source, folder, name: str, request, predictor) -> int:
     """Apply the model to a single video. Return the exit status."""
     from surgseg.generate.run import generate, report_video
 
     result = generate(source, folder, name, request, predictor)
     report_video(result)
     if result.state == "stopped":
-        print(f"Partial: stopped by {result.message}; the same command goes on from here", file=sys.stderr)
+        print(f"Partial: stopped by {result.message}; the same command continues from here", file=sys.stderr)
     elif not result.whole:
         print(f"Partial: {result.run['frames_lost']} frames of the video were lost to damage", file=sys.stderr)
     print(f"Next: python analyze_mask_statistics.py --generated-dir {shlex.quote(str(folder))}")

@@ -134,7 +134,7 @@ def execute(step: plan.Step) -> tuple[plan.Step, int, float]:
     if status not in (0, PARTIAL) or missing:
         hint = "; --retrain starts the training again" if "--resume" in step.command else ""
         without = f" without making {missing[0]}" if missing else ""
-        raise UserError(f"{step.script} ended with status {status}{without}; its command stands above{hint}")
+        raise UserError(f"{step.script} ended with status {status}{without}; see its command above{hint}")
     return step, status, time.perf_counter() - started
 
 

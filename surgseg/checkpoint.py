@@ -130,7 +130,7 @@ def load_tensors(path: Path) -> dict[str, Any]:
             raise UserError(f"{path}: refused, because it holds code or objects other than plain weights") from error
         raise UserError(f"{path}: damaged, or no weights file") from error
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-        raise UserError(f"{path}: holds no weights but a {type(value).__name__}")
+        raise UserError(f"{path}: holds a {type(value).__name__} instead of weights")
     return value
 
 
@@ -162,7 +162,7 @@ def _from_bare(path: Path, value: dict, arch: str) -> Checkpoint:
         raise UserError(f"{path}: {num_classes} output classes fit no class scheme of {', '.join(SCHEMES)}")
     model = build_model(arch, num_classes, **model_args)
     load_strictly(model, state, str(path))
-    print(f"{path.name}: a bare state_dict; taken to be {scheme.name}, trained at 256x256")
+    print(f"{path.name}: a bare state_dict; its classes are taken to be {scheme.name}, its image size 256x256")
     return Checkpoint(model, arch, model_args, scheme, (256, 256), threshold=default_threshold(scheme))
 
 

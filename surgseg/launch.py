@@ -32,7 +32,7 @@ def share_of(share: str, environment: Mapping[str, str] = os.environ) -> tuple[i
     """
     process = launched(environment)
     if share != "auto" and process.count > 1:
-        raise UserError(f"--share {share} under torchrun, which shares the videos out itself: leave --share away")
+        raise UserError(f"--share {share} under torchrun, which distributes the videos itself: leave out --share")
     if share == "none":
         return 0, 1
     if share != "auto":
@@ -46,6 +46,6 @@ def share_of(share: str, environment: Mapping[str, str] = os.environ) -> tuple[i
     first, last = (int(environment[f"SLURM_ARRAY_TASK_{end}"]) for end in ("MIN", "MAX"))
     step = int(environment.get("SLURM_ARRAY_TASK_STEP", 1)) or 1
     if (last - first) // step + 1 != tasks:
-        raise UserError("the tasks of this Slurm array are not evenly numbered; say --share K/N for each")
+        raise UserError("the tasks of this Slurm array are not evenly numbered; give --share K/N to each")
     task = (int(environment["SLURM_ARRAY_TASK_ID"]) - first) // step
     return task * process.count + process.rank, tasks * process.count

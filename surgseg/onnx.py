@@ -32,7 +32,7 @@ _CONTRACT = 1  # version of the graph's inputs, outputs and metadata
 
 @dataclass(frozen=True)
 class Parity:
-    """Comparison of an exported graph with PyTorch: largest probability difference, share of pixels of equal class."""
+    """How an exported graph differs from PyTorch: largest probability difference, share of pixels of equal class."""
 
     frames: int
     largest_difference: float

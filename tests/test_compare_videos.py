@@ -344,7 +344,7 @@ def test_bad_folders_are_refused_and_nothing_is_written(run, folder, tmp_path):
     run(no_run, good).refused("run.json")
     changed = folder("changed", [10, 20])
     write_mask(changed / "masks" / "video_000000.png", pixels(99), SCHEMES["binary"])
-    run(good, changed).refused("disagrees with 1 of 2 masks")
+    run(good, changed).refused("disagrees with 1 of 2 checked masks")
     fewer = folder("fewer", [10, 20])
     (fewer / "masks" / "video_000030.png").unlink()
     run(good, fewer).refused("missing in masks/: video_000030.png")

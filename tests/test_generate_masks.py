@@ -122,7 +122,7 @@ def test_a_second_run_needs_overwrite(bright, film, tmp_path, capsys):
     assert run(film, tmp_path / "out") == 0
     before = (tmp_path / "out" / "frames.csv").read_text()
     assert run(film, tmp_path / "out") == 0
-    assert "is finished already (2 frames); --overwrite does it again" in capsys.readouterr().out
+    assert "was finished before (2 frames); --overwrite replaces it" in capsys.readouterr().out
     assert run(film, tmp_path / "out", "--frame-step", "7") == 2
     assert "--overwrite" in capsys.readouterr().err
     assert run(film, tmp_path / "out", "--overwrite") == 0
@@ -349,7 +349,7 @@ def test_an_output_that_cannot_be_written_is_one_line(bright, film, tmp_path, ca
     [
         ({"format_version": 99, "state_dict": {}}, "weights format 99; this version reads 1"),
         ({"conv.weight": torch.zeros(1)}, "--arch unet|deeplabv3"),
-        ([1, 2], "holds no weights but a list"),
+        ([1, 2], "holds a list instead of weights"),
     ],
 )
 def test_weights_of_another_kind_are_one_line(film, tmp_path, capsys, value, message):
@@ -364,7 +364,7 @@ def test_weights_of_another_kind_are_one_line(film, tmp_path, capsys, value, mes
 def test_a_start_behind_the_end_of_the_video_is_said(bright, film, tmp_path, capsys, options):
     assert run(film, tmp_path / "out", "--start", "60", *options) == 2
     error = capsys.readouterr().err
-    assert "not one frame lies between --start and --end" in error and error.count("\n") == 1
+    assert "no frame lies between --start and --end" in error and error.count("\n") == 1
     assert not (tmp_path / "out").exists()
 
 

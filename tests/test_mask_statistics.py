@@ -65,7 +65,7 @@ def test_neighbours_give_stability_on_screen(tmp_path, capsys, undrawn):
     assert "1 one-frame gaps, 0 one-frame detections in 2 triples" in shown
     assert "Detection rate of these frames" in shown and "75.0 %" in shown
     assert start(tmp_path / "out", "--flow-pairs", 0) == 0
-    assert "not computed: not asked for (--flow-pairs 0)" in capsys.readouterr().out
+    assert "not computed: switched off (--flow-pairs 0)" in capsys.readouterr().out
 
 
 def test_phases_tools_and_truth_are_reported_together(tmp_path, capsys, undrawn):
@@ -82,7 +82,13 @@ def test_phases_tools_and_truth_are_reported_together(tmp_path, capsys, undrawn)
     assert result["phases"]["Preparation"]["tools"]["specificity"] is None
     assert result["tools"]["min_area"]["sensitivity"] == pytest.approx(2 / 3)
     assert result["ground_truth"]["dice"]["mean"] == pytest.approx((2 / 3 + 1) / 2)
-    for words in ("Preparation", "ClippingCutting", "Beside ground truth (2 frames", "66.7 % of 3", "Clipper: in view"):
+    for words in (
+        "Preparation",
+        "ClippingCutting",
+        "Against ground truth (2 frames",
+        "66.7 % of 3",
+        "Clipper: frames in view",
+    ):
         assert words in shown
     assert "n/a" in shown and "nan" not in shown
 
@@ -98,9 +104,9 @@ def test_only_the_chosen_tools_count(tmp_path, undrawn):
 def test_a_run_whose_length_is_unknown_states_the_frames_without_phase(tmp_path, capsys, undrawn):
     folder = write_folder(tmp_path / "out", [10, 10, 10], step=25, video={"duration_s": None})
     assert start(folder, "--phase-file", write_phases(tmp_path / "p.txt", ["A"] * 30)) == 0
-    assert "says nothing: 1" in capsys.readouterr().out and result_of(folder)["frames_without_phase"] == 1
+    assert "in the phase file: 1" in capsys.readouterr().out and result_of(folder)["frames_without_phase"] == 1
     assert start(folder, "--phase-file", write_phases(tmp_path / "q.txt", ["A"] * 30, first=9000)) == 0
-    assert "says nothing: 3" in capsys.readouterr().out and result_of(folder)["phases"] == {}
+    assert "in the phase file: 3" in capsys.readouterr().out and result_of(folder)["phases"] == {}
 
 
 def test_another_rate_of_the_annotation_can_be_given(tmp_path, capsys, undrawn):
@@ -140,7 +146,7 @@ def test_corrected_masks_are_refused_or_counted(tmp_path, capsys, undrawn):
     write_mask(folder / "masks" / "video_000030.png", pixels(40), SCHEMES["binary"])
     assert start(folder) == 2
     error = capsys.readouterr().err
-    assert "disagrees with 1 of 2 masks" in error and "--from-masks" in error and error.count("\n") == 1
+    assert "disagrees with 1 of 2 checked masks" in error and "--from-masks" in error and error.count("\n") == 1
     assert not (folder / "mask_statistics.json").exists()
     assert start(folder, "--from-masks") == 0 and result_of(folder)["coverage"]["mean"] == pytest.approx(0.25)
 

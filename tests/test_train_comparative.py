@@ -56,10 +56,10 @@ def test_finished_trainings_are_not_repeated(meter, data, capsys):
     before = read_json(meter / "out/leak_meter.json")["splits"]
     assert train_comparative.main(options_of(data, meter, "--splits", "random", "time")) == 0
     printed = capsys.readouterr().out
-    assert printed.count("finished: not trained again") == 3 and "Epoch 1" not in printed
+    assert printed.count("finished: it is not trained again") == 3 and "Epoch 1" not in printed
     assert {path.name: path.read_bytes() for path in (meter / "out").glob("*.pth")} == weights
     assert read_json(meter / "out/leak_meter.json")["splits"] == before
-    for words in ("Shared videos", "random against video, each on its own test part", "that both hold out"):
+    for words in ("Shared videos", "random against video, each on its own test part", "in both test parts"):
         assert words in printed
 
 
@@ -80,7 +80,7 @@ def test_an_interrupted_comparison_goes_on(data, tmp_path, monkeypatch, capsys):
         assert train_comparative.main(argv) == 3
     assert train_comparative.main(argv) == 0
     printed = capsys.readouterr().out
-    assert "Stopped early" in printed and printed.count("finished: not trained again") == 1
+    assert "Stopped early" in printed and printed.count("finished: it is not trained again") == 1
     assert (tmp_path / "out/leak_meter.json").is_file() and not list(tmp_path.rglob("*.resume.pth"))
 
 
@@ -173,7 +173,7 @@ def test_what_is_finished_is_neither_trained_nor_scored_again(
     before = comparison_in(tmp_path)
     monkeypatch.setattr("surgseg.study.scoring.evaluate_samples", None)
     assert compare(tiny_prepared, tmp_path) == 0
-    assert capsys.readouterr().out.count("finished: not trained again") == 2
+    assert capsys.readouterr().out.count("finished: it is not trained again") == 2
     assert {**comparison_in(tmp_path), "run": 0} == {**before, "run": 0}
     assert len(read_json(tmp_path / "out/unet_history.json")["epochs"]) == 2  # written again from the weights file
 
@@ -205,10 +205,10 @@ def test_an_interrupted_comparison_of_models_goes_on(tiny_prepared, tmp_path, sm
     found = comparison_in(tmp_path)
     assert not found["complete"] and list(found["models"]) == ["unet"]
     assert found["missing"] == [{"model": "deeplabv3", "seed": 0, "fold": None}]
-    assert "the same train_comparative.py goes on" in capsys.readouterr().out
+    assert "run the same train_comparative.py again" in capsys.readouterr().out
     assert compare(tiny_prepared, tmp_path) == 0
     printed = capsys.readouterr().out
-    assert "Resumed after epoch 1 of 2" in printed and printed.count("finished: not trained again") == 1
+    assert "Resumed after epoch 1 of 2" in printed and printed.count("finished: it is not trained again") == 1
     found = comparison_in(tmp_path)
     assert found["complete"] and list(found["models"]) == ["unet", "deeplabv3"]
     assert not list(tmp_path.rglob("*.resume.pth"))

@@ -1,4 +1,4 @@
-"""Figures and table of a comparison, through the script: from JSON alone, and what is said of one that is not whole."""
+"""Figures and table of a comparison, through the script: from JSON alone, and what is said of an incomplete one."""
 
 import pytest
 

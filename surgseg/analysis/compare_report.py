@@ -1,4 +1,4 @@
-"""The comparison of videos as text and markdown. Every sentence follows from the numbers of `compare_videos`."""
+"""The comparison of videos as text and Markdown. Every sentence follows from the numbers of `compare_videos`."""
 
 from __future__ import annotations
 
@@ -51,8 +51,10 @@ def video_table_rows(result: dict[str, Any]) -> list[tuple[str, list[str]]]:
         rows.append(("Dice, mean of frames", [decimal(video["dice"]["mean"]) for video in videos]))
     appearance = [video["appearance"] for video in videos]
     if all(appearance):
-        rows += [(name, [decimal(look[key], 2) for look in appearance]) for key, name in MEASURES.items()]
-        rows.append(("Colour distance from the first", [decimal(look["histogram_distance"], 2) for look in appearance]))
+        rows += [(name, [decimal(values[key], 2) for values in appearance]) for key, name in MEASURES.items()]
+        rows.append(
+            ("Colour distance from the first", [decimal(values["histogram_distance"], 2) for values in appearance])
+        )
     return rows
 
 
@@ -61,7 +63,7 @@ def _iou_cell(found: dict) -> str:
 
 
 def video_comparison_block(result: dict[str, Any], mark: str = "") -> str:
-    """The comparison as compare_videos.py prints it; `mark` (SYNTHETIC) stands in the title."""
+    """Return the comparison as compare_videos.py prints it; `mark` (SYNTHETIC) is added to the title."""
     title = TITLES[result["kind"]] + (f" ({mark})" if mark else "")
     names = [video["name"] for video in result["videos"]]
     width = max(18, *(len(name) + 2 for name in names))
@@ -72,7 +74,7 @@ def video_comparison_block(result: dict[str, Any], mark: str = "") -> str:
 
 
 def video_comparison_markdown(result: dict[str, Any], mark: str = "") -> str:
-    """The comparison as a markdown document; `mark` (SYNTHETIC) stands in the title."""
+    """Return the comparison as a Markdown document; `mark` (SYNTHETIC) is added to the title."""
     names = [video["name"].replace("|", "\\|") for video in result["videos"]]
     lines = [
         f"# {TITLES[result['kind']].capitalize()}" + (f" ({mark})" if mark else ""),
@@ -121,7 +123,7 @@ def _difference_sentences(found: dict) -> list[str]:
 
 
 def signed(value: float | None) -> str:
-    """Two digits with their sign; n/a where the value is undefined."""
+    """Return two decimals with the sign; n/a where the value is undefined."""
     return "n/a" if value is None or math.isnan(value) else f"{value:+.2f}"
 
 
@@ -138,7 +140,7 @@ def _difference_in_words(found: dict, factor: int = 1, digits: int = 4, unit: st
     if found["interval"] is None:
         return f"{text} (no interval: {found['reason']})"
     low, high = (f"{factor * end:+.{digits}f}" for end in found["interval"])
-    certain = "; one video does not vary, and its value is taken for certain" if found.get("constant") else ""
+    certain = "; one video does not vary, and its value is treated as exact" if found.get("constant") else ""
     return f"{text} (95 % interval {low} to {high}{certain})"
 
 

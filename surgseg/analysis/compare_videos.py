@@ -26,7 +26,7 @@ from surgseg.generate.folder import FrameRow, Generated
 from surgseg.scores.metrics import nanmean
 from surgseg.threads import ahead
 
-LOOKED_AT = 200  # frames of a video whose appearance is measured, evenly spaced
+MEASURED_FRAMES = 200  # frames of a video whose appearance is measured, evenly spaced
 _APART = 0.1  # share by which sampled parts may differ without a warning
 
 
@@ -46,15 +46,15 @@ class Video:
     @property
     def colours(self) -> np.ndarray:
         """Mean histogram of hue and saturation; zeros where none was measured."""
-        lit = [look.histogram for _, look in self.appearances if look.histogram.any()]
+        lit = [found.histogram for _, found in self.appearances if found.histogram.any()]
         return np.mean(lit, axis=0) if lit else np.zeros((1, 1))
 
 
-def look_at(generated: Generated, rows: Sequence[FrameRow]) -> list[tuple[FrameRow, Appearance]]:
-    """Measure the appearance of at most `LOOKED_AT` of the rows; [] where the run kept no frames."""
+def measure_appearances(generated: Generated, rows: Sequence[FrameRow]) -> list[tuple[FrameRow, Appearance]]:
+    """Measure the appearance of at most `MEASURED_FRAMES` of the rows; [] where the run kept no frames."""
     if generated.run["parts"].get("frames") is None:
         return []
-    chosen = [rows[place] for place in evenly_spaced(len(rows), LOOKED_AT)]
+    chosen = [rows[place] for place in evenly_spaced(len(rows), MEASURED_FRAMES)]
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         appearances = ahead(pool, lambda row: appearance(read_frame(generated.frame_path(row))), chosen, 32)
         return list(zip(chosen, appearances))
@@ -117,9 +117,9 @@ def _appearance(video: Video, reference: Video) -> dict | None:
     """
     if not video.appearances:
         return None
-    values = {name: [getattr(look, name) for _, look in video.appearances] for name in MEASURES}
+    values = {name: [getattr(found, name) for _, found in video.appearances] for name in MEASURES}
     colours = reference.colours
-    values["histogram_distance"] = [histogram_distance(look.histogram, colours) for _, look in video.appearances]
+    values["histogram_distance"] = [histogram_distance(found.histogram, colours) for _, found in video.appearances]
     confidence = [row.mean_confidence for row, _ in video.appearances]
     return {
         "frames": len(video.appearances),
@@ -157,7 +157,7 @@ def _video_difference(reference: Video, video: Video, labelled: list[str], seed:
     }
     if reference.appearances and video.appearances:
         found["appearance"] = {
-            name: between(lambda v, name=name: _without_nan(getattr(look, name) for _, look in v.appearances))
+            name: between(lambda v, name=name: _without_nan(getattr(found, name) for _, found in v.appearances))
             for name in MEASURES
         }
         found["appearance"]["histogram_distance"] = histogram_distance(reference.colours, video.colours)

@@ -211,10 +211,12 @@ def check_masks(generated: Generated, *, compare: bool = True) -> None:
     rows = [generated.rows[place] for place in evenly_spaced(len(generated.rows), CHECKED)]
     wrong = [(row, found) for row, found in zip(rows, recount(generated, rows)) if differ(row, found)]
     if wrong:
-        shown = list_some((f"{a.name} {100 * a.coverage:.3f} % there, {100 * b.coverage:.3f} %" for a, b in wrong), 3)
+        shown = list_some(
+            (f"{a.name} {100 * a.coverage:.3f} % in the table, {100 * b.coverage:.3f} %" for a, b in wrong), 3
+        )
         raise UserError(
-            f"{generated.folder}: frames.csv disagrees with {len(wrong)} of {len(rows)} masks looked at ({shown}); "
-            "were they corrected by hand? --from-masks counts the masks as they are"
+            f"{generated.folder}: frames.csv disagrees with {len(wrong)} of {len(rows)} checked masks ({shown}); "
+            "were they corrected by hand? --from-masks measures the masks as they are now"
         )
 
 

@@ -41,7 +41,7 @@ def measure_pairs(
     firsts = close_pairs([row.time_s for row in rows])
     if ground_truth is not None:
         firsts = [first for first in firsts if {row.name for row in rows[first : first + 2]} <= ground_truth.keys()]
-    no_flow = "" if flow_pairs else "not asked for (--flow-pairs 0)"
+    no_flow = "" if flow_pairs else "switched off (--flow-pairs 0)"
     if generated.run["parts"].get("frames") is None:
         no_flow = "the run kept no frames (--frame-format jpg keeps them)"
     chosen = set() if no_flow else {firsts[place] for place in evenly_spaced(len(firsts), flow_pairs)}

@@ -20,7 +20,7 @@ def decimal(value: float | None, digits: int = 3) -> str:
 
 
 def statistics_block(result: dict[str, Any], mark: str = "", stopped: str = "") -> str:
-    """The statistics of a generated folder for people; `mark` (SYNTHETIC) stands in the title."""
+    """Return the statistics of a generated folder as text; `mark` (SYNTHETIC) is added to the title."""
     title = "MASK STATISTICS" + (f" ({mark})" if mark else "")
     lines = [title, "=" * len(title), *_detection(result), "", *_presence(result)]
     lines += ["", "Temporal stability (frames at most 0.2 s apart)", *stability_lines(result["stability"])]
@@ -75,7 +75,7 @@ def _presence(result: dict) -> list[str]:
         return [*lines, "  lengths are not defined for one frame"]
     lines += [
         _row("  Segments", presence["count"]),
-        _row("  In view, of the time looked at", percent(presence["present_share_of_time"])),
+        _row("  In view, share of the sampled time", percent(presence["present_share_of_time"])),
         _row(
             "  Length, median and longest",
             f"{decimal(presence['median_length_s'], 2)} s, {decimal(presence['longest_s'], 2)} s"
@@ -110,11 +110,11 @@ def stability_lines(found: dict) -> list[str]:
             _row(
                 "  Flow-compensated IoU, mean (median)",
                 f"{decimal(flow['iou']['mean'])} ({decimal(flow['iou']['median'])}), {flow['pairs']} pairs; "
-                f"without flow there {decimal(flow['iou_without_flow']['mean'])}",
+                f"without flow, same pairs {decimal(flow['iou_without_flow']['mean'])}",
             ),
             _row(
                 "  Pixels without trusted flow, left out",
-                f"{percent(flow['untrusted'])} of all, {percent(flow['untrusted_instrument'])} of the masks'",
+                f"{percent(flow['untrusted'])} of all pixels, {percent(flow['untrusted_instrument'])} of the masks",
             ),
         ]
     else:
@@ -136,7 +136,7 @@ def stability_lines(found: dict) -> list[str]:
 def _truth(result: dict) -> list[str]:
     found = result["ground_truth"]
     lines = [
-        f"Beside ground truth ({found['frames']} frames have a mask, the first {found['first_mask']}; "
+        f"Against ground truth ({found['frames']} frames have a mask, the first {found['first_mask']}; "
         f"{found['both_empty']} where both are empty)",
         *(
             _row(f"  {metric.label}, mean (median)", f"{decimal(found[key]['mean'])} ({decimal(found[key]['median'])})")
@@ -148,7 +148,7 @@ def _truth(result: dict) -> list[str]:
         *(f"  {line}" for line in stability_lines(found["stability"])),
     ]
     if found["frames"] == result["frames"]:
-        return lines  # the predictions' own stands above
+        return lines  # the stability of the predictions is printed above
     own = stability_lines(found["predicted_stability_same_frames"])
     return [*lines, "  Stability of the predictions on the same frames", *(f"  {line}" for line in own)]
 
@@ -172,9 +172,9 @@ def _phases(result: dict) -> list[str]:
     lines.append(f"(Detected: any pixel; segments{', sens. and spec.' * with_tools}: {area}; coverage and IoU: means)")
     pairs, flow = (sum(count(row["stability"]) for row in result["phases"].values()) for count in (_pairs, _flow_pairs))
     if 0 < flow < pairs:
-        lines.append(f"(Flow IoU is over {flow} pairs, IoU over {pairs}: not to be compared with each other)")
+        lines.append(f"(Flow IoU is over {flow} pairs, IoU over {pairs}: do not compare them with each other)")
     if result["frames_without_phase"]:
-        lines.append(f"Frames of which the phase file says nothing: {result['frames_without_phase']}")
+        lines.append(f"Frames without a row in the phase file: {result['frames_without_phase']}")
     return lines
 
 
@@ -202,7 +202,9 @@ def _tools(result: dict) -> list[str]:
                 f"{percent(one['sensitivity'])} of {seen}, {percent(one['specificity'])} of {unseen}",
             )
         )
-    lines.append("  (n/a: no such frame is annotated; a tool counts as present when half its tip is seen)")
+    lines.append("  (n/a: no such frame is annotated; a tool counts as in view if half of its tip is seen)")
     for tool, row in found["by_tool"].items():
-        lines.append(_row(f"  {tool}: in view, of these detected", f"{row['frames']}, {percent(row['sensitivity'])}"))
+        lines.append(
+            _row(f"  {tool}: frames in view, share detected", f"{row['frames']}, {percent(row['sensitivity'])}")
+        )
     return lines

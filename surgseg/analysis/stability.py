@@ -17,7 +17,7 @@ from surgseg.analysis.statistics import describe
 from surgseg.scores.metrics import nanmean
 
 MAX_STEP_S = 0.2
-NOT_CHOSEN = "none of these pairs is among those that got optical flow (--flow-pairs takes more)"
+NOT_CHOSEN = "optical flow was computed for none of these pairs (a larger --flow-pairs includes more)"
 _ROUNDING = 1e-6  # seconds
 
 
@@ -163,7 +163,7 @@ def why_no_pairs(times: Sequence[float], no_masks: str = "") -> str:
     if no_masks:
         return no_masks
     if close_pairs(times):
-        return f"frames that do not count lie between all that are at most {MAX_STEP_S:g} s apart"
+        return f"between all frames at most {MAX_STEP_S:g} s apart there are frames that are left out"
     step = float(np.diff(np.asarray(times, np.float64)).min())
     return (
         f"no two frames are at most {MAX_STEP_S:g} s apart (the closest {step:.2f} s); "

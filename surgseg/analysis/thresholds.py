@@ -53,5 +53,5 @@ def union_truth(mask: np.ndarray, instrument_ids: Sequence[int]) -> np.ndarray:
 
 
 def threshold_label(threshold: float) -> str:
-    """Return a threshold as it stands in file names: 0.3 -> '03', 0.25 -> '025'."""
+    """Return a threshold as it is written in file names: 0.3 -> '03', 0.25 -> '025'."""
     return np.format_float_positional(threshold, trim="-").replace(".", "")

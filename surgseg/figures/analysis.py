@@ -28,7 +28,9 @@ def write_figures(
     """
     metrics = read_json(metrics_path)
     rows = read_csv(metrics_path.with_name(f"{metrics_path.stem}_frames.csv"))
-    title = f"{metrics['data'].capitalize()} data, {metrics['frames']} scored frames, void: {metrics['void_policy']}"
+    title = (
+        f"{metrics['data'].capitalize()} data, {metrics['frames']} scored frames, void pixels: {metrics['void_policy']}"
+    )
     written = [
         draw_comprehensive(metrics, rows, folder / "comprehensive_analysis.png", title=title),
         draw_full_dataset(metrics, rows, folder / "full_dataset_analysis.png", title=f"Scores per video\n{title}"),
@@ -59,12 +61,14 @@ def _examples(metrics: dict[str, Any], rows, scheme, mask_dir: Path, pred_dir, f
     written, notes = [], []
     missing = sum(row["name"] not in files.frames for row in rows)
     if missing:
-        notes.append(f"{missing} of {len(rows)} scored frames are not in {frame_dir}: examples come from the others")
+        notes.append(
+            f"{missing} of {len(rows)} scored frames are not in {frame_dir}: the examples are chosen from the others"
+        )
     for rule in EXAMPLES:
         try:
             found = write_examples(rule, rows, files, scheme, folder, count=count, data=metrics["data"], mark=mark)
         except UserError as error:
-            return written, [*notes, f"Example figures are not whole: {error}"], False
+            return written, [*notes, f"Example figures are incomplete: {error}"], False
         if not found:
             notes.append(f"No {EXAMPLE_RULES[rule].figure}.png: no scored frame shows an instrument")
         written += found

@@ -62,7 +62,7 @@ def draw_training(
                 for key, line in curves.items():
                     _curves(axis, model, runs, x_of, key, line)
             top = axis.get_ylim()[1]
-            axis.set(xlabel=x_label, ylabel=y_label, ylim=(-0.03 * top, 1.04 * top))  # shows markers at zero whole
+            axis.set(xlabel=x_label, ylabel=y_label, ylim=(-0.03 * top, 1.04 * top))  # markers at zero are not cut off
     if max(durations) > LOG_FROM * min(durations):
         for axis in axes[1]:
             axis.set_xscale("log")

@@ -111,7 +111,7 @@ def check_size(frame: np.ndarray, frame_path: Path, mask: np.ndarray, mask_path:
     """Raise `UserError`, naming both files, where a mask (H, W) and its frame (H, W, 3) differ in size."""
     if frame.shape[:2] != mask.shape:
         sizes = [f"{shape[1]}x{shape[0]}" for shape in (frame.shape, mask.shape)]
-        raise UserError(f"{frame_path} is {sizes[0]} pixels, {mask_path} {sizes[1]}: a mask has its frame's size")
+        raise UserError(f"{frame_path} is {sizes[0]} pixels, {mask_path} {sizes[1]}: both must have the same size")
 
 
 def draw_examples(examples: list[Example], scheme: Scheme, path: Path, *, title: str, mark: str = "") -> Path:

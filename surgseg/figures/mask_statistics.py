@@ -140,7 +140,7 @@ def _stability_axis(axis, analysis: Analysis) -> None:
         axis.text(0.5, 0.5, textwrap.fill(why, 52), transform=axis.transAxes, **style)
         return
     times = np.array([analysis.rows[pair.first].time_s for pair in analysis.pairs])
-    curves = [("as they are", SKY, [pair.iou for pair in analysis.pairs])]
+    curves = [("without flow", SKY, [pair.iou for pair in analysis.pairs])]
     if found["flow"]["computed"]:
         curves.append(("along the flow", RED, [pair.flow_iou for pair in analysis.pairs]))
     for label, colour, iou in curves:
@@ -159,4 +159,4 @@ def _stability_histogram(axis, analysis: Analysis) -> None:
         if len(defined):
             axis.hist(defined, bins=np.linspace(0, 1, 21), color=colour, histtype="step", linewidth=1.4)
     axis.yaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axis.set(xlabel="IoU of neighbours", ylabel="Pairs", xlim=(0, 1))
+    axis.set(xlabel="IoU of neighbours", ylabel="Pairs of frames", xlim=(0, 1))

@@ -149,11 +149,12 @@ def _iou_curve(axis, curves: dict[str, np.ndarray], marked: list[int]) -> None:
     axis.plot(thresholds[marked], iou[marked], "o", color=RED, markersize=5)
     best = int(np.nanargmax(iou))
     if iou[best] == 0:
-        axis.set_title("no threshold meets the true instrument", fontsize=8.5)
+        axis.set_title("no threshold finds the true instrument", fontsize=8.5)
         return
     axis.plot(thresholds[best], iou[best], "D", color=ORANGE, markersize=7, markeredgecolor=BLACK, zorder=3)
     axis.set_title(
-        f"◆ {iou[best]:.3f} at {thresholds[best]:.3g}: best on this one\nframe, not a choice for others", fontsize=8.5
+        f"◆ {iou[best]:.3f} at {thresholds[best]:.3g}: best for this frame only,\ndo not choose a threshold by it",
+        fontsize=8.5,
     )
 
 

@@ -56,9 +56,9 @@ class Choice:
         rule = EXAMPLE_RULES[self.rule]
         kind = "scored frames" if self.rows and self.rows[0]["iou"] else "frames, none with a score"
         kind = "frames with an instrument" if rule.with_instrument else kind
-        apart = f"at most {self.per_video} of a video"
+        apart = f"at most {self.per_video} of each video"
         if self.distance > 1 and self.per_video > 1:
-            apart += f", those at least {self.distance} frames apart"
+            apart += f", at least {self.distance} frames apart"
         return f"{len(self.rows)} of {self.candidates} {kind}: {rule.words}\n({apart})"
 
 
@@ -140,11 +140,11 @@ def select_frames(rows: Sequence, rule: str, count: int, seed: int = 0) -> Selec
     shown = [row for row in rows if row.coverage > 0]
     pool = shown if rule == "smallest" else rows
     if not pool:
-        raise UserError(f"no instrument in any of {len(rows)} frames, so there is no smallest: take another --select")
+        raise UserError(f"no instrument in any of {len(rows)} frames, so none has the smallest: use another --select")
     taken = min(count, len(pool))
     of = f"{taken} of {len(pool)} frames"
     if taken < count:
-        of = f"{'the only frame' if taken == 1 else f'all {taken} frames'} ({count} were asked for)"
+        of = f"{'the only frame' if taken == 1 else f'all {taken} frames'} ({count} requested)"
     if rule == "spread":
         places = np.linspace(0, len(pool) - 1, taken) if taken > 1 else [(len(pool) - 1) / 2]
         return Selected([pool[round(place)] for place in places], f"{of}, spread evenly over the video")
@@ -155,7 +155,10 @@ def select_frames(rows: Sequence, rule: str, count: int, seed: int = 0) -> Selec
     ranking = {
         "largest": (lambda row: -row.coverage, ": the largest coverage first"),
         "uncertain": (lambda row: -row.uncertainty, ": the highest uncertainty first"),
-        "smallest": (lambda row: row.coverage, f" with an instrument, the smallest coverage first; {without} without"),
+        "smallest": (
+            lambda row: row.coverage,
+            f" with an instrument, the smallest coverage first; {without} without one",
+        ),
     }
     key, words = ranking[rule]
     return Selected(sorted(pool, key=key)[:taken], of + words)

@@ -88,8 +88,8 @@ def _panels(videos: Sequence[Video]) -> dict[str, list[list[float]]]:
     for key in _LABELS:
         values = [
             [
-                histogram_distance(look.histogram, reference) if key == "histogram_distance" else getattr(look, key)
-                for _, look in video.appearances
+                histogram_distance(one.histogram, reference) if key == "histogram_distance" else getattr(one, key)
+                for _, one in video.appearances
             ]
             for video in videos
         ]

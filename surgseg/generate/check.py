@@ -67,8 +67,8 @@ def check_video(
         marked = reader.data == "synthetic" or (source.images and data_kind(source.path) == "synthetic")
     frames = [frame for frame in taken if not frame.suspect]
     if not frames:
-        why = f": all {len(taken)} that were looked at follow damage" if taken else ""
-        raise UserError(f"{source.path}: no frame of this video can be decoded whole{why}")
+        why = f": all {len(taken)} checked frames follow damage" if taken else ""
+        raise UserError(f"{source.path}: no frame of this video can be decoded without damage{why}")
     found = predictor.predict(np.stack([frame.image for frame in frames]))
     data = "synthetic" if marked else "unmarked"
     return VideoCheck(name, frames, found.ids, found.measures.coverage, rule, data, len(taken) - len(frames))

@@ -151,7 +151,7 @@ def own_image(name: str) -> re.Pattern:
 def read_generated(folder: Path | str) -> Generated:
     """Read and validate a generated folder. Raises one `UserError` that lists all problems.
 
-    Of an unfinished run (`run["complete"]` is false) the whole rows are read.
+    Of an unfinished run (`run["complete"]` is false) the complete rows are read.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -165,7 +165,7 @@ def read_generated(folder: Path | str) -> Generated:
     if run is None:
         raise UserError(f"{folder / 'run.json'} was not written by this version of generate_masks_from_model.py")
     if not _valid_facts(run):
-        raise UserError(f"{folder / 'run.json'} was changed: its sampling or its video is not as it was written")
+        raise UserError(f"{folder / 'run.json'} was changed: its entries sampling or video are not valid")
     rows = _read_rows(folder / "frames.csv", whole=bool(run.get("complete")))
     if not rows:
         raise UserError(f"{folder} holds no frames: its frames.csv is empty")

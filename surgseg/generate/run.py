@@ -141,7 +141,7 @@ def _begin_without_frames(writer: GeneratedWriter, reader, described, stopped: s
     if not writer.earlier.rows:
         lasts = max(reader.covered_s, reader.duration or 0.0)
         length = f", which lasts {clock(lasts)}" if lasts else ""
-        raise UserError(f"{reader.path}: not one frame lies between --start and --end of this video{length}")
+        raise UserError(f"{reader.path}: no frame lies between --start and --end of this video{length}")
     writer.begin(described())
 
 
@@ -173,9 +173,9 @@ def report_video(result: VideoResult) -> None:
     """Print the result of one video."""
     run = result.run
     if result.state == "finished before":
-        print(f"{result.folder} is finished already ({run['frames_written']} frames); --overwrite does it again")
+        print(f"{result.folder} was finished before ({run['frames_written']} frames); --overwrite replaces it")
         if run["frames_lost"]:
-            print("It lost frames to damage: if the file has been copied anew since, --overwrite reads the new one")
+            print("Frames were lost to damage; if you have a better copy of the video now, --overwrite reads it")
         return
     sampling, timing = run["sampling"], run["timing"]
     duration = run["video"]["duration_s"]

@@ -75,7 +75,7 @@ def run_comparison(config: ComparisonConfig, prepared: Prepared, machine: Machin
     print(comparison_block(comparison))
     print(f"\nWritten:\n  {results.path}\n  {config.output_dir}: weights, histories and metrics of each model")
     if stopped:
-        print(f"Stopped ({stopped}). {results.path.name} is {unfinished(comparison) or 'whole.'}")
+        print(f"Stopped ({stopped}). {results.path.name} is {unfinished(comparison) or 'complete.'}")
     return PARTIAL if stopped or not comparison["complete"] else 0
 
 
@@ -108,7 +108,7 @@ def train_job(
 ) -> TrainedRun:
     """Train, resume, or reuse the finished run. Write its history unless it stopped."""
     label = compared_models()[job.model].label
-    print(heading(f"{label.upper()}: {run_name(job.facts)}, {len(job.split.parts['train'])} frames train"))
+    print(heading(f"{label.upper()}: {run_name(job.facts)}, {len(job.split.parts['train'])} training frames"))
     seed_everything(job.seed)
     folder = config.output_dir / job.folder
     run = fit(
@@ -149,8 +149,8 @@ def make_jobs(config: ComparisonConfig, samples: list) -> list[Job]:
 def model_configs(config: ComparisonConfig, data: str) -> dict[str, ModelConfig]:
     """Return the `ModelConfig` of each model on "real" or "synthetic" `data`, with its `weights` always set.
 
-    So `--weights` with the value of the default trains nothing again. Raises `UserError` for weights that no model
-    uses, and for two models that are the same.
+    So a run with the default given as `--weights` is the same as one without the option. Raises `UserError` for weights
+    that no model uses, and for two models that are the same.
     """
     if config.model.init_from is not None:
         raise UserError("--init-from fits one architecture only; use --weights for the start of the backbones")

@@ -178,7 +178,7 @@ def read_rows(path: Path) -> dict[str, Any]:
     except UserError as error:
         raise UserError(f"{error}: {again}") from error
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise UserError(f"{path} was changed, or is not whole ({error!r}): {again}") from error
+        raise UserError(f"{path} was changed, or is incomplete ({error!r}): {again}") from error
 
 
 def _recompute(name: str, row: dict[str, Any]) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def mean_interval(values: Iterable[float], *, level: float = 0.95, seed: int = 0
         "reason": None,
     }
     if n < FEWEST:
-        found["reason"] = f"no interval: {n} {unit}, and under {FEWEST} an interval covers too seldom"
+        found["reason"] = f"no interval: {n} {unit}; with fewer than {FEWEST} an interval is not reliable"
         return found
     if n < BOOTSTRAP_FROM:
         from scipy.stats import t

@@ -62,7 +62,7 @@ def run_leak_meter(
 def _train_split(
     split: Split, model: ModelConfig, train: TrainConfig, prepared: Prepared, machine: Machine, record, folder: Path
 ) -> TrainedRun:
-    print(heading(f"SPLIT {split.name.upper()}: {len(split.parts['train'])} frames train"))
+    print(heading(f"SPLIT {split.name.upper()}: {len(split.parts['train'])} training frames"))
     seed_everything(train.seed)
     run = fit(
         prepared,
@@ -85,7 +85,7 @@ def _train_split(
 def _compare(
     splits: list[Split], runs: list[TrainedRun], prepared: Prepared, machine: Machine, record, batch_size, void, folder
 ) -> dict[str, Any]:
-    """Score each model on its own test part, and on the frames that its split and the one by video both hold out."""
+    """Score each model on its own test part, and on the part of it that the split by video tests on too."""
 
     def score(run: TrainedRun, indices, name: str) -> dict[str, Any]:
         samples = [prepared.samples[index] for index in indices]
@@ -173,7 +173,7 @@ def leak_block(result: dict[str, Any]) -> str:
             f"{row['split']:<10}{row['train_frames']:>7}{row['test_frames']:>7}{row['shared_videos']:>15}"
             f"{row['near_copies']:>13}{number(row['iou'], '9.4f')}{number(row['dice'], '9.4f')}"
         )
-    lines.append("Near copies: test frames that look like a frame that trains. Each model on its own test part.")
+    lines.append("Near copies: test frames that look like a training frame. Each model on its own test part.")
     for row in result["splits"]:
         if row is not reference:
             lines += ["", *_leak_lines(row, reference)]
@@ -185,11 +185,11 @@ def _leak_lines(row: dict[str, Any], reference: dict[str, Any]) -> list[str]:
     own = f"{name} against {other}, each on its own test part: IoU {number(row['iou'] - reference['iou'], '+.4f')}"
     pair = row.get("paired")
     if pair is None:
-        return [own, "  no frame is held out by both, so there are no paired numbers"]
+        return [own, "  no frame is in both test parts, so there are no paired numbers"]
     first, second = pair["iou"]
     lines = [
         own,
-        f"  on the {pair['frames']} frames that both hold out: {number(first, '.4f')} and {number(second, '.4f')}, "
+        f"  on the {pair['frames']} frames in both test parts: {number(first, '.4f')} and {number(second, '.4f')}, "
         f"difference {number(pair['iou_difference'], '+.4f')}",
         "  by video: " + ", ".join(f"{video} {number(value, '+.4f')}" for video, value in pair["by_video"].items()),
     ]

@@ -37,7 +37,7 @@ def comparison_block(comparison: dict[str, Any]) -> str:
 
 
 def comparison_markdown(comparison: dict[str, Any], note: str = "", problems: list[str] | None = None) -> str:
-    """Return the same as a Markdown document. `problems` say what is missing from the figures."""
+    """Return the content of `comparison_block` as Markdown. `problems` say what is missing from the figures."""
     rows = [COLUMNS, ("---", *["---:" if column != "Start" else "---" for column in COLUMNS[1:]])]
     table = ["| " + " | ".join(row) + " |" for row in [*rows, *table_rows(comparison)]]
     title = ["# Comparison of architectures"]
@@ -119,7 +119,9 @@ def difference_sentences(pair: dict[str, Any], rows: dict[str, dict]) -> list[st
     if pair["iou"] is None:
         return [f"IoU of {first['label']} against {second['label']}: n/a, since it is undefined for one of them."]
     ahead, behind = (first, second) if pair["iou"] > 0 else (second, first)
-    values = f" ({ahead['iou']:.4f} against {behind['iou']:.4f})" if whole else " (runs in which both have one)"
+    values = (
+        f" ({ahead['iou']:.4f} against {behind['iou']:.4f})" if whole else " (over the runs in which both have an IoU)"
+    )
     if abs(pair["iou"]) < SAME:
         text = f"{first['label']} and {second['label']} achieve the same {what} to four digits{values}."
     else:
@@ -166,7 +168,7 @@ def single_run_sentence(comparison: dict[str, Any]) -> str:
         "much (--seeds and --folds measure that)"
     )
     if any(pair["videos"] > 1 for pair in comparison["differences"]):
-        text += "; intervals and p values speak of these trained models, not of the architectures"
+        text += "; intervals and p values are valid for these trained models, not for the architectures"
     return f"{text}."
 
 
@@ -181,15 +183,15 @@ def pretraining_sentence(rows: dict[str, dict[str, Any]]) -> str:
     pretraining = next(iter(trained.values()))["pretraining"]
     text = f"{first} starts from pretrained weights, {pretraining}; {second} {starts} from random ones: "
     if len({row["arch"] for row in rows.values()}) == 1:
-        return f"{text}one architecture, so their difference is that of the start."
-    text += "part of the difference may be the pretraining."
+        return f"{text}the architecture is the same, so only the start differs."
+    text += "part of the difference may come from the pretraining."
     scratch = [name for name, model in compared_models().items() if model.scratch and model.arch in trained]
     present = [rows[name]["label"] for name in scratch if name in rows]
     if present:
-        return f"{text} {' and '.join(present)} differs from the other random start in architecture alone."
+        return f"{text} {' and '.join(present)} differs from the other random start in the architecture only."
     return (
-        f"{text} For all from scratch add {' '.join(scratch)} to --models (what is finished is not trained again), or "
-        "give --weights none."
+        f"{text} To train all from scratch, add {' '.join(scratch)} to --models (what is finished is not trained "
+        "again), or give --weights none."
     )
 
 
@@ -208,7 +210,7 @@ def improvement_sentence(row: dict[str, Any]) -> str:
     improving = [one for one in found if one["improving"]]
     if not improving:
         if found and all(one["improving"] is None for one in found):
-            return f"{row['label']}: {found[0]['epochs']} epoch tells nothing of whether it was still improving."
+            return f"{row['label']}: {found[0]['epochs']} epoch cannot show whether it was still improving."
         return ""
     one = improving[0]
     change = f"{one['change']:+.4f}" if one["measure"] == "validation IoU" else f"{100 * one['change']:+.1f} %"
@@ -231,4 +233,4 @@ def unfinished(comparison: dict[str, Any]) -> str:
     )
     counts = Counter(compared_models()[run["model"]].label for run in missing)
     texts = [f"{label} ({count} run{'s' * (count > 1)})" if several else label for label, count in counts.items()]
-    return f"unfinished: {', '.join(texts) or 'runs'} still to be trained; the same train_comparative.py goes on."
+    return f"unfinished: {', '.join(texts) or 'runs'} still to be trained; run the same train_comparative.py again."

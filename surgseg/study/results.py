@@ -77,7 +77,7 @@ class Results:
         self.runs: dict[str, dict[tuple, dict]] = {model: {} for model in facts}
 
     def take_earlier(self) -> None:
-        """Keep the rows of an earlier comparison that belong into the same table. Print which do not, and why.
+        """Keep the rows of an earlier comparison that belong in the same table. Print which do not, and why.
 
         The earlier file is then kept as `comparison.prev.json`. Raises `UserError` for a file of another program.
         """
@@ -98,7 +98,7 @@ class Results:
             previous = self.path.with_name("comparison.prev.json")
             write_json(previous, earlier)
             print(
-                f"The earlier results of {' and '.join(left_out)} do not belong into the same table, since this "
+                f"The earlier results of {' and '.join(left_out)} do not belong in the same table, because this "
                 f"changed: {changes}. They are now in {previous.name}; weights stay until their model is trained again."
             )
 

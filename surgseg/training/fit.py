@@ -110,7 +110,7 @@ def fit(
     identity = identity_of(model, settings, split, prepared.scheme, cache)
     start, state = machine.processes.from_first(lambda: find_resumable(weights_path, identity, resume))
     if start == "finished":
-        print(f"{weights_path} is of this run, which has finished: not trained again.")
+        print(f"{weights_path} is of this run, which has finished: it is not trained again.")
         checkpoint = load_checkpoint(weights_path) if machine.processes.first else None
         return TrainedRun(checkpoint, weights_path, history_path)
     trainer = _make_trainer(started.network, cache, prepared, model, train, machine, class_weights)
@@ -238,7 +238,7 @@ def _train(
             try:
                 write()
             except UserError as error:  # the training can finish without these files
-                print(f"WARNING: {error}. Training goes on.", flush=True)
+                print(f"WARNING: {error}. The training continues.", flush=True)
 
     trainer.run(split.parts["train"], split.parts["val"], on_epoch)
     if curves is not None:
@@ -258,7 +258,7 @@ def describe_run(model: ModelConfig, trainer: Trainer, split: Split, cache: Cach
         frozen = f", frozen for {train.freeze_backbone} epochs" if train.freeze_backbone else ""
         print(f"Backbone: {train.backbone_rate:g} times that rate{frozen}")
     if not len(split.parts["val"]):
-        print("No validation part: the schedule is fixed and the last averaged weights count.")
+        print("No validation part: the schedule is fixed, and the last averaged weights are saved.")
     if trainer.processes.first:
         warning = describe_near_copies(near_copies(cache.frames, split.parts, cache.names))
         if warning:

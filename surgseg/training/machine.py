@@ -25,7 +25,7 @@ class Machine:
 
 
 def make_machine(device: torch.device, processes: Processes, cache_dir: Path, cache_device: str, compiled: bool):
-    """Return a `Machine`. On a GPU, let cuDNN search the fastest kernels. Raises `UserError` for `cache_device`."""
+    """Return a `Machine`. On a GPU, let cuDNN search for the fastest kernels. Raises `UserError` for `cache_device`."""
     if cache_device == "cuda" and device.type != "cuda":
         raise UserError(f"--cache-device cuda: the training runs on {device.type}")
     if device.type == "cuda":

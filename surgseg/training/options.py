@@ -193,7 +193,7 @@ def machine_of(args: argparse.Namespace, device, processes):
 
 
 def load_data(args: argparse.Namespace):
-    """The `Prepared` data that the options name, or that lie at the usual place; None if there are none."""
+    """The `Prepared` data that the options name, or those at a default path; None if there are none."""
     from surgseg.data.dataset import load_folders, load_prepared
 
     if args.frame_dir or args.mask_dir:

@@ -35,10 +35,10 @@ def comparison(first, second, shift=None) -> dict:
 
 def test_an_interval_says_where_one_video_s_value_is_taken_for_certain():
     varied = np.random.default_rng(0).integers(0, 2, 300)
-    assert any("taken for certain" in sentence for sentence in video_sentences(comparison([1.0] * 300, varied)))
+    assert any("treated as exact" in sentence for sentence in video_sentences(comparison([1.0] * 300, varied)))
     both = comparison(varied, varied[::-1])
     assert any("95 % interval" in sentence for sentence in video_sentences(both))
-    assert not any("taken for certain" in sentence for sentence in video_sentences(both))
+    assert not any("treated as exact" in sentence for sentence in video_sentences(both))
 
 
 def test_with_labels_detection_and_coverage_are_still_said_to_speak_of_content():

@@ -378,7 +378,9 @@ def test_truth_of_every_other_frame_is_compared_on_the_same_neighbours(tmp_path)
 def test_corrected_masks_are_noticed_and_counted_where_asked_for(tmp_path):
     generated = read_folder(tmp_path / "g", [10, 20, 30], step=25)
     write_mask(generated.mask_path(generated.rows[1]), pixels(50), SCHEMES["binary"])
-    with pytest.raises(UserError, match=r"disagrees with 1 of 3 masks .*video_000025 20\.000 % there, 50\.000 %"):
+    with pytest.raises(
+        UserError, match=r"disagrees with 1 of 3 checked masks .*video_000025 20\.000 % in the table, 50\.000 %"
+    ):
         analyse(generated, Request())
     analysis = analyse(generated, Request(from_masks=True))
     assert [row.coverage for row in analysis.rows] == [0.1, 0.5, 0.3]

@@ -175,4 +175,4 @@ def test_why_there_is_no_flow_is_always_said():
 
 def test_frames_left_out_between_close_ones_are_the_reason_where_there_are_any():
     reason = stability([0, 0.08, 0.16], [0.1, 0.1, 0.1], [], 0.001)["reason"]
-    assert "do not count" in reason and "the closest" not in reason
+    assert "left out" in reason and "the closest" not in reason

@@ -70,7 +70,7 @@ def test_one_video_does_not_fill_the_figure():
     choice = choose_examples(rows, "best", 4)
     assert [found["name"][0] for found in choice.rows] == ["a", "a", "b", "b"] and choice.per_video == 2
     assert choice.words == (
-        "4 of 8 frames with an instrument: highest IoU first\n(at most 2 of a video, those at least 80 frames apart)"
+        "4 of 8 frames with an instrument: highest IoU first\n(at most 2 of each video, at least 80 frames apart)"
     )
 
 

@@ -159,7 +159,7 @@ def test_stability_is_drawn_with_and_without_flow(draw):
     folder = generated([0.1, 0.2, 0.3])
     axis = axis_of(draw(folder, iou=0.5, flow=0.75), "IoU of neighbours")
     assert [line.get_ydata().tolist() for line in axis.lines] == [[0.5, 0.5], [0.75, 0.75]]
-    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["as they are", "along the flow"]
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["without flow", "along the flow"]
     assert [line.get_color() for line in axis.lines] == [SKY, RED]
     assert len(axis_of(draw(folder, iou=0.5), "IoU of neighbours").lines) == 1
 
@@ -177,7 +177,7 @@ def test_in_place_of_an_empty_panel_stands_why_it_is_empty(draw, times, options,
     figure = draw(generated([0.1] * len(times), times=times), **options)
     assert reason in words(figure)
     assert not axis_of(figure, "IoU of neighbours").lines
-    assert "Pairs" not in [axis.get_ylabel() for axis in figure.axes], "nor is there a histogram of nothing"
+    assert "Pairs of frames" not in [axis.get_ylabel() for axis in figure.axes], "nor is there a histogram of nothing"
 
 
 def test_histograms_count_every_frame_and_every_pair(draw):
@@ -185,7 +185,7 @@ def test_histograms_count_every_frame_and_every_pair(draw):
     frames = axis_of(figure, "Frames")
     assert sum(patch.get_height() for patch in frames.patches) == 4
     assert [text.get_text() for text in frames.get_legend().get_texts()] == ["mean 15.00 %", "median 15.00 %"]
-    assert len(axis_of(figure, "Pairs").patches) == 2, "an outline each with and without flow"
+    assert len(axis_of(figure, "Pairs of frames").patches) == 2, "an outline each with and without flow"
 
 
 @pytest.mark.parametrize("video_data, marks", [("synthetic", ["SYNTHETIC"]), ("unmarked", [])])

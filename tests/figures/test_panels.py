@@ -74,8 +74,8 @@ CURVES = {"thresholds": np.array([0.3, 0.5, 0.7]), "coverage": np.array([0.5, 0.
 @pytest.mark.parametrize(
     ("iou", "words"),
     [
-        ([0.2, 0.6, 0.1], "◆ 0.600 at 0.5: best on this one\nframe, not a choice for others"),
-        ([0.0, 0.0, np.nan], "no threshold meets the true instrument"),
+        ([0.2, 0.6, 0.1], "◆ 0.600 at 0.5: best for this frame only,\ndo not choose a threshold by it"),
+        ([0.0, 0.0, np.nan], "no threshold finds the true instrument"),
         ([np.nan] * 3, ""),
     ],
 )

@@ -22,7 +22,7 @@ ROWS = [
     [
         ("spread", [0, 3, 6], "3 of 7 frames, spread evenly over the video"),
         ("largest", [4, 1, 5], "3 of 7 frames: the largest coverage first"),
-        ("smallest", [6, 2, 5], "3 of 5 frames with an instrument, the smallest coverage first; 2 without"),
+        ("smallest", [6, 2, 5], "3 of 5 frames with an instrument, the smallest coverage first; 2 without one"),
         ("uncertain", [2, 5, 3], "3 of 7 frames: the highest uncertainty first"),
     ],
 )
@@ -43,8 +43,8 @@ def test_chance_is_repeatable_in_order_of_time_and_takes_no_frame_twice():
 @pytest.mark.parametrize("rule", SELECTIONS)
 def test_fewer_frames_than_asked_for_are_all_shown_and_that_is_said(rule):
     selected = select_frames(ROWS[1:3], rule, 5)
-    assert sorted(row.frame for row in selected.rows) == [1, 2] and "all 2 frames (5 were asked for)" in selected.words
-    assert select_frames(ROWS[1:2], rule, 2).words.startswith("the only frame (2 were asked for)")
+    assert sorted(row.frame for row in selected.rows) == [1, 2] and "all 2 frames (5 requested)" in selected.words
+    assert select_frames(ROWS[1:2], rule, 2).words.startswith("the only frame (2 requested)")
 
 
 def test_there_is_no_smallest_of_nothing():

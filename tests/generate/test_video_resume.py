@@ -350,7 +350,7 @@ def test_a_finished_folder_is_left_alone(films, tmp_path, capsys, film, status):
     capsys.readouterr()
     assert run(films / film, tmp_path / "out", f"{options} --batch-size 2") == status
     shown = capsys.readouterr()
-    assert "is finished already" in shown.out and ("lost to damage" in shown.err) == (status == 3)
+    assert "was finished before" in shown.out and ("lost to damage" in shown.err) == (status == 3)
     assert stamps(tmp_path / "out") == before
 
 

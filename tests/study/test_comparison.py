@@ -128,7 +128,7 @@ def test_a_file_that_is_no_history_is_an_error(tmp_path):
             read_histories(folder, read_comparison(folder))
 
 
-CHANGED = r"comparison\.json was changed, or is not whole .*train_comparative\.py again"
+CHANGED = r"comparison\.json was changed, or is incomplete .*train_comparative\.py again"
 
 
 def changed(**changes):

@@ -42,7 +42,7 @@ def test_a_run_without_a_score_on_one_side_is_not_counted_in_the_difference():
         "deeplabv3": [run_of(0.8, {"v1": 0.8}, fold=1), run_of(0.0, {"v2": 0.0}, fold=2)],
     }
     assert sentences(comparison_of(runs))[0] == (
-        "U-Net achieves 0.1000 higher IoU than DeepLabV3-ResNet50 (runs in which both have one)."
+        "U-Net achieves 0.1000 higher IoU than DeepLabV3-ResNet50 (over the runs in which both have an IoU)."
     )
 
 
@@ -51,7 +51,7 @@ def test_one_split_and_one_seed_claim_no_significance():
     assert "p values" not in text
     runs = {"unet": [run_of(0.9, {"a": 0.9, "b": 0.8})], "deeplabv3": [run_of(0.8, {"a": 0.7, "b": 0.7})]}
     (text,) = [one for one in sentences(comparison_of(runs)) if "no significance can be claimed" in one]
-    assert text.endswith("p values speak of these trained models, not of the architectures.")
+    assert text.endswith("p values are valid for these trained models, not for the architectures.")
 
 
 def folds(count, difference=0.1):
@@ -90,7 +90,7 @@ def test_with_the_row_from_scratch_nothing_need_be_added():
     runs = {name: [run_of(0.5, {"v1": 0.5})] for name in ("unet", "deeplabv3", "deeplabv3_scratch")}
     text = " ".join(sentences(comparison_of(runs, pretrained=["deeplabv3"])))
     assert (
-        "DeepLabV3-ResNet50 from scratch differs from the other random start in architecture alone" in text
+        "DeepLabV3-ResNet50 from scratch differs from the other random start in the architecture only" in text
         and "--models" not in text
     )
 
@@ -100,13 +100,13 @@ def test_one_architecture_twice_differs_in_its_start_only():
     rows = comparison["models"]
     rows["deeplabv3"]["pretrained"], rows["deeplabv3_scratch"]["arch"] = True, "deeplabv3"
     text = " ".join(sentences(comparison))
-    assert "one architecture, so their difference is that of the start" in text and "U-Net" not in text
+    assert "the architecture is the same, so only the start differs" in text and "U-Net" not in text
 
 
 def test_before_any_run_is_finished_only_that_is_said():
     missing = [{"model": "unet", "seed": 0, "fold": None}]
     assert sentences(comparison_of({}, missing=missing)) == [
-        "Unfinished: U-Net still to be trained; the same train_comparative.py goes on."
+        "Unfinished: U-Net still to be trained; run the same train_comparative.py again."
     ]
 
 

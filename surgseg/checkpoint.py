@@ -130,7 +130,7 @@ def load_tensors(path: Path) -> dict[str, Any]:
             raise UserError(f"{path}: refused, because it holds code or objects other than plain weights") from error
         raise UserError(f"{path}: damaged, or no weights file") from error
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-        raise UserError(f"{path}: holds a {type(value).__name__} instead of weights")
+        raise UserError(f"{path}: holds no weights (found a {type(value).__name__})")
     return value
 
 

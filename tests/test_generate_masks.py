@@ -349,7 +349,7 @@ def test_an_output_that_cannot_be_written_is_one_line(bright, film, tmp_path, ca
     [
         ({"format_version": 99, "state_dict": {}}, "weights format 99; this version reads 1"),
         ({"conv.weight": torch.zeros(1)}, "--arch unet|deeplabv3"),
-        ([1, 2], "holds a list instead of weights"),
+        ([1, 2], "holds no weights (found a list)"),
     ],
 )
 def test_weights_of_another_kind_are_one_line(film, tmp_path, capsys, value, message):

@@ -104,7 +104,7 @@ def test_a_step_that_fails_or_makes_nothing_ends_the_run(monkeypatch, capsys):
         if kept:
             assert make_figures.execute(step)[1] == status
         else:
-            with pytest.raises(UserError, match=f"status {status}; its command"):
+            with pytest.raises(UserError, match=f"status {status}; see its command"):
                 make_figures.execute(step)
 
 

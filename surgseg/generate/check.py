@@ -13,7 +13,7 @@ from surgseg.video.inputs import VideoSource
 from surgseg.video.reader import Frame
 from surgseg.video.sampling import Sampling
 
-BLIND_STEP = 25  # frames; used if the length of the video is unknown
+UNKNOWN_LENGTH_STEP = 25  # frames; used if the length of the video is unknown
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ def check_video(
     """
     with source.open(image_rate=image_rate) as reader:
         length = reader.length_s
-    sampling = Sampling("spread", None, count) if length else Sampling(step=BLIND_STEP, max_frames=count)
-    rule = "spread over the video" if length else f"every {BLIND_STEP}th from the beginning (length unknown)"
+    sampling = Sampling("spread", None, count) if length else Sampling(step=UNKNOWN_LENGTH_STEP, max_frames=count)
+    rule = "spread over the video" if length else f"every {UNKNOWN_LENGTH_STEP}th from the beginning (length unknown)"
     with source.open(sampling, image_rate) as reader:
         taken = list(reader)
         marked = reader.data == "synthetic" or (source.images and data_kind(source.path) == "synthetic")

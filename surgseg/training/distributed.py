@@ -24,7 +24,7 @@ from torch import nn
 from surgseg.files import UserError
 from surgseg.launch import launched
 
-PATIENCE = timedelta(hours=6)  # the other processes wait while one builds the cache or scores a fold
+WAIT_LIMIT = timedelta(hours=6)  # the other processes wait while one builds the cache or scores a fold
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def joined(device: torch.device) -> Iterator[Processes]:
     if cuda:
         torch.cuda.set_device(device)
     bound = {"device_id": device} if cuda else {}
-    dist.init_process_group("nccl" if cuda else "gloo", timeout=PATIENCE, **bound)
+    dist.init_process_group("nccl" if cuda else "gloo", timeout=WAIT_LIMIT, **bound)
     processes = Processes(dist.get_rank(), launched().local_rank, dist.get_world_size())
     try:
         with contextlib.ExitStack() as stack:

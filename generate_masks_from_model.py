@@ -6,9 +6,9 @@
 
 The generated folder holds frames/, masks/, classes.json, frames.csv (time, coverage, confidence of
 each frame) and run.json. The same command continues a run that was stopped or killed; it leaves a
-finished folder unchanged. Several videos get a folder each below --output-dir; torchrun or a Slurm
-array distributes them over processes. Damaged parts of a video are skipped, counted and marked.
-Exit status: 0 done, 2 nothing could be done, 3 partial.
+finished folder unchanged. Several videos get a folder each below --output-dir. Several processes
+that run the same command (torchrun, srun, a Slurm array, xargs) share the videos. Damaged parts of
+a video are skipped, counted and marked. Exit status: 0 done, 2 nothing could be done, 3 partial.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+import time
 
 from surgseg.console import (
     PARTIAL,
@@ -27,7 +28,7 @@ from surgseg.console import (
 )
 from surgseg.files import check_folder
 from surgseg.generate import options
-from surgseg.launch import launched, share_of
+from surgseg.launch import launched
 from surgseg.places import find_weights
 from surgseg.video.sampling import choose_sampling
 
@@ -47,9 +48,10 @@ def work(args: argparse.Namespace) -> int:
     options.check_options(args)
     let_waiting_threads_sleep()
     from surgseg.generate.earlier import check_target
-    from surgseg.generate.shares import share_out
+    from surgseg.generate.shares import parse_share, share_out
     from surgseg.video.inputs import find_sources
 
+    number, count = parse_share(args.share) if args.share else (0, 1)
     jobs = options.targets(args, find_sources(args.video_path))
     for _, folder, _ in jobs:
         check_folder(folder)
@@ -57,17 +59,14 @@ def work(args: argparse.Namespace) -> int:
         check_target(args.output_dir)
         with jobs[0][0].open(image_rate=args.image_rate):
             pass
-        process = launched().rank if args.share == "auto" else share_of(args.share)[0]
-        if process > 0:
+        if launched().rank > 0 or number > 0:
             print("The first process does the only video; this process has nothing to do")
             return 0
     else:
-        process, count = share_of(args.share)
         owners = share_out([source.size for source, _, _ in jobs], count)
-        mine = [job for job, owner in zip(jobs, owners) if owner == process]
+        mine = [job for job, owner in zip(jobs, owners) if owner == number]
         if count > 1:
-            hint = "" if mine else "; --share none does all videos in this process"
-            print(f"Process {process + 1} of {count}: {len(mine)} of {len(jobs)} videos{hint}")
+            print(f"Share {number + 1} of {count}: {len(mine)} of {len(jobs)} videos")
     predictor, request = prepare(args, sampling, [source for source, _, _ in jobs])
     if len(jobs) == 1:
         return generate_one(*jobs[0], request, predictor)
@@ -118,7 +117,7 @@ def prepare(args: argparse.Namespace, sampling, sources: list) -> tuple:
         parts=options.parts_of(args),
         overlay_video="video" in args.save,
         batch_size=args.batch_size,
-        overwrite=args.overwrite,
+        overwrite_before=time.time() if args.overwrite else 0.0,
         keep_source_name=args.keep_source_name,
         rate=args.image_rate,
         facts=facts,

@@ -10,6 +10,7 @@ import json
 import math
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -23,6 +24,10 @@ os.umask(_UMASK)
 
 class UserError(Exception):
     """A mistake that the user can correct. The message is one line: what is wrong, where, what to do."""
+
+
+class LockedError(UserError):
+    """Another process is writing the folder."""
 
 
 def list_some(items: Iterable, limit: int = 8) -> str:
@@ -75,9 +80,10 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def sole_writer(folder: Path | str) -> Iterator[None]:
-    """Lock `folder` against other processes that write into it. Raises `UserError` if one holds the lock.
+    """Lock `folder` against other processes that write into it. Raises `LockedError` if one holds the lock.
 
-    The operating system releases the lock when the process ends, even if it is killed.
+    The operating system releases the lock when the process ends, even if it is killed. Without locks on its disk
+    it prints a warning.
     """
     folder = Path(folder).absolute()
     parent_writable = os.access(make_folder(folder.parent), os.W_OK)
@@ -88,11 +94,13 @@ def sole_writer(folder: Path | str) -> Iterator[None]:
         raise UserError(f"cannot write into {folder}: {error.strerror or error}") from error
     with stream:
         try:
-            _lock(stream.fileno())
+            if not _lock(stream.fileno()):
+                warning = "its disk has no file locks; let no second process write there (--share K/N divides videos)"
+                print(f"Warning: {folder}: {warning}", file=sys.stderr)
             if not path.exists() or not os.path.samestat(os.fstat(stream.fileno()), path.stat()):
                 raise BlockingIOError  # its holder removed it, and another process may have locked a new one
         except (BlockingIOError, PermissionError) as error:
-            raise UserError(f"another process is writing {folder}; wait for it, or choose another folder") from error
+            raise LockedError(f"another process is writing {folder}; wait for it, or choose another folder") from error
         try:
             yield
         finally:
@@ -100,20 +108,22 @@ def sole_writer(folder: Path | str) -> Iterator[None]:
                 path.unlink()
 
 
-def _lock(descriptor: int) -> None:
+def _lock(descriptor: int) -> bool:
+    """Lock an open file. Return False if the file system has no locks. Raises an error if it is locked already."""
     try:
         import fcntl
     except ImportError:
         import msvcrt
 
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        return
+        return True
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
         raise
     except OSError:
-        pass  # some clusters' file systems have no locks: write there without one
+        return False
+    return True
 
 
 def remove_leftovers(*paths: Path) -> None:

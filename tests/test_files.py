@@ -103,10 +103,21 @@ def test_an_output_folder_is_checked_without_being_made(tmp_path):
 
 def test_a_folder_has_one_writer_at_a_time(tmp_path):
     with files.sole_writer(tmp_path / "out"):
-        with pytest.raises(UserError, match="another process is writing"), files.sole_writer(tmp_path / "out"):
+        with pytest.raises(files.LockedError, match="another process is writing"), files.sole_writer(tmp_path / "out"):
             pass
         with files.sole_writer(tmp_path / "other"):
             pass
     with files.sole_writer(tmp_path / "out"):
         pass
     assert not list(tmp_path.iterdir()), "the lock leaves nothing behind"
+
+
+def test_a_disk_without_locks_is_said(tmp_path, monkeypatch, capsys):
+    fcntl = pytest.importorskip("fcntl")
+
+    def without_locks(*_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", without_locks)
+    with files.sole_writer(tmp_path / "out"):
+        assert "no file locks" in capsys.readouterr().err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 
 import av
 import numpy as np
@@ -15,10 +16,13 @@ import generate_masks_from_model as script
 import surgseg.checkpoint
 import surgseg.console
 from models import build_model
+from surgseg.files import LockedError, sole_writer
+from surgseg.generate import many
 from surgseg.generate.folder import read_generated
 from surgseg.generate.writer import GeneratedWriter
 from surgseg.labels import SCHEMES
 from surgseg.masks import read_mask
+from surgseg.video.inputs import VideoSource
 from tests.films import SIDE, bright_checkpoint, damage, square_at, write_film
 from tests.helpers import folder_bytes, shared_data
 
@@ -26,7 +30,7 @@ from tests.helpers import folder_bytes, shared_data
 @pytest.fixture(autouse=True)
 def alone(monkeypatch):
     """No launcher around the tests, no git in them."""
-    for name in [name for name in os.environ if name in ("RANK", "WORLD_SIZE") or name.startswith("SLURM_ARRAY")]:
+    for name in [name for name in os.environ if name in ("RANK", "LOCAL_RANK", "WORLD_SIZE")]:
         monkeypatch.delenv(name)
     monkeypatch.setattr(surgseg.console, "git_state", dict)
 
@@ -265,23 +269,66 @@ def test_ctrl_c_ends_the_rest_too_and_the_same_command_goes_on(bright, three, tm
     assert [shown[f"video_0{n}"][0] for n in (1, 2, 3)] == ["3", "2", "2"]
 
 
-def test_the_tasks_of_an_array_share_the_videos(bright, three, tmp_path, capsys, monkeypatch):
+def test_a_video_of_another_process_is_in_progress(bright, three, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "2")  # means nothing: the array may be over models
+    monkeypatch.setenv("SLURM_ARRAY_TASK_COUNT", "5")
     films = [three[0], three[2]]
-    for key, value in {"COUNT": 2, "MIN": 1, "MAX": 2, "STEP": 1, "ID": 2}.items():
-        monkeypatch.setenv(f"SLURM_ARRAY_TASK_{key}", str(value))
-    assert run(films, tmp_path / "out") == 0
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["video_02"]  # the smaller
-    shown = capsys.readouterr().out
-    assert "Process 2 of 2: 1 of 2 videos" in shown and table(shown)["video_01"][3] == "not begun"
-    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "1")
+    with sole_writer(tmp_path / "out" / "video_01"):
+        assert run(films, tmp_path / "out") == 0
+        shown = table(capsys.readouterr().out)
+        assert [shown[name][3] for name in ("video_01", "video_02")] == ["in progress", "done"]
     assert run(films, tmp_path / "out") == 0
     shown = table(capsys.readouterr().out)
     assert [shown[name][::3] for name in ("video_01", "video_02")] == [("2", "done"), ("2", "finished before")]
 
 
-def test_a_share_can_be_named(bright, three, tmp_path):
+@pytest.mark.parametrize("left_by", ["a killed process", "a finished process"])
+def test_a_process_returns_to_the_videos_that_were_in_progress(bright, three, tmp_path, capsys, monkeypatch, left_by):
+    films = [three[0], three[2]]
+    assert run(films, tmp_path / "alone") == 0
+    real, seen = many.generate, []
+
+    def generate(source, folder, name, *rest):
+        seen.append(name)
+        if seen == ["video_01"]:
+            raise LockedError("held")
+        if left_by == "a finished process" and seen == ["video_01", "video_02"]:
+            real(VideoSource(films[0]), folder.with_name("video_01"), "video_01", *rest)
+        return real(source, folder, name, *rest)
+
+    monkeypatch.setattr(many, "generate", generate)
+    assert run(films, tmp_path / "out") == 0
+    assert seen == ["video_01", "video_02", "video_01"]
+    state = table(capsys.readouterr().out)["video_01"][3]
+    assert state == ("done" if left_by == "a killed process" else "finished before")
+    ours, alone = (folder_bytes(tmp_path / name / "video_01" / "masks") for name in ("out", "alone"))
+    assert ours == alone
+
+
+def test_under_torchrun_a_process_waits_for_the_others(bright, three, tmp_path, capsys, monkeypatch):
+    held, waits = sole_writer(tmp_path / "out" / "video_01"), []
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    monkeypatch.setattr(many.time, "sleep", lambda seconds: waits.append(held.__exit__(None, None, None)))
+    held.__enter__()
+    assert run([three[0], three[2]], tmp_path / "out") == 0
+    assert len(waits) == 1 and table(capsys.readouterr().out)["video_01"][3] == "done"
+
+
+def test_overwriting_keeps_what_another_process_has_just_written(bright, three, tmp_path, capsys):
+    films = [three[0], three[2]]
+    assert run(films, tmp_path / "out") == 0
+    later = time.time() + 3600
+    os.utime(tmp_path / "out" / "video_02" / "run.json", (later, later))
+    assert run(films, tmp_path / "out", "--overwrite") == 0
+    shown = table(capsys.readouterr().out)
+    assert [shown[name][3] for name in ("video_01", "video_02")] == ["done", "finished before"]
+
+
+def test_a_share_can_be_named(bright, three, tmp_path, capsys):
     assert run([three[0], three[2]], tmp_path / "out", "--share", "2/2") == 0
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["video_02"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["video_02"]  # the smaller
+    shown = capsys.readouterr().out
+    assert "Share 2 of 2: 1 of 2 videos" in shown and table(shown)["video_01"][3] == "not begun"
 
 
 # --- mistakes

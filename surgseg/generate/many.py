@@ -1,16 +1,18 @@
-"""Generate the folders of several videos, one after the other. Several processes may share the videos."""
+"""Generate the folders of several videos. Any number of processes may work on the same list of videos at once.
+
+Each process walks all videos and takes the next one that is neither finished nor locked by another process. So it does
+not matter how the processes are started, or when; a video whose process was killed is taken by another one.
+"""
 
 from __future__ import annotations
 
-import datetime
 import sys
+import time
 import traceback
 from pathlib import Path
 
-import torch.distributed as dist
-
 from surgseg.console import PARTIAL
-from surgseg.files import UserError
+from surgseg.files import LockedError, UserError
 from surgseg.generate.folder import read_run
 from surgseg.generate.run import VideoRequest, VideoResult, clock, detection_rate, generate, report_video
 from surgseg.launch import launched
@@ -18,26 +20,50 @@ from surgseg.predict import Predictor
 from surgseg.video.inputs import VideoSource
 
 VideoJob = tuple[VideoSource, Path, str]  # a video, its folder, its name
-_JOIN_TIMEOUT = datetime.timedelta(minutes=5)
-_GATHER_TIMEOUT = datetime.timedelta(days=14)  # a process that is done waits for the videos of the others
+_POLL = 5.0  # seconds between two looks at the videos of other processes
 
 
 def generate_all(jobs: list[VideoJob], mine: list[VideoJob], request: VideoRequest, predictor: Predictor) -> int:
-    """Do this process's share `mine` of `jobs` and print a table of all. Return the exit status of the whole run."""
-    _join()
+    """Generate the videos `mine` of `jobs`, the largest first, and print a table of all. Return the exit status.
+
+    A process ends when the videos left are in progress in other processes. Under torchrun it waits for them, because
+    torchrun ends all processes when one ends with an error.
+    """
     results: dict[str, VideoResult] = {}
-    for number, (source, folder, name) in enumerate(mine, 1):
-        print(f"\n[{number}/{len(mine)}] {name}: {source.path.name}", flush=True)
-        results[name] = _generate_one(source, folder, name, request, predictor)
-        if results[name].state == "stopped":
-            break
-    everyone, names = _gather(results, [name for _, _, name in mine])
+    left = sorted(mine, key=lambda job: -job[0].size)
+    while left and not any(result.state == "stopped" for result in results.values()):
+        in_progress = _walk(left, results, request, predictor)
+        if len(in_progress) == len(left):
+            if not launched().by_torchrun:
+                break
+            time.sleep(_POLL)
+        left = in_progress
     if launched().rank == 0:
-        print_summary(jobs, everyone)
-    states = [everyone[name].state if name in everyone else "not begun" for name in names]
+        print_summary(jobs, results)
+    states = [results[name].state if name in results else "not begun" for _, _, name in mine]
     if states and all(state == "failed" for state in states):
         return 2
-    return 0 if all(name in everyone and everyone[name].whole for name in names) else PARTIAL
+    done = (results[name].whole or results[name].state == "in progress" for _, _, name in mine if name in results)
+    return 0 if len(results) == len(mine) and all(done) else PARTIAL
+
+
+def _walk(
+    jobs: list[VideoJob], results: dict[str, VideoResult], request: VideoRequest, predictor: Predictor
+) -> list[VideoJob]:
+    """Generate each video that no other process holds; put its result into `results`. Return the others."""
+    in_progress = []
+    for source, folder, name in jobs:
+        if name not in results:
+            print(f"\n{name}: {source.path.name}", flush=True)
+        result = _generate_one(source, folder, name, request, predictor)
+        if result.state == "in progress":
+            in_progress.append((source, folder, name))
+            if name not in results:
+                print("In progress in another process")
+        results[name] = result
+        if result.state == "stopped":
+            break
+    return in_progress
 
 
 def _generate_one(
@@ -45,6 +71,8 @@ def _generate_one(
 ) -> VideoResult:
     try:
         result = generate(source, folder, name, request, predictor)
+    except LockedError:
+        return VideoResult(name, folder, "in progress", read_run(folder) or {})
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return VideoResult(name, folder, "failed", {}, str(error))
@@ -55,31 +83,6 @@ def _generate_one(
         return VideoResult(name, folder, "failed", {}, f"{type(error).__name__}: {error}")
     report_video(result)
     return result
-
-
-def _join() -> None:
-    """Join the process group of torchrun. Raises `UserError` if the other processes do not join within minutes."""
-    if launched().count == 1:
-        return
-    try:
-        store, rank, world = next(dist.rendezvous("env://", timeout=_JOIN_TIMEOUT))
-        dist.init_process_group("gloo", store=store, rank=rank, world_size=world, timeout=_GATHER_TIMEOUT)
-    except (RuntimeError, ValueError) as error:
-        raise UserError(f"the processes that torchrun started do not find each other ({error})") from error
-
-
-def _gather(results: dict[str, VideoResult], names: list[str]) -> tuple[dict[str, VideoResult], list[str]]:
-    """Wait for all processes that torchrun started; return their results and the names in their shares.
-
-    torchrun ends all processes when one ends with an error, so no process may end while another still works.
-    """
-    if launched().count == 1:
-        return results, names
-    gathered: list = [None] * dist.get_world_size()
-    dist.all_gather_object(gathered, (results, names))
-    dist.destroy_process_group()
-    everyone = {name: result for part, _ in gathered for name, result in part.items()}
-    return everyone, [name for _, share in gathered for name in share]
 
 
 def print_summary(jobs: list[VideoJob], results: dict[str, VideoResult]) -> None:

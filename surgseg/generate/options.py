@@ -39,9 +39,9 @@ def add_input_options(parser: argparse.ArgumentParser) -> None:
     add_image_rate(group)
     group.add_argument(
         "--share",
-        default="auto",
         metavar="K/N",
-        help="do share K of N of the videos; none: do all (default: auto, from torchrun or a Slurm array)",
+        help="do only share K of N of the videos, where file locks do not work (default: all; processes that "
+        "run the same command share the videos by locks)",
     )
 
 

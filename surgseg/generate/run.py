@@ -26,13 +26,15 @@ from surgseg.video.sampling import Sampling
 @dataclass(frozen=True)
 class VideoRequest:
     """The settings for every video. `parts` maps folders of images to their suffix. `rate` is for folders of images,
-    in frames per second. `facts` are the entries of `run.json` about the weights and the run."""
+    in frames per second. `facts` are the entries of `run.json` about the weights and the run. `overwrite_before`: a
+    run in the folder that was written before this time (seconds, as of `time.time`) is replaced, a later one continued.
+    """
 
     sampling: Sampling
     parts: dict[str, str]
     overlay_video: bool
     batch_size: int
-    overwrite: bool
+    overwrite_before: float
     keep_source_name: bool
     rate: float
     facts: dict
@@ -63,7 +65,7 @@ def generate(source: VideoSource, folder: Path, name: str, request: VideoRequest
     with source.open(request.sampling, request.rate) as reader, sole_writer(folder):
         described = _describer(source, reader, request, predictor)
         asked = {**described(), "name": name, "parts": request.parts, "overlay_video": request.overlay_video}
-        earlier = find_earlier(folder, asked, request.overwrite)
+        earlier = find_earlier(folder, asked, _last_written(folder) < request.overwrite_before)
         if earlier.finished:
             return VideoResult(name, folder, "finished before", earlier.finished)
         if request.facts["weights_data"] == "synthetic" and reader.data != "synthetic":
@@ -83,6 +85,12 @@ def generate(source: VideoSource, folder: Path, name: str, request: VideoRequest
             earlier_frames=earlier_frames,
         )
         return _apply(reader, predictor, writer, request, described)
+
+
+def _last_written(folder: Path) -> float:
+    """Return the time of `run.json`; infinity without one."""
+    run = folder / "run.json"
+    return run.stat().st_mtime if run.is_file() else float("inf")
 
 
 def _describer(source: VideoSource, reader, request: VideoRequest, predictor: Predictor) -> Callable[[], dict]:

@@ -1,4 +1,4 @@
-"""Name several videos, and distribute them over processes."""
+"""Name several videos, and divide them into shares."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from surgseg.files import UserError
 from surgseg.generate.folder import read_run
 from surgseg.video.inputs import VideoSource
 
@@ -35,10 +36,18 @@ def number_videos(sources: Sequence[VideoSource], output_dir: Path, prefix: str)
     return names
 
 
+def parse_share(share: str) -> tuple[int, int]:
+    """Return (K - 1, N) of "K/N". Raises `UserError` for other text."""
+    number, _, count = share.partition("/")
+    if not (number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)):
+        raise UserError(f"--share {share}: K/N is needed, with K from 1 to N")
+    return int(number) - 1, int(count)
+
+
 def share_out(sizes: Sequence[int], count: int) -> list[int]:
-    """Return the process of each video: the largest first, each to the process with the fewest bytes so far."""
+    """Return the share of each video, from 0: the largest first, each to the share with the fewest bytes so far."""
     loads, owner = [0] * count, [0] * len(sizes)
     for index in sorted(range(len(sizes)), key=lambda index: (-sizes[index], index)):
-        owner[index] = min(range(count), key=lambda process: (loads[process], process))
+        owner[index] = min(range(count), key=lambda share: (loads[share], share))
         loads[owner[index]] += sizes[index]
     return owner

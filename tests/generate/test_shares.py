@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from surgseg.generate.shares import share_out
+from surgseg.files import UserError
+from surgseg.generate.shares import parse_share, share_out
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 20])
@@ -15,6 +16,17 @@ def test_every_video_has_one_process_and_the_loads_are_even(count):
     loads = [sum(size for size, owner in zip(sizes, owners) if owner == process) for process in range(count)]
     assert max(loads) - min(loads) <= max(sizes)
     assert owners == share_out(sizes, count)
+
+
+def test_shares_count_from_one():
+    assert parse_share("1/3") == (0, 3)
+    assert parse_share("3/3") == (2, 3)
+
+
+@pytest.mark.parametrize("share", ["", "0/3", "4/3", "3", "a/b", "1/0", "-1/2", "1/2/3", "1.5/2", "auto"])
+def test_a_share_that_is_none_is_refused(share):
+    with pytest.raises(UserError, match="--share"):
+        parse_share(share)
 
 
 def test_the_largest_come_first_by_hand():

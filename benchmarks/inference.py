@@ -22,31 +22,28 @@ the share of equal pixels in the written masks and the plain loop's, `= torch` i
 
   python benchmarks/inference.py                               (256x256; a quarter of an hour on 2 cores)
   python benchmarks/inference.py --quick --json out.json       (96x96, 12 frames: a minute on 2 cores)
+  python benchmarks/inference.py --constant-network            (what everything but the network costs: a minute)
 """
 
 from __future__ import annotations
 
 import contextlib
-import shutil
 import statistics
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.film import draw_film, first, fit, plain
-from surgseg.console import add_device_option, make_parser, report_errors, resolve_device
+from benchmarks.ceiling import measure_ceiling
+from benchmarks.film import draw_film, fit, plain
+from benchmarks.stages import decode, end_to_end, fresh, one_by_one, predict, write
+from surgseg.console import add_device_option, let_waiting_threads_sleep, make_parser, report_errors, resolve_device
 from surgseg.files import UserError, read_json, write_json
-from surgseg.generate.writer import GeneratedWriter
-from surgseg.labels import SCHEMES
 from surgseg.masks import read_mask
-from surgseg.threads import ahead
-from surgseg.video.reader import Frame, VideoReader
 
 COMPARED = 48  # at most so many frames have their masks compared
 
@@ -56,6 +53,8 @@ def build_parser():
     parser.add_argument("--quick", action="store_true", help="96x96, 12 frames, 2 rounds (default: off)")
     parser.add_argument("--arch", nargs="+", default=["unet", "deeplabv3"], choices=["unet", "deeplabv3"],
                         help="models (default: unet deeplabv3)")  # fmt: skip
+    parser.add_argument("--constant-network", action="store_true",
+                        help="measure the pipeline with a network that costs nothing (default: off)")  # fmt: skip
     parser.add_argument("--image-size", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"), help="size (default: 256 256)")
     parser.add_argument("--batch-size", type=int, help="frames per batch (default: 4, on a GPU 32)")
     parser.add_argument("--frames", type=int, help="length of the film (default: 48, on a GPU 3072)")
@@ -78,13 +77,13 @@ def main(argv=None) -> int:
 
 
 def run(args) -> int:
-    import torch
-
+    let_waiting_threads_sleep()  # as generate_masks_from_model.py does
     device = resolve_device(args.device)
     cuda = device.type == "cuda"
     args.image_size = tuple(args.image_size or ((96, 96) if args.quick else (256, 256)))
     args.batch_size = args.batch_size or (32 if cuda else 4)
-    args.frames = args.frames or (3072 if cuda else 12 if args.quick else 48)
+    usual = 12 if args.quick else 600 if args.constant_network else 48
+    args.frames = args.frames or (3072 if cuda else usual)
     args.plain_frames = min(args.plain_frames or (200 if cuda else args.frames), args.frames)
     args.rounds = args.rounds or (2 if args.quick else 5)
     args.single = 200 if cuda else min(args.frames, 24)  # frames in a round for the latency
@@ -97,12 +96,21 @@ def run(args) -> int:
     with tempfile.TemporaryDirectory(dir=args.work_dir) as folder:
         args.folder = Path(folder)
         args.film = args.folder / "film.mp4"
+        if args.constant_network:
+            results = measure_ceiling(args, device)
+            return finish(args, results)
         images, masks = draw_film(args)
         print_header(args, device)
         for arch in dict.fromkeys(args.arch):
             weights = args.folder / f"{arch}.pth"
             fit(arch, images, masks, args.image_size, device, weights, steps=12 if args.quick else 24)
             results += measure(args, arch, weights, images, rows, device)
+    return finish(args, results)
+
+
+def finish(args, results: list[dict]) -> int:
+    import torch
+
     if args.json:
         write_json(args.json, {"torch": torch.__version__, "threads": torch.get_num_threads(), "results": results})
     return 0
@@ -198,69 +206,6 @@ def rate(count: int, work, *arguments) -> float:
     begun = time.perf_counter()
     work(*arguments)
     return count / (time.perf_counter() - begun)
-
-
-def fresh(folder: Path) -> Path:
-    """Remove a folder and return its path."""
-    shutil.rmtree(folder, ignore_errors=True)
-    return folder
-
-
-def decode(film: Path, count: int) -> None:
-    with VideoReader(film, first(count)) as reader:
-        read = sum(1 for _ in reader)
-    assert read == count, f"{read} of {count} frames decoded"
-
-
-def predict(predictor, images: list, count: int) -> None:
-    """Predict `count` frames as the pipeline does: submit a batch before taking the result of the one before."""
-    pending = None
-    for start in range(0, count, predictor.batch_size):
-        numbers = range(start, min(start + predictor.batch_size, count))
-        submitted = predictor.submit([images[number % len(images)] for number in numbers])
-        if pending:
-            pending.result()
-        pending = submitted
-    pending.result()
-
-
-def write(folder: Path, prediction, images: list, args, count: int) -> None:
-    from surgseg.generate.pipeline import _WRITERS
-
-    def store(number: int):
-        index = number % len(prediction.ids)
-        frame = Frame(number, number / 25, images[index], False)
-        return writer.store(frame, prediction.ids[index], prediction.measures.of_frame(index), None)
-
-    writer = GeneratedWriter(folder, SCHEMES["binary"], "video", args.parts)
-    writer.begin({})
-    with ThreadPoolExecutor(_WRITERS) as pool:
-        for stored in ahead(pool, store, range(count), args.batch_size + _WRITERS):
-            writer.commit(stored)
-    writer.finish({})
-
-
-def end_to_end(folder: Path, predictor, sha256: str, args, count: int) -> None:
-    """Write the generated folder of the film's first `count` frames."""
-    from surgseg.generate.run import VideoRequest, generate
-    from surgseg.video.inputs import VideoSource
-
-    request = VideoRequest(
-        first(count), args.parts, overlay_video=False, batch_size=args.batch_size, overwrite=False,
-        keep_source_name=False, rate=25.0, facts={"weights_data": "synthetic", "weights_sha256": sha256},
-    )  # fmt: skip
-    result = generate(VideoSource(args.film), folder, "video", request, predictor)
-    assert result.state == "done" and result.run["frames_written"] == count, f"{result.state}: {result.message}"
-
-
-def one_by_one(predictor, images: list, count: int) -> list[float]:
-    """Return the seconds of each of `count` frames, from memory to mask."""
-    seconds = []
-    for number in range(count):
-        begun = time.perf_counter()
-        predictor.submit([images[number % len(images)]]).result()
-        seconds.append(time.perf_counter() - begun)
-    return seconds
 
 
 def masks_in(folder: Path, count: int) -> np.ndarray:

@@ -16,7 +16,8 @@ from surgseg.files import UserError
 from surgseg.labels import Scheme
 from surgseg.preprocess import normalise, resize_frames, upsample
 
-_PIXELS = 1 << 25  # upsampled at once on a GPU; a CPU takes one frame at a time, which fits its cache
+_PIXELS = 1 << 25  # resized at once on a GPU; a CPU takes one frame at a time, which fits its cache
+_STEPS = 1 << 16  # of probability from 0 to 1, in the histograms of `measure`
 _TINY = torch.finfo(torch.float32).tiny  # p log p -> 0 as p -> 0
 
 
@@ -118,9 +119,9 @@ class Predictor:
         return upsample(self.network(resize_frames(batch, self.image_size)), batch.shape[-2:]).float().cpu()
 
     def _predict(self, frames: torch.Tensor) -> list[torch.Tensor]:
-        probability = self.network(resize_frames(frames, self.image_size))
         size = frames.shape[-2:]
         step = 1 if self.device.type == "cpu" else max(1, _PIXELS // (size[0] * size[1]))
+        probability = self.network(torch.cat([resize_frames(part, self.image_size) for part in frames.split(step)]))
         fields = [self._fields(part, size) for part in probability.split(step)]
         return [torch.cat(parts) for parts in zip(*fields)]
 
@@ -130,7 +131,7 @@ class Predictor:
         if self.scheme.num_classes == 2 and self.threshold is not None:  # one channel is enough
             instrument = instrument_ids[0]
             union = upsample(probability[:, instrument : instrument + 1], size)[:, 0]
-            ids = (union >= self.threshold).to(torch.uint8)
+            ids = (union >= self.threshold).view(torch.uint8)
             ids = ids if instrument == 1 else 1 - ids
         else:
             ids, union = to_mask(upsample(probability, size), self.scheme, self.threshold)
@@ -145,7 +146,8 @@ class Pending:
         self._event = None
         if fields[0].is_cuda:
             fields = [_copy_back(field) for field in fields]
-            self._event = torch.cuda.current_stream(fields[0].device).record_event()
+            self._event = torch.cuda.Event(blocking=True)  # its wait leaves the processor to decoding and writing
+            self._event.record(torch.cuda.current_stream(fields[0].device))
         self._fields = fields
 
     def result(self) -> Prediction:
@@ -163,7 +165,9 @@ def _copy_back(values: torch.Tensor) -> torch.Tensor:
 def measure(ids: torch.Tensor, probability: torch.Tensor, instrument_ids: Sequence[int]) -> torch.Tensor:
     """Return the (N, 3) `Measures` of N frames, on the device: float64, on MPS float32.
 
-    `ids` (N, H, W) uint8 class ids, `probability` (N, H, W) float32 of the union of the instrument classes.
+    `ids` (N, H, W) uint8 class ids, `probability` (N, H, W) float32 of the union of the instrument classes. On
+    a CPU confidence and uncertainty come from a histogram of the probability in steps of 1 / 65,536, which is several
+    times as fast and changes them by less than 2e-4.
     """
     exact = torch.float32 if probability.device.type == "mps" else torch.float64
     if len(instrument_ids) == 1:
@@ -171,12 +175,28 @@ def measure(ids: torch.Tensor, probability: torch.Tensor, instrument_ids: Sequen
     else:
         instrument = torch.isin(ids, _ids_on(tuple(instrument_ids), ids.device))
     p = probability.flatten(1).clamp(0, 1)
-    q = 1 - p
-    confidence = (p - 0.5).abs_().mean(1, dtype=exact).add_(0.5)
-    entropy = p.clamp_min(_TINY).log_().mul_(p).add_(q.clamp_min(_TINY).log_().mul_(q))
-    uncertainty = entropy.mean(1, dtype=exact).div_(-math.log(2))
+    if p.device.type == "cpu":
+        covered = torch.tensor([np.count_nonzero(frame) for frame in instrument.numpy()])
+        levels = p.mul_(_STEPS).round_().to(torch.int32)
+        counts = torch.stack([torch.bincount(frame, minlength=_STEPS + 1) for frame in levels])
+        sums = torch.cat([covered[:, None].double(), counts.double() @ _confidence_and_uncertainty()], 1)
+        return sums / p.shape[1]
     coverage = instrument.flatten(1).mean(1, dtype=exact)
+    confidence, uncertainty = (values.mean(1, dtype=exact) for values in _of_pixels(p))
     return torch.stack(Measures(coverage, confidence, uncertainty), 1)
+
+
+def _of_pixels(p: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return max(p, 1 - p) and the binary entropy / ln 2 of each probability."""
+    q = 1 - p
+    entropy = p.clamp_min(_TINY).log_().mul_(p).add_(q.clamp_min(_TINY).log_().mul_(q))
+    return (p - 0.5).abs_().add_(0.5), entropy.div_(-math.log(2))
+
+
+@functools.lru_cache(maxsize=1)
+def _confidence_and_uncertainty() -> torch.Tensor:
+    """Return (65537, 2) float64: the values of `_of_pixels` at each step of a histogram."""
+    return torch.stack(_of_pixels(torch.linspace(0, 1, _STEPS + 1, dtype=torch.float64)), 1)
 
 
 def to_mask(probability: torch.Tensor, scheme: Scheme, threshold: float | None) -> tuple[torch.Tensor, torch.Tensor]:

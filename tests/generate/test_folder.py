@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import ndimage
 
 from surgseg.analysis.statistics import detection_statistics
 from surgseg.files import UserError, read_json, write_json
@@ -317,6 +318,14 @@ def test_components_by_hand():
     assert count_components(ids, 0.0005) == 1
     assert count_components(ids, 0.0004) == 2
     assert count_components(np.zeros((4, 4), np.uint8), 0.0) == 0
+
+
+def test_components_touch_each_other_and_the_edges_of_any_mask():
+    random = np.random.default_rng(0)
+    for share in (0.02, 0.3, 0.5, 0.9):
+        mask = (random.random((37, 53)) < share).astype(np.uint8) * 3
+        _, number = ndimage.label(mask, np.ones((3, 3)))
+        assert count_components(mask, 0.0) == number
 
 
 def test_components_join_all_instrument_classes(tmp_path):

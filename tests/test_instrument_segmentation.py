@@ -184,8 +184,10 @@ def test_without_any_data_the_demo_runs_and_says_so(options, capsys, monkeypatch
     assert instrument_segmentation.main(options[2:]) == 0
     text = capsys.readouterr().out
     assert "synthetic" in text and "No data in data/full_dataset" in text
-    root = demo.demo_options()["output_dir"]
-    assert load_checkpoint(root / "instrument_segmentation_model.pth").training["data"] == "synthetic"
+    defaults = demo.demo_options()
+    assert set(defaults) <= set(vars(instrument_segmentation.build_parser().parse_args([])))
+    training = load_checkpoint(defaults["output_dir"] / "instrument_segmentation_model.pth").training
+    assert training["data"] == "synthetic" and training["settings"]["learning_rate"] == defaults["learning_rate"]
     assert {path.parts[:2] for path in map(Path, folder_bytes(Path()))} <= {("data", "demo"), ("outputs", "demo")}
 
 

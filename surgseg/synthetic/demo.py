@@ -28,7 +28,7 @@ def demo_options() -> dict[str, Any]:
         "base_channels": 16,
         "image_size": [112, 200],
         "epochs": 22,
-        "lr": 2e-3,
+        "learning_rate": 2e-3,
         "batch_size": 4,
         "seed": 1,
     }

@@ -127,7 +127,11 @@ class Results:
 
 
 def _header_differences(earlier: dict[str, Any], header: dict[str, Any]) -> list[str]:
-    """Return the names of the header's entries that differ; of a setting also both values."""
+    """Return the names of the header's entries that differ; of a setting also both values.
+
+    A setting that an earlier version did not write had its default; the learning rate was called lr.
+    """
     found = [key for key in ("data", "split", "seeds", "folds") if earlier.get(key) != header[key]]
     old, new = earlier.get("settings", {}), header["settings"]
+    old = {**asdict(TrainConfig()), "learning_rate": old.get("lr"), **old}
     return found + [f"{key} ({old.get(key)}, now {new[key]})" for key in new if old.get(key) != new[key]]

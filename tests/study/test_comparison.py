@@ -1,11 +1,14 @@
 """Rows, paired differences and what tells that a training was too short, on numbers that can be checked by hand."""
 
 import math
+from dataclasses import asdict
 
 import pytest
 
 from surgseg.files import UserError, write_json, write_text
 from surgseg.study.comparison import differences, improvement, paired_difference, read_comparison, read_histories
+from surgseg.study.results import Results
+from surgseg.training.config import TrainConfig
 from tests.comparisons import comparison_of, history_of, run_of, write_comparison
 
 TWO_FOLDS = {
@@ -126,6 +129,22 @@ def test_a_file_that_is_no_history_is_an_error(tmp_path):
         write_json(folder / "fold_1" / "unet_history.json", broken)
         with pytest.raises(UserError, match="no history of a training"):
             read_histories(folder, read_comparison(folder))
+
+
+@pytest.mark.parametrize(("rate", "kept"), [(0.01, True), (0.02, False)])
+def test_a_comparison_of_an_earlier_version_goes_on_in_the_same_table(tmp_path, capsys, rate, kept):
+    """It wrote the learning rate as lr, and neither weight decay nor warm-up."""
+    comparison = comparison_of({"unet": [run_of(0.9, {"v1": 0.9})]})
+    comparison = {**comparison, "seeds": [0], "folds": [None]}
+    settings = {key: value for key, value in asdict(TrainConfig(learning_rate=rate)).items() if key != "seed"}
+    header = {**{key: comparison[key] for key in ("data", "split", "seeds", "folds")}, "settings": settings}
+    new = ("learning_rate", "weight_decay", "warmup")
+    earlier = {key: value for key, value in settings.items() if key not in new}
+    write_json(tmp_path / "comparison.json", {**comparison, "settings": {**earlier, "lr": 0.01}})
+    results = Results(tmp_path / "comparison.json", header, comparison["models"], [], {})
+    results.take_earlier()
+    assert bool(results.runs["unet"]) == kept
+    assert ("this changed: learning_rate (0.01, now 0.02)" in capsys.readouterr().out) != kept
 
 
 CHANGED = r"comparison\.json was changed, or is incomplete .*train_comparative\.py again"

@@ -165,14 +165,15 @@ def check_run(model: ModelConfig, train: TrainConfig, machine: Machine) -> None:
 
 
 def resolve_init_from(model: ModelConfig) -> ModelConfig:
-    """Return the config with its image size. With `init_from`, architecture, width and size are those of that file."""
+    """Return the config with its image size. With `init_from`, architecture, `model_args` and size are that file's."""
     if model.init_from is None:
         return replace(model, image_size=model.image_size or IMAGE_SIZE)
     start = load_tensors(model.init_from)
+    model = replace(model, arch=start.get("arch", model.arch))
+    model_args = start.get("model_args", {})
     return replace(
         model,
-        arch=start.get("arch", model.arch),
-        base_channels=start.get("model_args", {}).get("base_channels", model.base_channels),
+        **{name: model_args[name] for name in model.architecture.options if name in model_args},
         image_size=model.image_size or tuple(start.get("image_size", IMAGE_SIZE)),
     )
 

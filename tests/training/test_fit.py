@@ -1,6 +1,6 @@
 """One run from data to weights file: how it starts, what it stores, what it refuses."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import surgseg.training.fit as module
+from models import ARCHITECTURES
 from surgseg.checkpoint import load_checkpoint
 from surgseg.data.dataset import load_prepared
 from surgseg.data.splits import make_split
@@ -85,7 +86,8 @@ def test_without_a_validation_part_the_schedule_is_fixed(tiny_prepared, tmp_path
 def test_a_pretrained_start_takes_the_smaller_rate(tiny_prepared, tmp_path, tiny_run, rate, expected, capsys):
     model = replace(UNET, base_channels=4, init_from=tiny_run.weights)
     fitted = run(tiny_prepared, tmp_path, model, replace(QUICK, learning_rate=rate))
-    assert fitted.checkpoint.training["settings"]["learning_rate"] == expected
+    settings = fitted.checkpoint.training["settings"]
+    assert (settings["learning_rate"], settings["backbone_rate"]) == (expected, 0.1)
     assert tiny_run.weights.name in fitted.checkpoint.training["start"]
 
 
@@ -138,3 +140,18 @@ def test_the_start_brings_its_own_architecture(tiny_run):
     assert (followed.arch, followed.base_channels, followed.image_size) == ("unet", 4, (32, 48))
     assert resolve_init_from(ModelConfig(init_from=tiny_run.weights, image_size=(64, 64))).image_size == (64, 64)
     assert resolve_init_from(ModelConfig()).image_size == (256, 256)
+
+
+def test_the_start_brings_every_argument_of_its_model(tmp_path, monkeypatch):
+    """Also one that a new architecture adds."""
+
+    @dataclass(frozen=True)
+    class Deeper(ModelConfig):
+        depth: int = 3
+
+    record = replace(ARCHITECTURES["unet"], options=("base_channels", "depth"))
+    monkeypatch.setitem(ARCHITECTURES, "unet", record)
+    start = {"arch": "unet", "model_args": {"base_channels": 2, "depth": 5}, "image_size": [32, 48]}
+    torch.save(start, tmp_path / "start.pth")
+    followed = resolve_init_from(Deeper(init_from=tmp_path / "start.pth"))
+    assert followed.model_args == {"base_channels": 2, "depth": 5}

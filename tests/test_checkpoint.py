@@ -50,7 +50,8 @@ def refusal(path, arch=None):
 
 @pytest.mark.parametrize("scheme", ["binary", "grasper-hook"])
 def test_a_saved_model_computes_the_same_after_loading(path, scheme):
-    saved = small(scheme=scheme, threshold=0.3, metrics={"val_iou": 0.5}, training={"data": "synthetic", "epochs": 3})
+    facts = {"mean": (0.1, 0.2, 0.3), "std": (0.4, 0.5, 0.6), "metrics": {"val_iou": 0.5}}
+    saved = small(scheme=scheme, threshold=0.3, training={"data": "synthetic", "epochs": 3}, **facts)
     save_checkpoint(path, saved)
     loaded = load_checkpoint(path)
     assert not loaded.model.training

@@ -12,7 +12,7 @@ import torch
 from surgseg.checkpoint import Checkpoint
 from surgseg.files import UserError
 from surgseg.labels import SCHEMES
-from surgseg.predict import Predictor, measure
+from surgseg.predict import Predictor, TorchNetwork, measure
 from tests.films import bright_checkpoint, draw
 
 CPU = torch.device("cpu")
@@ -34,6 +34,20 @@ def predictor(probability, scheme, stored, **options):
     size = np.shape(probability)[1:]
     loaded = Checkpoint(torch.nn.Identity(), "unet", {}, scheme, size, threshold=stored)
     return Predictor(loaded, CPU, network=Given(probability), **options), np.zeros((1, *size, 3), np.uint8)
+
+
+def test_frames_are_normalised_as_the_weights_file_says():
+    class Seeing(torch.nn.Module):
+        def forward(self, inputs):
+            self.inputs = inputs
+            return inputs[:, :2]
+
+    model = Seeing()
+    facts = {"mean": (0.2, 0.4, 0.6), "std": (0.5, 0.25, 0.2)}
+    TorchNetwork(Checkpoint(model, "unet", {}, SCHEMES["binary"], (1, 2), **facts), CPU)(
+        torch.full((1, 3, 1, 2), 51, dtype=torch.uint8)
+    )
+    assert model.inputs[0, :, 0, 1].tolist() == pytest.approx([0.0, -0.8, -2.0])
 
 
 def entropy(p):

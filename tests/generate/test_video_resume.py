@@ -29,6 +29,7 @@ from surgseg.files import UserError
 from surgseg.generate import writer as generated_writer
 from surgseg.generate.folder import read_generated
 from surgseg.labels import SCHEMES
+from surgseg.predict import Predictor
 from tests.films import bright_checkpoint, damage, draw, write_film
 from tests.helpers import ROOT, folder_bytes, save_image
 
@@ -198,6 +199,18 @@ def test_killed_anywhere_and_started_again_it_ends_as_a_whole_run(films, tmp_pat
         timing = json.loads((folder / "run.json").read_text())["timing"]
         kept += timing["frames"] < whole["run.json"]["frames_written"]
     assert kept > 4  # they did go on, and not begin anew
+
+
+def test_an_interrupted_run_goes_on_with_the_batches_of_a_whole_run(films, tmp_path, monkeypatch):
+    run(films / "plain.mp4", tmp_path, "--frame-step 1 --batch-size 4")
+    table, facts = tmp_path / "frames.csv", tmp_path / "run.json"
+    table.write_text("".join(table.read_text().splitlines(keepends=True)[:7]))  # 6 of 22 frames
+    facts.write_text(json.dumps({**json.loads(facts.read_text()), "complete": False, "stopped": "Ctrl-C"}))
+    batches, submit = [], Predictor.submit
+    monkeypatch.setattr(Predictor, "submit", lambda self, frames: batches.append(len(frames)) or submit(self, frames))
+    assert run(films / "plain.mp4", tmp_path, "--frame-step 1 --batch-size 4") == 0
+    assert batches == [4, 4, 4, 4, 2]  # from frame 4 on
+    assert len(table.read_text().splitlines()) == 23
 
 
 def test_an_overlay_video_without_masks_is_begun_anew(films, tmp_path):

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models import build_model
+from models import ARCHITECTURES, build_model
 from surgseg.data.cache import open_cache
 from surgseg.data.dataset import load_prepared
 from surgseg.files import UserError
@@ -304,6 +304,19 @@ def test_a_network_without_batch_normalisation_trains(cache):
 def test_an_unknown_name_is_refused_and_never_another(cache, field):
     with pytest.raises(UserError, match=r"unknown .* 'other'"):
         make_trainer(cache, **{field: "other"}).run(np.arange(4), NOBODY)
+
+
+def test_frames_are_normalised_and_padded_as_the_architectures_record_says(cache, monkeypatch):
+    record = replace(ARCHITECTURES["unet"], mean=(0.2, 0.4, 0.6), std=(0.5, 0.25, 0.2))
+    model = build_model("unet", 2, base_channels=2)
+    trainer = Trainer(model, cache, SCHEMES["binary"], CPU, resolved(), architecture=record)
+    inputs = trainer.prepare(torch.full((1, 3, 1, 2), 51, dtype=torch.uint8))
+    assert inputs[0, :, 0, 1].tolist() == pytest.approx([0.0, -0.8, -2.0])
+    fills, augment = [], loop.augment
+    monkeypatch.setattr(loop, "augment", lambda *given: fills.append(given[4:]) or augment(*given))
+    trainer.start_epoch(1)
+    step(trainer, np.arange(2))
+    assert fills == [(record.mean,)]
 
 
 def test_validation_uses_the_threshold_that_the_weights_file_will_hold(cache, monkeypatch):

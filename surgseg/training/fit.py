@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
-from models import build_model, parameter_count
+from models import backbone_of, build_model, parameter_count
 from surgseg.checkpoint import Checkpoint, default_threshold, init_from, load_checkpoint, load_tensors, save_checkpoint
 from surgseg.data.cache import Cache, open_cache
 from surgseg.data.dataset import Prepared
@@ -255,7 +255,9 @@ def describe_run(model: ModelConfig, trainer: Trainer, split: Split, cache: Cach
         f"Input {model.image_size[0]}x{model.image_size[1]} (height x width), learning rate {train.learning_rate:g}, "
         f"{many}device {trainer.device.type}, {train.precision}, cache {trainer.feed.place}"
     )
-    if train.backbone_rate != 1 or train.freeze_backbone:
+    if (train.backbone_rate != 1 or train.freeze_backbone) and not backbone_of(trainer.model):
+        print(f"{model.architecture.label} has no backbone_parts(): all of it learns, at one rate.")
+    elif train.backbone_rate != 1 or train.freeze_backbone:
         frozen = f", frozen for {train.freeze_backbone} epochs" if train.freeze_backbone else ""
         print(f"Backbone: {train.backbone_rate:g} times that rate{frozen}")
     if not len(split.parts["val"]):

@@ -91,6 +91,14 @@ def test_a_pretrained_start_takes_the_smaller_rate(tiny_prepared, tmp_path, tiny
     assert tiny_run.weights.name in fitted.checkpoint.training["start"]
 
 
+def test_of_a_model_without_backbone_it_is_said_that_all_of_it_learns(tiny_prepared, tmp_path, monkeypatch, capsys):
+    record = replace(ARCHITECTURES["unet"], module="tests.networks:Dot", options=())
+    monkeypatch.setitem(ARCHITECTURES, "unet", record)
+    run(tiny_prepared, tmp_path, settings=replace(QUICK, epochs=2, freeze_backbone=1))
+    text = capsys.readouterr().out
+    assert "U-Net has no backbone_parts(): all of it learns, at one rate." in text and "frozen" not in text
+
+
 @pytest.mark.parametrize(
     ("arch", "data", "weights"),
     [("deeplabv3", "real", "imagenet"), ("deeplabv3", "synthetic", "none"), ("unet", "real", "none")],

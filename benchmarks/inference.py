@@ -41,6 +41,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.ceiling import measure_ceiling
 from benchmarks.film import draw_film, fit, plain
 from benchmarks.stages import decode, end_to_end, fresh, one_by_one, predict, write
+from models import ARCHITECTURES
 from surgseg.console import add_device_option, let_waiting_threads_sleep, make_parser, report_errors, resolve_device
 from surgseg.files import UserError, read_json, write_json
 from surgseg.masks import read_mask
@@ -51,7 +52,7 @@ COMPARED = 48  # at most so many frames have their masks compared
 def build_parser():
     parser = make_parser(__doc__)
     parser.add_argument("--quick", action="store_true", help="96x96, 12 frames, 2 rounds (default: off)")
-    parser.add_argument("--arch", nargs="+", default=["unet", "deeplabv3"], choices=["unet", "deeplabv3"],
+    parser.add_argument("--arch", nargs="+", default=["unet", "deeplabv3"], choices=ARCHITECTURES,
                         help="models (default: unet deeplabv3)")  # fmt: skip
     parser.add_argument("--constant-network", action="store_true",
                         help="measure the pipeline with a network that costs nothing (default: off)")  # fmt: skip

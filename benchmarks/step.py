@@ -18,6 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from models import ARCHITECTURES
 from surgseg.console import add_device_option, make_parser, report_errors, resolve_device
 from surgseg.files import write_json
 
@@ -25,7 +26,7 @@ from surgseg.files import write_json
 def build_parser():
     parser = make_parser(__doc__)
     parser.add_argument("--quick", action="store_true", help="64x64, batch 2, 3 turns, no compile (default: off)")
-    parser.add_argument("--arch", default="unet", choices=["unet", "deeplabv3"], help="model (default: unet)")
+    parser.add_argument("--arch", default="unet", choices=ARCHITECTURES, help="model (default: unet)")
     parser.add_argument("--base-channels", type=int, default=64, help="width of the U-Net (default: 64)")
     parser.add_argument("--image-size", type=int, nargs=2, default=[96, 160], metavar=("HEIGHT", "WIDTH"),
                         help="pixels (default: 96 160)")  # fmt: skip
@@ -96,7 +97,7 @@ def make_step(args, device, layout, precision: str, *, compiled: bool):
     from surgseg.training.losses import segmentation_loss
 
     torch.manual_seed(0)
-    width = {"base_channels": args.base_channels} if args.arch == "unet" else {}
+    width = {"base_channels": args.base_channels} if "base_channels" in ARCHITECTURES[args.arch].options else {}
     model = build_model(args.arch, 2, **width).to(device, memory_format=layout).train()
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3, fused=device.type in ("cpu", "cuda"))
     frames = torch.rand(args.batch_size, 3, *args.image_size, device=device).contiguous(memory_format=layout)

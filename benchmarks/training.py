@@ -26,6 +26,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from models import ARCHITECTURES
 from surgseg.console import add_device_option, make_parser, report_errors, resolve_device
 from surgseg.files import UserError, write_json
 
@@ -36,7 +37,7 @@ NATIVE = (480, 854)
 def build_parser():
     parser = make_parser(__doc__)
     parser.add_argument("--quick", action="store_true", help="96x96, batches of 2, few steps (default: off)")
-    parser.add_argument("--arch", nargs="+", default=["unet", "deeplabv3"], choices=["unet", "deeplabv3"],
+    parser.add_argument("--arch", nargs="+", default=["unet", "deeplabv3"], choices=ARCHITECTURES,
                         help="models (default: unet deeplabv3)")  # fmt: skip
     parser.add_argument(
         "--image-size", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"), help="pixels (default: 256 256)"
@@ -105,7 +106,7 @@ def draw_data(folder: Path, frames: int):
 def measure(args, arch: str, samples: list, scheme, device, cache_dir: Path) -> dict:
     import torch
 
-    from models import ARCHITECTURES, build_model
+    from models import build_model
     from surgseg.data.cache import open_cache
     from surgseg.training.config import TrainConfig
     from surgseg.training.loop import Trainer

@@ -76,6 +76,8 @@ def test_all_panels_are_drawn_and_undefined_scores_left_out(kept, tmp_path):
     videos = kept[0].axes[3]
     assert [label.get_text() for label in videos.get_yticklabels()] == ["a", "b", "c"]
     assert sum("0." in text.get_text() for text in videos.texts) == 2, "video b has no score"
+    points = kept[0].axes[-1].collections[0].get_offsets().compressed()
+    assert points.tolist() == pytest.approx([10, 0.25, 30, 0.75]), "per cent of the frame, IoU"
 
 
 def test_the_figure_is_written_whole_and_closed(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 
 from surgseg.data.dataset import Sample
 from surgseg.files import UserError
-from surgseg.places import find_data
+from surgseg.places import find_data, find_weights
 from surgseg.training import options
 from surgseg.training.config import ModelConfig, TrainConfig
 from surgseg.training.split import SplitConfig, choose_split, describe_split
@@ -147,6 +147,26 @@ def test_of_two_usual_places_the_whole_data_set_is_taken_and_that_is_said(tmp_pa
         Path(name).mkdir(parents=True)
     assert find_data() == Path("data/full_dataset")
     assert "taking data/full_dataset" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("given", "present", "found"),
+    [
+        ("w.pth", ["outputs/w.pth"], "outputs/w.pth"),
+        ("w.pth", ["outputs/w.pth", "w.pth"], "w.pth"),
+        ("w.pth", [], "w.pth"),
+        ("mine/w.pth", ["outputs/w.pth"], "mine/w.pth"),  # a folder is named, so no other file is meant
+    ],
+)
+def test_only_a_bare_name_is_looked_for_in_outputs_and_that_is_said(
+    tmp_path, monkeypatch, capsys, given, present, found
+):
+    monkeypatch.chdir(tmp_path)
+    for path in map(Path, present):
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    assert find_weights(Path(given)) == Path(found)
+    assert ("taking" in capsys.readouterr().out) == (given != found)
 
 
 @pytest.mark.parametrize(

@@ -138,6 +138,10 @@ def _from_own(path: Path, value: dict) -> Checkpoint:
     if value["format_version"] != FORMAT_VERSION:
         raise UserError(f"{path}: weights format {value['format_version']}; this version reads {FORMAT_VERSION}")
     try:
+        if value["arch"] not in ARCHITECTURES:
+            raise UserError(
+                f"{path}: its architecture {value['arch']!r} is not in models/, which has {', '.join(ARCHITECTURES)}"
+            )
         scheme = Scheme.from_json(value["classes"], str(path))
         model = build_model(value["arch"], scheme.num_classes, **value["model_args"])
         stored = ("arch", "model_args", "image_size", "mean", "std", "threshold", "metrics", "training")

@@ -164,9 +164,14 @@ def test_a_file_of_a_newer_version_says_so(path):
     assert "format 2" in message and "reads 1" in message
 
 
-@pytest.mark.parametrize(
-    "changes", [{"classes": None}, {"arch": "transformer"}, {"model_args": {"width": 3}}, {"format_version": "two"}]
-)
+def test_an_architecture_that_is_not_here_is_named(path):
+    save_checkpoint(path, small())
+    assert "architecture 'pocket' is not in models/, which has unet, deeplabv3" in refusal(
+        repacked(path, arch="pocket")
+    )
+
+
+@pytest.mark.parametrize("changes", [{"classes": None}, {"model_args": {"width": 3}}, {"format_version": "two"}])
 def test_an_incomplete_or_altered_file_is_a_users_error(path, changes):
     save_checkpoint(path, small())
     assert str(path) in refusal(repacked(path, **changes))

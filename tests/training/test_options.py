@@ -81,6 +81,11 @@ def test_every_field_of_a_config_is_set_by_its_option_and_by_no_other(kind):
         assert options.config_of(kind, parse(option, *typed.split())) == replace(default, **{name: expected})
 
 
+def test_an_unknown_architecture_is_refused_and_never_another():
+    with pytest.raises(UserError, match="unknown architecture 'vgg': use unet, deeplabv3"):
+        _ = ModelConfig(arch="vgg").architecture
+
+
 def make_split(args):
     return choose_split(options.config_of(SplitConfig, args), SAMPLES)
 

@@ -258,6 +258,11 @@ def identify(data, cache_dir, model=UNET, settings=THREE, **split):
     return identity_of(model, asdict(settings), make_split(prepared.samples, **split), prepared.scheme, cache)
 
 
+def test_an_unknown_kind_of_resuming_is_refused(tmp_path):
+    with pytest.raises(UserError, match="unknown resume 'maybe': use no, may or must"):
+        find_resumable(tmp_path / "w.pth", {}, "maybe")
+
+
 STATE = {"step_count": 7, "model": {"weight": torch.arange(3.0)}, "history": [{"epoch": 1, "val_iou": math.nan}]}
 
 

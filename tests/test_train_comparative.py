@@ -147,7 +147,8 @@ def test_both_models_are_trained_scored_and_compared(tiny_prepared, tmp_path, sm
     for model, row in found["models"].items():
         metrics, history = (read_json(out / f"{model}_{name}.json") for name in ("metrics", "history"))
         (run,) = row["runs"]
-        assert row["iou"] == run["iou"] == metrics["mean_instrument"]["iou"] and row["label"] and not row["pretrained"]
+        assert {key: run[key] for key in ("iou", "dice")} == metrics["mean_instrument"] and row["iou"] == run["iou"]
+        assert run["accuracy"] == metrics["accuracy"] and row["label"] and not row["pretrained"]
         assert run["per_video"]["video04"]["frames"] == 6 and metrics["efficiency"]["ms_per_frame"] > 0
         assert history["model"] == model and [row["epoch"] for row in history["epochs"]] == [1, 2]
         assert {"train_loss", "val_loss", "val_iou", "val_dice", "val_accuracy", "seconds"} <= set(history["epochs"][0])

@@ -1,7 +1,8 @@
 """ONNX Runtime as a second way to compute probabilities: export a model, check it against PyTorch, keep the file.
 
 The exported graph takes resized frames (N, 3, h, w) uint8 and returns probabilities (N, K, h, w) float32. Its metadata
-holds the weights' sha256 and the result of the check, so that the file is never used for other weights.
+holds the weights' sha256 and the result of the check, so that the file is never used for other weights, and what other
+programs need to use the graph (docs/exporting.md).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 MAX_DIFFERENCE = 1e-3  # of a probability, both in float32: far above rounding errors, far below what changes a mask
 MIN_AGREEMENT = 0.9999  # share of pixels with the same class
 _KEY = "surgseg"  # of the metadata
-_CONTRACT = 1  # version of the graph's inputs, outputs and metadata
+_CONTRACT = 2  # version of the graph's inputs, outputs and metadata
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ def kept_network(checkpoint: Checkpoint, path: Path, frames: Callable[[], Sequen
     """
     check_packages()
     network = check_place(path)
-    if network is not None and network.metadata == {**_identity(checkpoint), "parity": network.metadata["parity"]}:
+    if network is not None and network.metadata == {**_facts(checkpoint), "parity": network.metadata["parity"]}:
         return network
     print(f"Exporting the model for ONNX Runtime -> {path}", flush=True)
     graph = export(checkpoint, frames())
@@ -162,8 +163,22 @@ def check_place(path: Path) -> OnnxNetwork | None:
     return network
 
 
-def _identity(checkpoint: Checkpoint) -> dict:
-    return {"contract": _CONTRACT, "weights_sha256": checkpoint.sha256}
+def _facts(checkpoint: Checkpoint) -> dict:
+    """Return the metadata without the result of the check."""
+    return {
+        "contract": _CONTRACT,
+        "weights_sha256": checkpoint.sha256,
+        "input": "frames: (N, 3, height, width) uint8, RGB, 0-255; the graph normalises them with mean and std",
+        "image_size": list(checkpoint.image_size),
+        "resize": "bilinear with antialiasing (Pillow's BILINEAR, torch's antialias=True; not OpenCV's resize)",
+        "mean": list(checkpoint.mean),
+        "std": list(checkpoint.std),
+        "output": "probability: (N, classes, height, width) float32, softmax; upsample it bilinearly to the frame",
+        "classes": checkpoint.scheme.names,
+        "instrument_ids": checkpoint.scheme.instrument_ids,
+        "threshold": checkpoint.threshold,
+        "mask": "instrument where the instruments' probabilities sum to the threshold; null: most probable class",
+    }
 
 
 def export(checkpoint: Checkpoint, frames: Sequence[np.ndarray]) -> bytes:
@@ -174,7 +189,7 @@ def export(checkpoint: Checkpoint, frames: Sequence[np.ndarray]) -> bytes:
         raise UserError(f"the ONNX export disagrees with PyTorch ({parity}); nothing is kept, use --backend torch")
     for node in program.model.graph.all_nodes():
         node.metadata_props.clear()  # they hold stack traces with paths of this machine
-    program.model.metadata_props[_KEY] = json.dumps({**_identity(checkpoint), "parity": asdict(parity)})
+    program.model.metadata_props[_KEY] = json.dumps({**_facts(checkpoint), "parity": asdict(parity)})
     return program.model_proto.SerializeToString()
 
 

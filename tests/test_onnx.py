@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import export_model
 from models import ARCHITECTURES, Architecture, build_model
@@ -14,7 +18,7 @@ from surgseg.files import UserError
 from surgseg.labels import SCHEMES
 from surgseg.onnx import OnnxNetwork, choose_network, onnx_path
 from surgseg.predict import Predictor, TorchNetwork
-from tests.helpers import noise_frame
+from tests.helpers import ROOT, noise_frame
 
 pytestmark = pytest.mark.skipif(bool(module.missing_packages()), reason="the packages for ONNX are not installed")
 CPU = torch.device("cpu")
@@ -177,3 +181,19 @@ def test_a_mistake_is_one_line_and_writes_nothing(tmp_path, capsys, monkeypatch,
 def test_an_unknown_backend_is_refused_and_never_another(exported):
     with pytest.raises(UserError, match="unknown backend 'tensorrt': use auto, torch, onnx"):
         choose(exported, "tensorrt")
+
+
+def test_the_example_of_the_docs_finds_the_masks_of_this_project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    weights = save_weights(tmp_path / "outputs" / "instrument_segmentation_model.pth")
+    frame = noise_frame(5, (97, 143))
+    probability = Predictor(load_checkpoint(weights), CPU).probabilities(frame[None])[0, 1]
+    checkpoint = replace(load_checkpoint(weights), threshold=float(probability.median()))
+    save_checkpoint(weights, checkpoint)
+    choose(weights)
+    Image.fromarray(frame).save("frame.png")
+    code = re.search(r"```python\n(.*?)```", (ROOT / "docs/exporting.md").read_text(encoding="utf-8"), re.DOTALL)[1]
+    exec(code, {})
+    with Image.open("mask.png") as image:
+        mask = np.asarray(image) == 255
+    assert 0.3 < mask.mean() < 0.7 and (mask == (probability >= checkpoint.threshold).numpy()).mean() > 0.98

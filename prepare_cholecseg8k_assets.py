@@ -6,7 +6,7 @@ lists for other data sets. A second run with another --video-id adds a video:
 
   python prepare_cholecseg8k_assets.py --frame-dir frames --mask-dir masks
   python prepare_cholecseg8k_assets.py --frame-dir OP1/Raw --mask-dir OP1/Masks --video-id op1 \\
-      --instrument-codes 70 160 --void-codes      (EndoVis 2015: 0 is background, nothing is void)
+      --instrument-codes 70 160                   (EndoVis 2015: 0 is background, nothing is void)
 
 If a frame has no mask, or a mask no frame, nothing is written; --skip-bad prepares the other pairs.
 If some files are bad, the good files are prepared and the exit status is 2; with --skip-bad, 0.
@@ -19,12 +19,12 @@ from pathlib import Path
 from surgseg.console import make_parser, report_errors
 from surgseg.data.convert import Target
 from surgseg.data.options import add_label_options, add_work_options, check_threads, chosen_scheme, report_preparation
-from surgseg.data.pairs import Found, describe_problems
+from surgseg.data.pairs import Found, describe_problems, with_threshold
 from surgseg.data.prepare import check_separate, prepare
 from surgseg.data.readers.folders import pair_folders
 from surgseg.data.sources import data_kind, list_folder
 from surgseg.files import UserError
-from surgseg.labels import CHOLECSEG8K_VOID, INSTRUMENT_CODES, Scheme, binary_scheme
+from surgseg.labels import INSTRUMENT_CODES, VOID, Scheme, binary_scheme
 
 
 def build_parser():
@@ -58,7 +58,11 @@ def build_parser():
         "--instrument-codes", type=int, nargs="+", metavar="CODE", help="gray levels of instruments (default: 31 32)"
     )
     labels.add_argument(
-        "--void-codes", type=int, nargs="*", metavar="CODE", help="gray levels of void; may be empty (default: 0 255)"
+        "--void-codes",
+        type=int,
+        nargs="*",
+        metavar="CODE",
+        help="gray levels of void; may be empty (default: 0 255 with CholecSeg8k's instrument codes, otherwise none)",
     )
     labels.add_argument(
         "--background-codes",
@@ -67,6 +71,13 @@ def build_parser():
         metavar="CODE",
         help="gray levels of background; any other code is then an error (default: the other codes of CholecSeg8k; "
         "with other --instrument-codes, every remaining code)",
+    )
+    labels.add_argument(
+        "--threshold-masks",
+        type=int,
+        metavar="LEVEL",
+        help="binary masks, also JPEG and soft edges: gray from LEVEL (1-255, usually 128) on is instrument, "
+        "the rest background (default: off)",
     )
     add_work_options(parser)
     return parser
@@ -90,16 +101,24 @@ def run(args) -> int:
 
 
 def scheme_of_codes(args) -> Scheme | None:
-    """The binary scheme of the code lists; None if no list is given. Raises `UserError` with another --class-scheme."""
-    if args.instrument_codes is None and args.void_codes is None and args.background_codes is None:
+    """The binary scheme of the code lists or of --threshold-masks; None without them. Raises `UserError` if two options
+    contradict each other."""
+    lists = (args.instrument_codes, args.void_codes, args.background_codes)
+    threshold = args.threshold_masks
+    if threshold is None and lists == (None, None, None):
         return None
     if args.class_scheme not in (None, "binary"):
-        raise UserError("code lists make a binary scheme: leave out --class-scheme, or put the codes in a JSON scheme")
-    return binary_scheme(
-        INSTRUMENT_CODES if args.instrument_codes is None else args.instrument_codes,
-        CHOLECSEG8K_VOID if args.void_codes is None else args.void_codes,
-        args.background_codes,
-    )
+        raise UserError(
+            "code lists and --threshold-masks make a binary scheme: leave out --class-scheme, or put the codes in a "
+            "JSON scheme"
+        )
+    if threshold is None:
+        return binary_scheme(INSTRUMENT_CODES if lists[0] is None else lists[0], *lists[1:])
+    if lists != (None, None, None):
+        raise UserError("--threshold-masks decides by gray level: leave out the code lists")
+    if not 1 <= threshold <= VOID:
+        raise UserError(f"--threshold-masks {threshold}: a gray level of 1..255 is needed")
+    return binary_scheme([1], [], [0])
 
 
 def find_pairs(args) -> Found:
@@ -121,7 +140,7 @@ def find_pairs(args) -> Found:
             f"{describe_problems(found.problems)}\n"
             "  correct the names, give --frame-suffix/--mask-suffix or --video-id, or skip these files with --skip-bad"
         )
-    return found
+    return found if args.threshold_masks is None else with_threshold(found, args.threshold_masks)
 
 
 if __name__ == "__main__":

@@ -60,6 +60,7 @@ def work(args: argparse.Namespace) -> int:
     from surgseg.figures.selection import synthetic_mark
     from surgseg.frames import read_frame
     from surgseg.generate.folder import MIN_COMPONENT_AREA
+    from surgseg.mask_folders import settle_masks
     from surgseg.masks import read_mask
     from surgseg.predict import Predictor
 
@@ -68,6 +69,7 @@ def work(args: argparse.Namespace) -> int:
     checkpoint = load_checkpoint(find_weights(args.model_path), args.arch)
     truth = None
     if args.mask:
+        settle_masks(args.mask.parent, checkpoint.scheme)
         truth = read_mask(args.mask, checkpoint.scheme.num_classes)
         check_size(frame, args.frame, truth, args.mask)
         truth = union_truth(truth, checkpoint.scheme.instrument_ids)

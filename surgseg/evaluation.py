@@ -19,6 +19,7 @@ from surgseg.data.dataset import Sample, video_of
 from surgseg.files import UserError, list_some, make_folder, natural_key, read_json, write_csv, write_json
 from surgseg.frames import list_images, read_frame
 from surgseg.labels import Scheme
+from surgseg.mask_folders import settle_masks
 from surgseg.masks import read_mask, write_mask
 from surgseg.predict import Predictor
 from surgseg.scores.metrics import FRAME_METRICS, confusion, frame_coverage, frame_metrics, summarise
@@ -177,6 +178,8 @@ def score_folders(
     missing = sorted(masks.keys() - predictions.keys(), key=natural_key)
     if missing and require_all:
         raise UserError(f"{len(missing)} masks without a prediction in {pred_dir}: {list_some(missing, 4)}")
+    settle_masks(mask_dir, scheme)
+    settle_masks(pred_dir, scheme, predictions=True)
 
     def load(name: str):
         try:

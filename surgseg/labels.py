@@ -145,12 +145,19 @@ class Scheme:
                 )
                 for row in value["classes"]
             )
-            void_codes = tuple(int(code) for code in value.get("void_codes", CHOLECSEG8K_VOID))
+            codes = {code for item in classes for code in item.codes}
+            void_codes = tuple(int(code) for code in value.get("void_codes", default_void(codes)))
             return Scheme(str(value.get("name", "custom")), classes, void_codes)
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(
                 f"{origin}: not a class scheme ({error!r}); it needs classes with id, name, codes, instrument"
             ) from error
+
+
+def default_void(codes: Iterable[int]) -> tuple[int, ...]:
+    """Return the void codes where none are given: CholecSeg8k's for codes of its table with a tool, else ()."""
+    codes = set(codes)
+    return CHOLECSEG8K_VOID if codes & set(INSTRUMENT_CODES) and codes <= _TABLE.keys() else ()
 
 
 def _table_codes(*without: int) -> tuple[int, ...]:
@@ -159,15 +166,17 @@ def _table_codes(*without: int) -> tuple[int, ...]:
 
 def binary_scheme(
     instrument_codes: Iterable[int] = INSTRUMENT_CODES,
-    void_codes: Iterable[int] = CHOLECSEG8K_VOID,
+    void_codes: Iterable[int] | None = None,
     background_codes: Iterable[int] | None = None,
 ) -> Scheme:
     """Return a scheme of background and instrument from lists of source codes.
 
-    Without `background_codes` the background is the other codes of CholecSeg8k if the instruments are CholecSeg8k's,
-    otherwise every remaining code. Raises `UserError` if the lists overlap or a code is not in 0..255.
+    Without `void_codes` they are those of `default_void`. Without `background_codes` the background is the other codes
+    of CholecSeg8k if the instruments are CholecSeg8k's, otherwise every remaining code. Raises `UserError` if the lists
+    overlap or a code is not in 0..255.
     """
-    instrument, void = tuple(dict.fromkeys(instrument_codes)), tuple(dict.fromkeys(void_codes))
+    instrument = tuple(dict.fromkeys(instrument_codes))
+    void = default_void(instrument) if void_codes is None else tuple(dict.fromkeys(void_codes))
     if background_codes is None:
         candidates = _table_codes() if set(instrument) == set(INSTRUMENT_CODES) else range(256)
         background_codes = (code for code in candidates if code not in instrument + void)

@@ -15,6 +15,7 @@ from surgseg.files import UserError, list_some, natural_key
 from surgseg.frames import list_images
 from surgseg.generate.folder import FrameRow, Generated
 from surgseg.labels import VOID
+from surgseg.mask_folders import settle_masks
 from surgseg.masks import read_mask
 from surgseg.scores.metrics import frame_metrics
 from surgseg.threads import ahead
@@ -30,6 +31,7 @@ def match_ground_truth(generated: Generated, mask_dir: Path, video: str | None =
     paths = {path.stem: path for path in list_images(mask_dir)}
     if not paths:
         raise UserError(f"{mask_dir} holds no masks")
+    settle_masks(Path(mask_dir), generated.scheme)
     same = {row.name: paths[row.name] for row in generated.rows if row.name in paths}
     if same and video is None:
         return same

@@ -6,7 +6,10 @@ from collections import Counter, defaultdict
 
 from surgseg.data.manifest import class_counts
 from surgseg.files import list_some, natural_key
-from surgseg.labels import VOID, Scheme
+from surgseg.labels import SCHEMES, VOID, Scheme, void_as_background
+
+MOSTLY_VOID = 0.5  # share of all pixels from which on void is a warning; CholecSeg8k has a few percent
+MANY_CODES = 3  # background, and two structures that are taken as background, are no sign of soft edges
 
 
 def make_audit(records: dict[str, dict], rows: list[dict], scheme: Scheme, data: str) -> dict:
@@ -29,7 +32,8 @@ def make_audit(records: dict[str, dict], rows: list[dict], scheme: Scheme, data:
         "class_scheme": scheme.name,
         "frames": len(rows),
         "frames_without_record": len(rows) - len(known),
-        "instrument_free_frames": sum(float(row["instrument_fraction"]) == 0 for row in rows),
+        "instrument_free_frames": sum(_kind(row) == "without_instrument" for row in rows),
+        "void_frames": sum(_kind(row) == "void_frames" for row in rows),
         "videos": _video_table(rows),
         "splits": _splits(rows),
         "codes": _codes(codes, frames_with, total, scheme),
@@ -43,7 +47,54 @@ def make_audit(records: dict[str, dict], rows: list[dict], scheme: Scheme, data:
     }
     if (scheme.lookup() >= 0).all():  # every remaining code is background: list the codes that occur
         audit["background_codes_seen"] = sorted(code for code in codes if code in scheme.classes[0].codes)
+    audit["warnings"] = _warnings(audit, scheme) if known else []
     return audit
+
+
+def _kind(row: dict) -> str:
+    """Whether a frame of a manifest row is "with_instrument", "without_instrument" or, all void, "void_frames"."""
+    if float(row["instrument_fraction"]) > 0:
+        return "with_instrument"
+    return "void_frames" if float(row["void_fraction"]) == 1 else "without_instrument"
+
+
+def _warnings(audit: dict, scheme: Scheme) -> list[str]:
+    """What the counts say against the codes: most often the codes, or the way that the masks store them, are wrong."""
+    seen, found = {int(code): row["share"] for code, row in audit["codes"].items()}, []
+    for item in scheme.classes:
+        if not audit["classes"][item.name]["pixels"]:
+            codes = "every other code" if len(item.codes) > 20 else f"code {list_some(item.codes)}"
+            found.append(f"no pixel is {item.name} ({codes}); the masks hold the codes {list_some(sorted(seen), 20)}")
+    if audit["void"]["share"] >= MOSTLY_VOID:
+        void = list_some(code for code in scheme.void_codes if code in seen)
+        found.append(
+            f"{audit['void']['share']:.1%} of all pixels are void (code {void}), which nothing learns from; "
+            "--void-codes names the codes of void"
+        )
+    open_scheme = "background_codes_seen" in audit
+    if scheme not in (*SCHEMES.values(), *map(void_as_background, SCHEMES.values())):
+        classes = [item for item in scheme.classes[open_scheme:] if audit["classes"][item.name]["pixels"]]
+        never = [code for item in classes for code in item.codes if code not in seen]
+        never += [code for code in scheme.void_codes if code not in seen]
+        if never:
+            found.append(f"code {list_some(never)} is named and occurs in no mask")
+    unnamed = audit.get("background_codes_seen", [])
+    if len(unnamed) > MANY_CODES:
+        found.append(
+            f"{len(unnamed)} codes that nobody named are background ({list_some(unnamed, 5)}; "
+            f"{sum(seen[code] for code in unnamed if code):.2%} of all pixels without code 0): if the masks have soft "
+            "edges or are JPEG files, give --threshold-masks 128; if these are classes, name them with "
+            "--background-codes"
+        )
+    if VOID in unnamed:
+        found.append(
+            f"code 255 ({seen[VOID]:.2%} of all pixels) is background; if it marks pixels without a label, give "
+            "--void-codes 255"
+        )
+    for part, videos in audit["splits"].items():
+        if not any(audit["videos"][video]["with_instrument"] for video in videos):
+            found.append(f"no frame of the {part} part shows an instrument ({list_some(videos, 4)})")
+    return found
 
 
 def _share(part: int, whole: int) -> float:
@@ -56,13 +107,14 @@ def _video_table(rows: list[dict]) -> dict[str, dict]:
         groups[row["video"]].append(row)
     table = {}
     for video in sorted(groups, key=natural_key):
-        fractions = [float(row["instrument_fraction"]) for row in groups[video]]
+        kinds = Counter(_kind(row) for row in groups[video])
+        total = sum(float(row["instrument_fraction"]) for row in groups[video])
+        labelled = len(groups[video]) - kinds["void_frames"]
         table[video] = {
             "clips": len({row["clip"] for row in groups[video]}),
-            "frames": len(fractions),
-            "with_instrument": sum(fraction > 0 for fraction in fractions),
-            "without_instrument": sum(fraction == 0 for fraction in fractions),
-            "mean_instrument_fraction": round(sum(fractions) / len(fractions), 6),
+            "frames": len(groups[video]),
+            **{kind: kinds[kind] for kind in ("with_instrument", "without_instrument", "void_frames")},
+            "mean_instrument_fraction": round(total / labelled, 6) if labelled else 0.0,
             "split": groups[video][0]["split"],
         }
     return table
@@ -115,11 +167,13 @@ def _identical(known: list[dict]) -> dict:
 
 def summary(audit: dict) -> str:
     """Return the audit as a short text: tables of videos and codes, then notes, for example on identical frames."""
-    lines = [f"{'video':<14}{'clips':>6}{'frames':>8}{'with':>8}{'without':>9}{'instrument %':>14}  split"]
+    lines = [
+        f"{'video':<14}{'clips':>6}{'frames':>8}{'with':>8}{'without':>9}{'all void':>10}{'instrument %':>14}  split"
+    ]
     for video, row in audit["videos"].items():
         lines.append(
             f"{video:<14}{row['clips']:>6}{row['frames']:>8}{row['with_instrument']:>8}{row['without_instrument']:>9}"
-            f"{100 * row['mean_instrument_fraction']:>14.2f}  {row['split'] or '-'}"
+            f"{row['void_frames']:>10}{100 * row['mean_instrument_fraction']:>14.2f}  {row['split'] or '-'}"
         )
     lines += ["", f"{'code':>5}  {'name':<24}{'class':<24}{'frames':>8}{'pixels %':>10}"]
     for code, row in audit["codes"].items():
@@ -130,6 +184,13 @@ def summary(audit: dict) -> str:
 def _notes(audit: dict) -> list[str]:
     sizes = list_some(f"{size} ({count})" for size, count in audit["sizes"].items())
     notes = [f"{audit['data']} data, {audit['frames']} frames of {len(audit['videos'])} video(s), size {sizes}"]
+    void = audit["void"]
+    notes.append(
+        f"void (no label): {void['share']:.2%} of all pixels"
+        + (f" (code {list_some(void['codes'])})" if void["codes"] else "")
+        + (f"; {audit['void_frames']} frames are all void" if audit["void_frames"] else "")
+    )
+    notes.append(f"mask files: {list_some(f'{mode} ({count})' for mode, count in audit['mask_modes'].items())}")
     if audit["licences"]:
         notes.append(f"licence of the data: {', '.join(audit['licences'])}")
     if audit["repaired_rgba_masks"]:

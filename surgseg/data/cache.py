@@ -21,10 +21,10 @@ from surgseg.data.dataset import Sample
 from surgseg.files import UserError, make_folder, write_json
 from surgseg.frames import read_frame
 from surgseg.labels import Scheme
-from surgseg.masks import read_mask
+from surgseg.masks import is_binary, read_mask
 from surgseg.preprocess import resize_frames, resize_masks
 
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,8 @@ def _open(samples: list[Sample], folder: Path) -> Cache:
 
 
 def _cache_key(samples: list[Sample], size: tuple[int, int], scheme: Scheme) -> str:
-    digest = hashlib.sha256(json.dumps([FORMAT, list(size), scheme.to_json()]).encode())
+    binary = is_binary(samples[0].mask)
+    digest = hashlib.sha256(json.dumps([FORMAT, list(size), scheme.to_json(), binary]).encode())
     for sample in samples:
         for path in (sample.frame, sample.mask):
             try:

@@ -11,6 +11,7 @@ from surgseg.data.sources import data_kind
 from surgseg.files import UserError, list_some, natural_key, read_csv
 from surgseg.frames import list_images
 from surgseg.labels import Scheme, load_scheme, read_scheme
+from surgseg.mask_folders import settle_masks
 
 MANIFEST_FIELDS = ("name", "video", "clip", "frame", "width", "height", "instrument_fraction", "void_fraction", "split")
 
@@ -80,7 +81,9 @@ def load_prepared(root: Path | str) -> Prepared:
             "run the preparation again"
         )
     samples.sort(key=lambda sample: natural_key(sample.name))
-    return Prepared(root, samples, read_scheme(root / "classes.json"), data_kind(root))
+    scheme = read_scheme(root / "classes.json")
+    settle_masks(root / "masks", scheme)
+    return Prepared(root, samples, scheme, data_kind(root))
 
 
 def load_folders(frame_dir: Path | str, mask_dir: Path | str, scheme_name: str | None = None) -> Prepared:
@@ -108,6 +111,7 @@ def load_folders(frame_dir: Path | str, mask_dir: Path | str, scheme_name: str |
         raise UserError(f"no images in {frame_dir}")
     beside = mask_dir.resolve().parent / "classes.json"
     scheme = read_scheme(beside) if scheme_name is None and beside.is_file() else load_scheme(scheme_name or "binary")
+    settle_masks(mask_dir, scheme)
     samples = [_sample(frames[name], masks[name], frame_dir) for name in sorted(frames, key=natural_key)]
     return Prepared(parent, samples, scheme, data_kind(frame_dir))
 

@@ -69,6 +69,9 @@ def report_preparation(result: PrepareResult, root: Path, frames: str, skip_bad:
         print(f"{len(result.problems)} bad files, left out (all in {root / 'audit.json'}):", file=sys.stderr)
         print(describe_problems(result.problems, SHOWN), file=sys.stderr)
     print(f"next: python instrument_segmentation.py --data-root {root}")
+    if result.audit["warnings"]:
+        print(f"WARNING: look at this before you train (also in {root / 'audit.json'}):", file=sys.stderr)
+        print(*(f"  - {warning}" for warning in result.audit["warnings"]), sep="\n", file=sys.stderr)
     if result.problems and not skip_bad:
         print("error: bad files (see above); repair them and run again, or give --skip-bad", file=sys.stderr)
         return 2

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Callable
 
 import numpy as np
 
 from surgseg.data.sources import SourceFile
 from surgseg.files import list_some
-from surgseg.masks import decode_codes
+from surgseg.masks import decode_codes, decode_threshold
 
 FRAME_SUFFIXES = ("_endo", "_raw")
 MASK_SUFFIXES = ("_endo_watershed_mask", "_class")
@@ -57,10 +58,14 @@ class Problem:
 
 @dataclass(frozen=True)
 class Found:
-    """What a reader found: the pairs in order, and the problems of files that could not be paired."""
+    """What a reader found: the pairs in order, and the problems of files that could not be paired.
+
+    `reading` names how `read_codes` makes codes of pixels where that is an option: another reading is another result.
+    """
 
     pairs: list[Pair]
     problems: list[Problem] = field(default_factory=list)
+    reading: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,14 @@ class Reader:
     read: Callable[[list[SourceFile], str], Found]
     scheme: str = "binary"
     licence: str = ""
+
+
+def with_threshold(found: Found, threshold: int) -> Found:
+    """Read the masks of all pairs as binary: code 1 from the gray level `threshold` on, else code 0."""
+    read = partial(decode_threshold, threshold=threshold)
+    return replace(
+        found, pairs=[replace(pair, read_codes=read) for pair in found.pairs], reading=f"threshold {threshold}"
+    )
 
 
 def describe_problems(problems: list[Problem], limit: int = 8) -> str:

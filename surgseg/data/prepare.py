@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -16,10 +16,12 @@ from surgseg.console import quiet
 from surgseg.data import audit, manifest
 from surgseg.data.convert import Target, digest, prepare_pair, stamps
 from surgseg.data.pairs import Found, Pair, Problem, describe_problems
+from surgseg.data.sources import image_size
 from surgseg.data.splits import PARTS
 from surgseg.files import UserError, list_some, natural_key, read_json, write_json
 from surgseg.labels import Scheme, read_scheme, write_scheme
-from surgseg.masks import decode_codes
+from surgseg.mask_folders import codes_are_levels
+from surgseg.masks import decode_codes, decode_levels
 
 
 @dataclass
@@ -52,12 +54,13 @@ def prepare(found: Found, target: Target, scheme: Scheme, data: str = "real", li
         raise UserError(f"the reader gives parts that do not exist: {list_some(wrong)}; use {', '.join(PARTS)}")
     if not found.pairs:
         raise UserError(f"no usable pair of frame and mask\n{describe_problems(found.problems)}".rstrip())
+    found = _settle_codes(found, scheme)
     videos = {pair.video for pair in found.pairs}
     rows = manifest.read_manifest(target.root)
     other_rows = [row for row in rows if row["video"] not in videos]
     _check_folder(target.root, other_rows, scheme, data)
     journal = manifest.read_journal(target.root)
-    settings = _settings(scheme, data)
+    settings = _settings(scheme, data, found.reading)
     corrected = {pair.name for pair in found.pairs if _is_corrected(pair, journal.get(pair.name), target)}
     finished = [pair for pair in found.pairs if _is_finished(pair, journal.get(pair.name), settings, target)]
     records = {pair.name: journal[pair.name] for pair in finished}
@@ -129,8 +132,20 @@ def _check_corrections(lost: list[str], target: Target) -> None:
         )
 
 
-def _settings(scheme: Scheme, data: str) -> str:
-    return hashlib.sha256(json.dumps([1, scheme.to_json(), data]).encode()).hexdigest()[:16]
+def _settle_codes(found: Found, scheme: Scheme) -> Found:
+    """Let all masks be read as gray levels if `codes_are_levels` says so. A reader's own `read_codes` stays."""
+    usual = [pair for pair in found.pairs if pair.read_codes is decode_codes]
+    if not codes_are_levels([(pair.mask.name, pair.mask.content) for pair in usual], scheme):
+        return found
+    pairs = [
+        replace(pair, read_codes=decode_levels) if pair.read_codes is decode_codes else pair for pair in found.pairs
+    ]
+    return replace(found, pairs=pairs, reading="levels")
+
+
+def _settings(scheme: Scheme, data: str, reading: str) -> str:
+    value = [1, scheme.to_json(), data, *([reading] if reading else [])]
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16]
 
 
 def _is_finished(pair: Pair, record: dict | None, settings: str, target: Target) -> bool:
@@ -154,7 +169,7 @@ def _is_corrected(pair: Pair, record: dict | None, target: Target) -> bool:
     if not record or _mask_digest(pair, target) in (None, record["mask_digest"]):
         return False
     try:
-        decode_codes(target.mask_path(pair))
+        image_size(target.mask_path(pair).read_bytes(), pair.name)
     except UserError:  # damaged, not corrected
         return False
     return True

@@ -43,6 +43,10 @@ class SourceFile:
     def suffix(self) -> str:
         return PurePosixPath(self.name).suffix.lower()
 
+    def content(self) -> Path | bytes:
+        """Return its path, or its bytes where it lies in a zip. Raises `UserError` as `read` does."""
+        return self.path or self.read()
+
     def read(self) -> bytes:
         """Return the file's bytes. Raises `UserError` if it cannot be read."""
         try:

@@ -129,8 +129,12 @@ def frame_coverage(counts: np.ndarray, scheme: Scheme, void: str = "ignore") -> 
 
 
 def empty_frames(counts: np.ndarray, scheme: Scheme, void: str = "ignore") -> dict[str, Any]:
-    """Count the frames without instrument in truth, prediction or both; `false_alarm_rate` is a share of the first."""
+    """Count the frames without instrument in truth, prediction or both; `false_alarm_rate` is a share of the first.
+
+    Frames without a valid pixel, where void is ignored, do not count: nobody knows what they show.
+    """
     union = union_matrix(square(counts, void), scheme.instrument_ids)
+    union = union[union.sum((-2, -1)) > 0]
     no_truth, no_prediction = union[:, 1].sum(-1) == 0, union[..., 1].sum(-1) == 0
     truth_empty, false_alarms = int(no_truth.sum()), int((no_truth & ~no_prediction).sum())
     return {

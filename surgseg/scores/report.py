@@ -59,6 +59,8 @@ def metrics_block(title: str, metrics: dict[str, Any]) -> str:
         lines += ["", f"{'Video':<24}{'Frames':>8}{'IoU':>8}{'Dice':>8}"]
         for video, row in metrics["per_video"].items():
             lines.append(f"{video[:23]:<24}{row['frames']:>8}{number(row['iou'], '8.4f')}{number(row['dice'], '8.4f')}")
+    if any("n/a" in line for line in lines):
+        lines += ["", "n/a: no pixel to score (not in truth, not predicted, or all of it void)"]
     return "\n".join(lines)
 
 

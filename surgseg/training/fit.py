@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +27,7 @@ from surgseg.training.losses import measure_class_weights
 from surgseg.training.machine import Machine, peak_memory, reset_peak_memory, training_precision
 from surgseg.training.progress import Curves, summary_writer
 from surgseg.training.resume import find_resumable, fingerprint, identity_of, remove_state, resume_path, save_state
+from surgseg.training.split import check_labels
 
 LEARNING_RATE = {"random": 1e-3, "pretrained": 3e-4}  # of AdamW, peak after warm-up, by the starting weights
 IMAGE_SIZE = (256, 256)
@@ -102,6 +104,9 @@ def fit(
     for _ in machine.processes.in_turn():  # the first process downloads weights and builds the cache
         started = start_model(model, prepared)
         cache = open_cache(prepared.samples, model.image_size, prepared.scheme, machine.cache_dir)
+    warning = check_labels(cache.masks, split, prepared.scheme)
+    if warning and machine.processes.first:
+        print(warning, file=sys.stderr)
     train = resolve(train, model, machine, pretrained=started.pretrained)
     num_classes = prepared.scheme.num_classes
     class_weights = measure_class_weights(cache.masks, split.parts["train"], num_classes, train.class_weights)

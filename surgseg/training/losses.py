@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from surgseg.files import UserError, find_named
+from surgseg.files import find_named
 from surgseg.labels import VOID
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def measure_class_weights(masks: np.ndarray, indices: np.ndarray, num_classes: i
     """Return class weights from the class frequencies f of the training part: `sqrt` 1/sqrt(f), `inverse` 1/f; mean 1.
 
     A class without pixels in the training part gets the largest weight of the others. `none` gives None. Raises
-    `UserError` for any other name, and if every pixel is void.
+    `UserError` for any other name.
     """
     power = find_named("class weights", name, CLASS_WEIGHTS)
     if not power:
@@ -83,8 +83,6 @@ def measure_class_weights(masks: np.ndarray, indices: np.ndarray, num_classes: i
     counts = np.zeros(256, np.int64)
     for index in indices:
         counts += np.bincount(masks[index].reshape(-1), minlength=256)
-    if not counts[:num_classes].any():
-        raise UserError("every pixel of the training part is void: nothing to learn from")
     frequency = counts[:num_classes] / counts[:num_classes].sum()
     present = frequency > 0
     weights = np.zeros(num_classes)

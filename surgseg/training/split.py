@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from surgseg.data.leaks import check_videos
 from surgseg.data.splits import SPLIT_NAMES, Split, make_split, video_folds
-from surgseg.files import UserError
+from surgseg.files import UserError, list_some
+from surgseg.labels import VOID, Scheme
+from surgseg.masks import count_codes
 
 
 @dataclass(frozen=True)
@@ -70,4 +74,25 @@ def describe_split(split: Split, samples: list) -> str:
             "  WARNING: this split puts frames of one video into several parts; neighbouring frames are near-copies,\n"
             "  so its scores say little about an unseen operation. Use --split video for that."
         )
+    return "\n".join(lines)
+
+
+def check_labels(masks: np.ndarray, split: Split, scheme: Scheme) -> str:
+    """Return warnings about the labels of the training part as text; "" if there are none.
+
+    `masks` (N, H, W) uint8 are the class ids of all samples. Raises `UserError` if there is nothing to learn: no
+    labelled pixel in the training part, or no instrument.
+    """
+    train = split.parts["train"]
+    counts = sum((count_codes(masks[index]) for index in train), np.zeros(256, np.int64))
+    labelled, frames = counts[: scheme.num_classes].sum(), f"the training part ({len(train)} frames)"
+    advice = "look at the codes and the WARNING of the preparation (audit.json), or train on other videos"
+    if not labelled:
+        raise UserError(f"every pixel of {frames} is void (255, no label), so there is nothing to learn: {advice}")
+    if not counts[scheme.instrument_ids].any():
+        raise UserError(f"no pixel of {frames} is an instrument, so there is nothing to learn: {advice}")
+    missing = [item.name for item in scheme.classes if not counts[item.id]]
+    lines = [f"  WARNING: no pixel of {frames} is {list_some(missing)}."] if missing else []
+    if counts[VOID] > labelled:
+        lines.append(f"  WARNING: {counts[VOID] / counts.sum():.1%} of {frames} is void (no label).")
     return "\n".join(lines)

@@ -115,10 +115,6 @@ class TestClassWeights:
         weights = measure_class_weights(self.masks, [0, 1], 3, "sqrt")
         assert weights[2] == weights[1] > weights[0] and np.mean(weights) == pytest.approx(1)
 
-    def test_a_training_part_of_void_alone_is_a_users_error(self):
-        with pytest.raises(UserError, match="void"):
-            measure_class_weights(np.full((2, 3, 4), 255, np.uint8), [0, 1], 2, "sqrt")
-
 
 def test_an_unknown_loss_or_class_weighting_is_refused_and_never_another():
     with pytest.raises(UserError, match=r"unknown loss 'focal': use ce, ce\+dice"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,13 +20,12 @@ MaskFile = tuple[str, Callable[[], "Path | bytes"]]  # its name for errors, and 
 
 
 def settle_masks(folder: Path, scheme: Scheme, *, predictions: bool = False) -> None:
-    """Decide for `read_mask` what 255 means in the masks of ids below `folder`, and print it where it is no matter of
-    course.
+    """Decide for `read_mask` what 255 means in the masks below `folder`; print it if gray masks hold only 0 and 255.
 
-    It is void, as soon as one file is indexed or holds an id from 1 on, or a classes.json lies beside the folder (not
-    asked for `predictions`, which hold no void). It is class 1 if there are two classes and all files are gray and
-    hold nothing but 0 and 255. Files of only 0 and 255 among others are named. Raises `UserError` for palettes that
-    contradict each other. Files that cannot be decoded are left to `read_mask`.
+    It is class 1 if there are two classes and every file is gray and holds nothing but 0 and 255. Otherwise it is void:
+    if one file is indexed or holds another id, or a classes.json lies beside the folder (which says nothing about
+    `predictions`: they hold no void). Raises `UserError` for palettes that contradict each other. Files that cannot be
+    decoded are left to `read_mask`.
     """
     BINARY_FOLDERS.discard(folder)
     files = [(str(path), lambda path=path: path) for path in list_images(folder)]
@@ -40,11 +40,13 @@ def settle_masks(folder: Path, scheme: Scheme, *, predictions: bool = False) -> 
     white = [name for name, values in stored.items() if values in ({VOID}, {0, VOID})]
     if not white:
         return
+    names = list_some((Path(name).name for name in white), 3)
     indexed = any(header and header.palette for header in headers)
     if described or indexed or any(values - {0, VOID} for values in stored.values()):
         print(
-            f"Masks in {folder} hold class ids, so 255 is void (no label), also in the {len(white)} gray files that "
-            f"hold only 0 and 255 ({list_some((Path(name).name for name in white), 3)})"
+            f"WARNING: {len(white)} gray masks in {folder} hold only 0 and 255 ({names}), and the folder holds class "
+            "ids: 255 is void (no label) there too; if it is the instrument, save these masks with ids",
+            file=sys.stderr,
         )
         return
     print(f"Masks in {folder} hold only 0 and 255, in all files, so 255 is {scheme.names[1]}")

@@ -153,16 +153,6 @@ def test_a_vanished_file_is_named(samples, folder):
     assert str(samples[1].mask) in refusal(samples, folder)
 
 
-def test_gray_masks_of_0_and_255_are_binary(samples, folder):
-    gray = np.zeros((48, 64), np.uint8)
-    gray[:, :32] = 255
-    save_image(samples[0].mask, gray)
-    save_image(samples[1].mask, np.stack([gray] * 3, 2))
-    cache = open_cache(samples, SIZE, BINARY, folder)
-    for row in (0, 1):
-        assert (cache.masks[row][:, :20] == 1).all() and (cache.masks[row][:, 20:] == 0).all()
-
-
 def test_building_keeps_the_number_of_threads(samples, folder):
     before = torch.get_num_threads()
     open_cache(samples, SIZE, BINARY, folder)

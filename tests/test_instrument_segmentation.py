@@ -203,6 +203,14 @@ def test_the_usual_place_is_found_and_of_two_the_whole_data_set_is_taken(options
     assert "Both data/full_dataset and data/sample_frames are prepared; taking data/full_dataset" in text
 
 
+def test_masks_of_void_alone_are_refused_before_the_training(options, make_prepared, capsys):
+    data = make_prepared(Path("void"), {"a": "train", "b": "val", "c": "test"}, frames=2)
+    for path in (data / "masks").iterdir():
+        save_image(path, np.full((48, 64), 255, np.uint8))
+    assert instrument_segmentation.main(["--data-root", str(data), *options[2:]]) == 2
+    assert "there is nothing to learn" in capsys.readouterr().err and not Path("outputs").exists()
+
+
 @pytest.mark.parametrize(
     ("extra", "words"),
     [

@@ -126,6 +126,12 @@ def test_frames_empty_on_both_sides_have_no_score_and_on_one_side_score_0():
     assert empty_frames(counts, BINARY) == expected
 
 
+def test_frames_of_void_alone_are_not_without_instrument():
+    counts = count([[255, 255], [255, 255], [0, 255]], [[0, 0], [1, 0], [0, 0]])
+    assert empty_frames(counts, BINARY)["truth_empty"] == 1
+    assert empty_frames(counts, BINARY, "background")["truth_empty"] == 3
+
+
 def test_void_can_make_a_frame_empty():
     """The only prediction lies on void: ignored it is no false alarm, as background it is."""
     counts = count([[255, 0, 0]], [[1, 0, 0]])

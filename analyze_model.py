@@ -41,6 +41,12 @@ def build_parser() -> argparse.ArgumentParser:
         help='names of the classes, e.g. "background,instrument" (default: from classes.json beside --mask-dir)',
     )
     dataset.add_argument("--require-all", action="store_true", help="fail if a mask has no prediction (default: off)")
+    dataset.add_argument(
+        "--video-pattern",
+        metavar="REGEX",
+        help="regular expression whose one group is the video in a mask's name, such as '(OP[0-9]+)_' (default: from "
+        "the manifest or the name)",
+    )
     model = parser.add_argument_group("--mode model")
     model.add_argument(
         "--model-path", type=Path, default=DEFAULT_WEIGHTS, help=f"weights file (default: {DEFAULT_WEIGHTS})"
@@ -119,7 +125,9 @@ def score_dataset(args: argparse.Namespace, metrics_path: Path) -> tuple:
     from surgseg.evaluation import metrics_of, score_folders, write_metrics
 
     scheme = find_scheme(args)
-    scored, masks = score_folders(args.mask_dir, args.pred_dir, scheme, args.void, require_all=args.require_all)
+    scored, masks = score_folders(
+        args.mask_dir, args.pred_dir, scheme, args.void, require_all=args.require_all, video_pattern=args.video_pattern
+    )
     metrics = metrics_of(
         scored, scheme, masks=masks, data=data_kind(args.mask_dir), run=console.run_metadata(vars(args))
     )

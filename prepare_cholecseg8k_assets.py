@@ -22,7 +22,7 @@ from surgseg.data.options import add_label_options, add_work_options, check_thre
 from surgseg.data.pairs import Found, describe_problems, with_threshold
 from surgseg.data.prepare import check_separate, prepare
 from surgseg.data.readers.folders import pair_folders
-from surgseg.data.sources import data_kind, list_folder
+from surgseg.data.sources import archives_beside, data_kind, list_folder
 from surgseg.files import UserError
 from surgseg.labels import INSTRUMENT_CODES, VOID, Scheme, binary_scheme
 
@@ -52,6 +52,12 @@ def build_parser():
         "--video-id",
         metavar="NAME",
         help="name of the video that all frames belong to (default: from folder or file names)",
+    )
+    files.add_argument(
+        "--video-pattern",
+        metavar="REGEX",
+        help="regular expression whose one group is the video in a frame's path, such as '(OP[0-9]+)_'; joins files "
+        "of one operation (default: from folder or file names)",
     )
     labels = add_label_options(parser)
     labels.add_argument(
@@ -125,13 +131,14 @@ def find_pairs(args) -> Found:
     frames, masks = list_folder(args.frame_dir), list_folder(args.mask_dir)
     for folder, files in ((args.frame_dir, frames), (args.mask_dir, masks)):
         if not files:
-            raise UserError(f"no images in {folder} (png, jpg, bmp, tif, at any depth)")
+            raise UserError(f"no images in {folder} (png, jpg, bmp, tif, at any depth){archives_beside(folder)}")
     found = pair_folders(
         frames,
         masks,
         frame_suffix=args.frame_suffix,
         mask_suffix=args.mask_suffix,
         video_id=args.video_id,
+        video_pattern=args.video_pattern,
         root_name=args.frame_dir.resolve().name,
     )
     if found.problems and not args.skip_bad:

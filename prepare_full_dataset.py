@@ -20,7 +20,8 @@ from surgseg.data.convert import Target
 from surgseg.data.options import add_label_options, add_work_options, check_threads, chosen_scheme, report_preparation
 from surgseg.data.prepare import check_separate, prepare
 from surgseg.data.readers import READERS
-from surgseg.data.sources import open_source
+from surgseg.data.sources import archives_beside, open_source
+from surgseg.files import UserError
 
 
 def build_parser():
@@ -52,7 +53,10 @@ def run(args) -> int:
     target = Target(args.output_root, copy=args.copy, threads=args.threads)
     check_separate([target.root / target.frames, target.root / target.masks], [args.source_root])
     with open_source(args.source_root) as (files, data):
-        found = reader.read(files, args.source_root.resolve().name)
+        try:
+            found = reader.read(files, args.source_root.resolve().name)
+        except UserError as error:
+            raise UserError(f"{error}{archives_beside(args.source_root)}") from error
         result = prepare(found, target, scheme, data, reader.licence)
     return report_preparation(result, target.root, target.frames, args.skip_bad)
 

@@ -15,9 +15,9 @@ from tqdm import tqdm
 
 from surgseg.checkpoint import Checkpoint
 from surgseg.console import quiet
-from surgseg.data.dataset import Sample, video_of
-from surgseg.files import UserError, list_some, make_folder, natural_key, read_json, write_csv, write_json
-from surgseg.frames import list_images, read_frame
+from surgseg.data.dataset import Sample, read_sample, videos_of_masks
+from surgseg.files import UserError, list_some, make_folder, natural_key, nfc, read_json, write_csv, write_json
+from surgseg.frames import list_images
 from surgseg.labels import Scheme
 from surgseg.mask_folders import settle_masks
 from surgseg.masks import read_mask, write_mask
@@ -66,10 +66,7 @@ def predict_and_score(
         claim_prediction_folder(pred_dir, [sample.name for sample in samples], sha256)
 
     def load(sample: Sample):
-        frame, mask = read_frame(sample.frame), read_mask(sample.mask, scheme.num_classes)
-        if frame.shape[:2] != mask.shape:
-            raise UserError(f"{sample.frame}: frame is {frame.shape[1::-1]}, its mask {mask.shape[::-1]} pixels")
-        return sample, frame, mask
+        return sample, *read_sample(sample, scheme.num_classes)
 
     scores = []
     bar = tqdm(total=len(samples), desc="Predicting", unit="frame", disable=quiet())
@@ -157,15 +154,22 @@ def claim_prediction_folder(folder: Path, names: list[str], sha256: str) -> None
 
 
 def score_folders(
-    mask_dir: Path, pred_dir: Path, scheme: Scheme, void: str, *, require_all: bool = False
+    mask_dir: Path,
+    pred_dir: Path,
+    scheme: Scheme,
+    void: str,
+    *,
+    require_all: bool = False,
+    video_pattern: str | None = None,
 ) -> tuple[Scored, int]:
     """Score the existing predictions against the masks of the same names; return (scores, number of all masks).
 
-    Raises `UserError` that lists the files if a mask is missing, sizes differ or an id is not one of the classes.
+    `video_pattern` is that of `videos_of_masks`. Raises `UserError` that lists the files if a mask is missing, sizes
+    differ or an id is not one of the classes.
     """
     num_classes = scheme.num_classes
-    masks = {path.stem: path for path in list_images(mask_dir)}
-    predictions = {path.stem: path for path in list_images(pred_dir)}
+    masks = {nfc(path.stem): path for path in list_images(mask_dir)}
+    predictions = {nfc(path.stem): path for path in list_images(pred_dir)}
     common = sorted(masks.keys() & predictions.keys(), key=natural_key)
     if not common:
         raise UserError(
@@ -180,6 +184,8 @@ def score_folders(
         raise UserError(f"{len(missing)} masks without a prediction in {pred_dir}: {list_some(missing, 4)}")
     settle_masks(mask_dir, scheme)
     settle_masks(pred_dir, scheme, predictions=True)
+
+    videos = dict(zip(masks, videos_of_masks(mask_dir, list(masks), video_pattern)))
 
     def load(name: str):
         try:
@@ -200,7 +206,7 @@ def score_folders(
     if errors:
         shown = "; ".join(errors[:5]) + (f"; and {len(errors) - 5} more" if len(errors) > 5 else "")
         raise UserError(f"{len(errors)} of {len(common)} predictions cannot be scored: {shown}")
-    return Scored.of(common, [video_of(name) for name in common], results, void), len(masks)
+    return Scored.of(common, [videos[name] for name in common], results, void), len(masks)
 
 
 def metrics_of(scored: Scored, scheme: Scheme, **extra: Any) -> dict[str, Any]:

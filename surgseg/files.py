@@ -12,6 +12,7 @@ import os
 import re
 import sys
 import tempfile
+import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -47,6 +48,11 @@ def check_named(what: str, name: str, names: Collection[str]) -> None:
     """Raise `UserError` that lists the known `names` if `name` is not among them."""
     if name not in names:
         raise UserError(f"unknown {what} {name!r}: use {', '.join(names)}")
+
+
+def nfc(text: str) -> str:
+    """Return a name with composed letters. macOS writes e.g. an umlaut as two characters, other systems as one."""
+    return unicodedata.normalize("NFC", text)
 
 
 def natural_key(text: str) -> list:

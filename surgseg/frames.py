@@ -5,24 +5,98 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 from surgseg.files import IMAGE_SUFFIXES, UserError, is_hidden, natural_key
 
 # Gray level, 0-255. Pixels whose brightest channel is below it are the dark border around a round field of view: the
 # level is above the black of limited-range video (16) with its noise, and below dim tissue.
 LIT = 24
+_NEARLY_BLACK = 16  # gray level of 4095 in 65535: the brightest of a 12-bit picture that fills the low bits of 16
+_METADATA = (b"Exif\0", b"eXIf", b"Raw profile type", b"ns.adobe.com/xap", b"XML:com.adobe.xmp")  # may hold a rotation
 
 
 def read_frame(source: Path | bytes, name: str = "") -> np.ndarray:
-    """Decode one frame: (H, W, 3) uint8 RGB. Raises `UserError` as `open_image` does."""
-    with open_image(source, name or str(source)) as image:
-        return np.asarray(image.convert("RGB"))
+    """Decode one frame, upright: (H, W, 3) uint8 RGB. Raises `UserError` as `read_upright` does."""
+    return read_upright(source, name)[0]
+
+
+def read_upright(source: Path | bytes, name: str = "") -> tuple[np.ndarray, int]:
+    """Decode one frame and apply its EXIF orientation: ((H, W, 3) uint8 RGB, the orientation 1-8; 1: as stored).
+
+    16 bits per channel become 8. Raises `UserError` as `open_image` does, and for files that do not say which picture
+    they show: several pages, transparent pixels, CMYK or LAB colours, floating-point or 32-bit pixels.
+    """
+    name = name or str(source)
+    with open_image(source, name) as image:
+        _check_colours(image, name)
+        deep = ";16" in str(image.tile)  # 16 bits per channel, also where Pillow decodes them to 8
+        orientation = _apply_exif(image)
+        if image.mode.startswith("I"):
+            picture = _from_16_bits(np.asarray(image), name)
+        else:
+            picture = np.asarray(image.convert("RGB"))
+    if deep and 0 < picture.max() <= _NEARLY_BLACK:
+        raise UserError(f"{name}: its 16-bit pixels use 12 bits or fewer, so it would be black; scale them to 0-65535")
+    return picture, orientation
+
+
+def frame_size(data: bytes, name: str) -> tuple[int, int, int]:
+    """Return (width, height, EXIF orientation) of the upright frame in a file's bytes. Raises as `read_upright`.
+
+    A file whose header says everything is not decoded.
+    """
+    with open_image(data, name) as image:
+        plain = image.format in ("PNG", "JPEG") and image.mode in ("L", "RGB") and "transparency" not in image.info
+        if plain and not any(mark in data for mark in _METADATA):
+            return (*image.size, 1)
+    picture, orientation = read_upright(data, name)
+    return picture.shape[1], picture.shape[0], orientation
+
+
+def check_same_size(frame: tuple[int, int], mask: tuple[int, int], orientation: int = 1) -> None:
+    """Raise `UserError` if the (width, height) of a frame and of its mask differ, with the EXIF orientation if any."""
+    if tuple(frame) != tuple(mask):
+        turned = f" after its EXIF orientation {orientation} is applied" * (orientation != 1)
+        raise UserError(f"the frame is {frame[0]}x{frame[1]}{turned}, its mask {mask[0]}x{mask[1]}")
+
+
+def _check_colours(image: Image.Image, name: str) -> None:
+    pages = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)  # an MPO's other pictures are previews
+    if pages > 1:
+        raise UserError(f"{name}: holds {pages} pictures; save each as a file of its own")
+    if image.mode == "F":
+        raise UserError(f"{name}: floating-point pixels have no known range; save it with 8 or 16 bits")
+    if image.mode in ("CMYK", "LAB"):
+        raise UserError(f"{name}: has {image.mode} colours, which do not say one RGB colour; save it as RGB")
+    if image.mode.endswith(("A", "a")) or "transparency" in image.info:
+        least, most = image.convert("RGBA").getchannel("A").getextrema()
+        if least < most:  # one value everywhere says nothing
+            raise UserError(f"{name}: some pixels are transparent: their colour is not certain; save it without alpha")
+
+
+def _apply_exif(image: Image.Image) -> int:
+    """Turn and mirror the image as its EXIF orientation says. Return the orientation, 1 if there is none."""
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+        image.load()
+        if image.format != "TIFF":  # Pillow turns a TIFF as it loads it
+            ImageOps.exif_transpose(image, in_place=True)
+    except (SyntaxError, struct.error):  # broken EXIF data: viewers ignore it
+        return 1
+    return orientation if orientation in range(1, 9) else 1
+
+
+def _from_16_bits(gray: np.ndarray, name: str) -> np.ndarray:
+    if gray.min() < 0 or gray.max() > 65535:
+        raise UserError(f"{name}: 32-bit pixels have no known range; save it with 8 or 16 bits")
+    return np.repeat(np.uint8(gray / 257 + 0.5)[..., None], 3, axis=2)
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from surgseg.data.dataset import video_of
-from surgseg.files import UserError, list_some, natural_key
+from surgseg.files import UserError, list_some, natural_key, nfc
 from surgseg.frames import list_images
 from surgseg.generate.folder import FrameRow, Generated
 from surgseg.labels import VOID
@@ -28,11 +28,12 @@ def match_ground_truth(generated: Generated, mask_dir: Path, video: str | None =
     number (from 0, counted in the video) ends its name. `video` selects one video where the folder holds several.
     Raises `UserError` for several videos without `video`, for numbers that may mean other frames, and for no match.
     """
-    paths = {path.stem: path for path in list_images(mask_dir)}
+    paths = {nfc(path.stem): path for path in list_images(mask_dir)}
+    video = None if video is None else nfc(video)
     if not paths:
         raise UserError(f"{mask_dir} holds no masks")
     settle_masks(Path(mask_dir), generated.scheme)
-    same = {row.name: paths[row.name] for row in generated.rows if row.name in paths}
+    same = {row.name: paths[nfc(row.name)] for row in generated.rows if nfc(row.name) in paths}
     if same and video is None:
         return same
     groups: dict[str, dict[int, Path]] = {}

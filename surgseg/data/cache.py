@@ -17,14 +17,13 @@ import torch
 from tqdm import tqdm
 
 from surgseg.console import quiet
-from surgseg.data.dataset import Sample
+from surgseg.data.dataset import Sample, read_sample
 from surgseg.files import UserError, make_folder, write_json
-from surgseg.frames import read_frame
 from surgseg.labels import Scheme
-from surgseg.masks import is_binary, read_mask
+from surgseg.masks import is_binary
 from surgseg.preprocess import resize_frames, resize_masks
 
-FORMAT = 3
+FORMAT = 3  # 3: frames are upright, and a folder of masks has one meaning of 255
 
 
 @dataclass(frozen=True)
@@ -80,14 +79,22 @@ def _cache_key(samples: list[Sample], size: tuple[int, int], scheme: Scheme) -> 
 
 def _build(samples: list[Sample], size: tuple[int, int], scheme: Scheme, folder: Path, *, damaged: bool) -> None:
     """Build the cache in a temporary folder beside `folder`, then rename it, so that no incomplete cache exists."""
-    make_folder(folder.parent)
+    try:
+        make_folder(folder.parent)
+    except UserError as error:
+        raise UserError(f"{error}; choose another place for the cache with --cache-dir") from error
     need = len(samples) * size[0] * size[1] * 4
     if shutil.disk_usage(folder.parent).free < need * 1.05:  # a full disk would crash the memory map
-        raise UserError(f"{folder.parent}: the cache needs {need / 1e9:.1f} GB, more than the disk has free")
+        raise UserError(
+            f"{folder.parent}: the cache needs {need / 1e9:.1f} GB, more than the disk has free; "
+            "choose another disk with --cache-dir"
+        )
     try:
         temporary = Path(tempfile.mkdtemp(prefix=".building-", dir=folder.parent))
     except OSError as error:
-        raise UserError(f"cannot write {folder.parent}: {error.strerror or error}") from error
+        raise UserError(
+            f"cannot write {folder.parent}: {error.strerror or error}; choose another disk with --cache-dir"
+        ) from error
     try:
         _fill(samples, size, scheme, temporary)
         write_json(temporary / "cache.json", {"format": FORMAT, "frames": len(samples), "size": size})
@@ -136,11 +143,7 @@ def _fill(samples: list[Sample], size: tuple[int, int], scheme: Scheme, folder: 
 
 def load_resized(sample: Sample, size: tuple[int, int], num_classes: int) -> tuple[np.ndarray, np.ndarray]:
     """Return a decoded and resized pair: ((H, W, 3) uint8 RGB, (H, W) uint8 class ids)."""
-    frame, mask = read_frame(sample.frame), read_mask(sample.mask, num_classes)
-    if frame.shape[:2] != mask.shape:
-        raise UserError(
-            f"{sample.frame} is {frame.shape[1]}x{frame.shape[0]} but its mask is {mask.shape[1]}x{mask.shape[0]}"
-        )
+    frame, mask = read_sample(sample, num_classes)
     pixels = torch.from_numpy(np.array(frame)).permute(2, 0, 1)[None]
     resized = resize_frames(pixels, size)[0].permute(1, 2, 0)
     return resized.numpy(), resize_masks(torch.from_numpy(np.array(mask))[None], size)[0].numpy()

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from surgseg.data.pairs import Pair, Problem
-from surgseg.data.sources import image_size
+from surgseg.data.sources import check_whole
 from surgseg.files import IMAGE_SUFFIXES, UserError, make_folder, write_bytes
+from surgseg.frames import check_same_size, frame_size
 from surgseg.labels import Scheme
 from surgseg.masks import encode_mask, remap
 
@@ -39,15 +40,15 @@ def prepare_pair(pair: Pair, scheme: Scheme, lookup: np.ndarray, settings: str, 
     kind = "bad frame"
     try:
         frame = pair.frame.read()
-        width, height = image_size(frame, pair.frame.name)
+        check_whole(frame, pair.frame.name)
+        width, height, orientation = frame_size(frame, pair.frame.name)
         kind = "bad mask"
         ids, counts, mode = mask_to_ids(pair, lookup)
+        kind = "size mismatch"
+        check_same_size((width, height), ids.shape[::-1], orientation)
     except UserError as error:
         file = pair.mask.name if kind == "bad mask" else pair.frame.name
         return Problem(kind, file, str(error).replace(f"{file}: ", "", 1), pair.video)
-    if ids.shape != (height, width):
-        sizes = f"{width}x{height}, its mask {ids.shape[1]}x{ids.shape[0]}"
-        return Problem("size mismatch", pair.frame.name, sizes, pair.video)
     mask_bytes = encode_mask(ids, scheme)
     place_frame(frame, pair.frame.path, target.frame_path(pair), target.copy)
     write_bytes(target.mask_path(pair), mask_bytes)
@@ -60,6 +61,7 @@ def prepare_pair(pair: Pair, scheme: Scheme, lookup: np.ndarray, settings: str, 
         "height": height,
         "codes": {str(code): int(counts[code]) for code in counts.nonzero()[0]},
         "mode": mode,
+        "orientation": orientation,
         "digest": digest(frame),
         "mask_digest": digest(mask_bytes),
         "split": pair.split,
@@ -73,7 +75,7 @@ def prepare_pair(pair: Pair, scheme: Scheme, lookup: np.ndarray, settings: str, 
 def mask_to_ids(pair: Pair, lookup: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
     """Read and check a mask: ((H, W) uint8 class ids, (256,) pixels per source code, a word for the kind of file)."""
     data = pair.mask.read()
-    image_size(data, pair.mask.name)
+    check_whole(data, pair.mask.name)
     codes, mode = pair.read_codes(data, pair.mask.name)
     return (*remap(codes, lookup, pair.mask.name), mode)
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from surgseg.data.pairs import FRAME_SUFFIXES, MASK_SUFFIXES, video_and_clip
 from surgseg.data.sources import data_kind
-from surgseg.files import UserError, list_some, natural_key, read_csv
-from surgseg.frames import list_images
+from surgseg.data.videos import check_guesses, compile_pattern, video_by_pattern
+from surgseg.files import UserError, list_some, natural_key, nfc, read_csv
+from surgseg.frames import check_same_size, list_images, read_upright
 from surgseg.labels import Scheme, load_scheme, read_scheme
 from surgseg.mask_folders import settle_masks
+from surgseg.masks import read_mask
 
 MANIFEST_FIELDS = ("name", "video", "clip", "frame", "width", "height", "instrument_fraction", "void_fraction", "split")
 
@@ -58,23 +62,22 @@ def load_prepared(root: Path | str) -> Prepared:
             "prepare_cholecseg8k_assets.py first"
         )
     frame_folder = next((root / name for name in FRAME_FOLDERS if (root / name).is_dir()), root / FRAME_FOLDERS[0])
-    files = {path.stem: path for path in list_images(frame_folder)}
+    files = _by_stem(frame_folder)
     rows = read_csv(root / "manifest.csv", required=MANIFEST_FIELDS)
     if not rows:
         raise UserError(f"{root / 'manifest.csv'} lists no frames")
+    masks = _by_stem(root / "masks")
     samples, missing = [], []
     for row in rows:
-        mask = root / "masks" / f"{row['name']}.png"
-        if row["name"] not in files or not mask.is_file():
-            missing.append(row["name"])
+        name = nfc(row["name"])
+        if name not in files or name not in masks:
+            missing.append(name)
             continue
         try:
             number, fraction = int(row["frame"]), float(row["instrument_fraction"])
         except (TypeError, ValueError) as error:
             raise UserError(f"{root / 'manifest.csv'}: row {row['name']} is incomplete ({error})") from error
-        samples.append(
-            Sample(row["name"], files[row["name"]], mask, row["video"], number, row["split"] or "", fraction)
-        )
+        samples.append(Sample(name, files[name], masks[name], nfc(row["video"]), number, row["split"] or "", fraction))
     if missing:
         raise UserError(
             f"{root}: the manifest lists frames whose frame or mask file is missing: {list_some(missing, 4)}; "
@@ -86,16 +89,22 @@ def load_prepared(root: Path | str) -> Prepared:
     return Prepared(root, samples, scheme, data_kind(root))
 
 
-def load_folders(frame_dir: Path | str, mask_dir: Path | str, scheme_name: str | None = None) -> Prepared:
+def load_folders(
+    frame_dir: Path | str, mask_dir: Path | str, scheme_name: str | None = None, video_pattern: str | None = None
+) -> Prepared:
     """Read frames and masks of class ids in two folders, paired by equal stem.
 
     The scheme is the one named, else the classes.json beside the mask folder, else binary. If the folders are those of
-    a prepared folder, its manifest is read instead. Raises `UserError` for a frame or mask without a partner.
+    a prepared folder, its manifest is read instead. `video_pattern` finds the video in each frame's path; without it,
+    the folder or the file name tells it. Raises `UserError` for a frame or mask without a partner, and for names that
+    do not tell the video.
     """
     frame_dir, mask_dir = Path(frame_dir), Path(mask_dir)
     parent = frame_dir.resolve().parent
     own_folders = frame_dir.resolve().name in FRAME_FOLDERS and mask_dir.resolve() == parent / "masks"
     if own_folders and is_prepared(parent):
+        if video_pattern:
+            raise UserError(f"{parent} is a prepared folder, its manifest has the videos: leave out --video-pattern")
         return load_prepared(parent)
     frames, masks = _by_stem(frame_dir), _by_stem(mask_dir)
     for what, names in (
@@ -113,16 +122,60 @@ def load_folders(frame_dir: Path | str, mask_dir: Path | str, scheme_name: str |
     scheme = read_scheme(beside) if scheme_name is None and beside.is_file() else load_scheme(scheme_name or "binary")
     settle_masks(mask_dir, scheme)
     samples = [_sample(frames[name], masks[name], frame_dir) for name in sorted(frames, key=natural_key)]
+    if video_pattern:
+        samples = _by_pattern(samples, frame_dir, video_pattern)
+    else:
+        check_guesses({_without_suffix(s.name): s.video for s in samples if s.frame.parent == frame_dir})
     return Prepared(parent, samples, scheme, data_kind(frame_dir))
+
+
+def _by_pattern(samples: list[Sample], root: Path, video_pattern: str) -> list[Sample]:
+    """The samples with the videos of the pattern, numbered by their order: a video may be joined from several."""
+    pattern = compile_pattern(video_pattern)
+    names = [nfc(sample.frame.relative_to(root).with_suffix("").as_posix()) for sample in samples]
+    return [
+        replace(sample, video=video_by_pattern(pattern, name), number=number)
+        for number, (name, sample) in enumerate(zip(names, samples))
+    ]
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:
     files = {}
     for path in list_images(folder):
-        if path.stem in files:
-            raise UserError(f"two files for one name: {files[path.stem]} and {path}")
-        files[path.stem] = path
+        name = nfc(path.stem)
+        if name in files:
+            raise UserError(f"two files for one name: {files[name]} and {path}")
+        files[name] = path
     return files
+
+
+def read_sample(sample: Sample, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Decode a frame and its mask: (H, W, 3) uint8 RGB, (H, W) uint8 class ids. Raises `UserError` if sizes differ."""
+    frame, orientation = read_upright(sample.frame)
+    mask = read_mask(sample.mask, num_classes)
+    try:
+        check_same_size(frame.shape[1::-1], mask.shape[::-1], orientation)
+    except UserError as error:
+        raise UserError(f"{sample.frame}: {error}") from error
+    return frame, mask
+
+
+def videos_of_masks(mask_dir: Path, names: list[str], video_pattern: str | None = None) -> list[str]:
+    """The video of each mask in a folder: by the pattern, else by the manifest of a prepared folder, else by its name.
+
+    Raises `UserError` if the names do not tell the videos.
+    """
+    if video_pattern:
+        pattern = compile_pattern(video_pattern)
+        return [video_by_pattern(pattern, name) for name in names]
+    parent = mask_dir.resolve().parent
+    if is_prepared(parent):
+        listed = {nfc(row["name"]): nfc(row["video"]) for row in read_csv(parent / "manifest.csv", ["name", "video"])}
+        if set(names) <= set(listed):
+            return [listed[name] for name in names]
+    videos = [video_of(name) for name in names]
+    check_guesses({_without_suffix(name): video for name, video in zip(names, videos)})
+    return videos
 
 
 def video_of(stem: str) -> str:
@@ -132,15 +185,19 @@ def video_of(stem: str) -> str:
 
 def _name_and_number(stem: str) -> tuple[str, int]:
     """(stem without suffix and number, number) of a frame's stem; ("", 0) if it has no number."""
+    match = re.match(r"^(.*?)[_\-. ]*(\d+)$", _without_suffix(stem))
+    return (match.group(1), int(match.group(2))) if match else ("", 0)
+
+
+def _without_suffix(stem: str) -> str:
     for suffix in (*MASK_SUFFIXES, *FRAME_SUFFIXES):
         stem = stem[: -len(suffix)] if stem.lower().endswith(suffix) else stem
-    match = re.match(r"^(.*?)[_\-. ]*(\d+)$", stem)
-    return (match.group(1), int(match.group(2))) if match else ("", 0)
+    return stem
 
 
 def _sample(frame: Path, mask: Path, root: Path) -> Sample:
     """The sample of a frame. Its video is named by its folders, else by its file name, else by `root`."""
-    folders = frame.relative_to(root).parts[:-1]
-    name, number = _name_and_number(frame.stem)
-    video = video_and_clip(folders)[0] or (folders[0] if folders else name or root.name)
-    return Sample(frame.stem, frame, mask, video, number)
+    *folders, stem = nfc(frame.relative_to(root).with_suffix("").as_posix()).split("/")
+    name, number = _name_and_number(stem)
+    video = video_and_clip(tuple(folders))[0] or (folders[0] if folders else name or nfc(root.name))
+    return Sample(stem, frame, mask, video, number)

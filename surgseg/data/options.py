@@ -9,6 +9,7 @@ from pathlib import Path
 from surgseg.data.audit import summary
 from surgseg.data.pairs import describe_problems
 from surgseg.data.prepare import PrepareResult
+from surgseg.data.videos import warn_of_divided
 from surgseg.files import UserError, list_some
 from surgseg.labels import SCHEMES, Scheme, load_scheme, void_as_background
 
@@ -63,6 +64,9 @@ def report_preparation(result: PrepareResult, root: Path, frames: str, skip_bad:
         print(f"{len(result.corrected)} masks changed since they were prepared, kept: {list_some(result.corrected, 4)}")
     if result.left_over:
         print(f"{len(result.left_over)} earlier frames have no good source now: not in the manifest, files kept")
+    divided = warn_of_divided({video: facts["split"] for video, facts in result.audit["videos"].items()})
+    if divided:
+        print(divided)
     for name in (frames, "masks", "classes.json", "manifest.csv", "audit.json"):
         print(f"  {root / name}")
     if result.problems:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import struct
 import threading
@@ -13,23 +12,34 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from PIL import Image
-
-from surgseg.files import IMAGE_SUFFIXES, UserError, is_hidden, natural_key, read_json
+from surgseg.files import IMAGE_SUFFIXES, UserError, is_hidden, list_some, natural_key, nfc, read_json
+from surgseg.frames import open_image
 
 MARKER = "synthetic.json"  # file at the root of a folder tree that surgseg.synthetic made
 _PNG = b"\x89PNG\r\n\x1a\n"
 _ZIP_LOCK = threading.Lock()
+_ARCHIVES = {
+    b"Rar!": "RAR",
+    b"7z\xbc\xaf": "7z",
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+}  # first bytes
+_ARCHIVE_SUFFIXES = (".zip", ".rar", ".7z", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst")
 
 
 @dataclass(frozen=True)
 class SourceFile:
-    """One file. `name` is its POSIX path below the source root; `stamp` changes when its content changes."""
+    """One file. `name` is its POSIX path below the source root; `stamp` changes when its content changes.
+
+    The name has composed letters (`nfc`) and "/" between folders, whatever the file system or the zip writes.
+    """
 
     name: str
     stamp: str
     path: Path | None = None
     archive: zipfile.ZipFile | None = None
+    member: zipfile.ZipInfo | None = None
 
     @property
     def folders(self) -> tuple[str, ...]:
@@ -53,7 +63,7 @@ class SourceFile:
             if self.archive is None:
                 return self.path.read_bytes()
             with _ZIP_LOCK:  # ZipFile counts its open members without a lock
-                member = self.archive.open(self.name)
+                member = self.archive.open(self.member)
             try:
                 return member.read()
             finally:
@@ -78,14 +88,17 @@ def open_source(root: Path | str) -> Iterator[tuple[list[SourceFile], str]]:
     try:
         archive = zipfile.ZipFile(root)
     except (OSError, zipfile.BadZipFile) as error:
+        kind = _archive_kind(root)
+        if kind:
+            raise UserError(f"{root} is a {kind} archive: unpack it, and give the folder") from error
         raise UserError(f"{root} is no folder and no whole zip file ({error}); download it again?") from error
     with archive:
         files = [
-            SourceFile(info.filename, f"{info.file_size}:{info.CRC:08x}", archive=archive)
+            SourceFile(name, f"{info.file_size}:{info.CRC:08x}", archive=archive, member=info)
             for info in archive.infolist()
-            if not info.is_dir() and _is_image(PurePosixPath(info.filename).parts)
+            if not info.is_dir() and _is_image(PurePosixPath(name := _posix(info.filename)).parts)
         ]
-        synthetic = any(PurePosixPath(name).name == MARKER for name in archive.namelist())
+        synthetic = any(PurePosixPath(_posix(name)).name == MARKER for name in archive.namelist())
         yield _sorted(files), "synthetic" if synthetic else data_kind(root)
 
 
@@ -106,7 +119,7 @@ def list_folder(root: Path) -> list[SourceFile]:
             if _is_image((name,)) and path.is_file():
                 status = path.stat()
                 stamp = f"{status.st_size}:{status.st_mtime_ns}"
-                found.append(SourceFile(path.relative_to(root).as_posix(), stamp, path=path))
+                found.append(SourceFile(nfc(path.relative_to(root).as_posix()), stamp, path=path))
     return _sorted(found)
 
 
@@ -127,8 +140,8 @@ def data_kind(folder: Path | str) -> str:
     return "real"
 
 
-def image_size(data: bytes, name: str) -> tuple[int, int]:
-    """Return the (width, height) of an undamaged image file. Raises `UserError` that names the file and the damage.
+def check_whole(data: bytes, name: str) -> None:
+    """Raise `UserError` that names the file and the damage if an image file is damaged.
 
     Checks the chunk checksums of a PNG and the end marker of a JPEG, without decoding them; decodes other formats.
     """
@@ -138,13 +151,9 @@ def image_size(data: bytes, name: str) -> tuple[int, int]:
         _check_png(data, name)
     elif data.startswith(b"\xff\xd8") and not data.rstrip(b"\0").endswith(b"\xff\xd9"):
         raise UserError(f"{name}: truncated JPEG (no end marker)")
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            if image.format not in ("PNG", "JPEG"):
-                image.load()
-            return image.size
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{name}: is no readable image ({error.__class__.__name__})") from error
+    with open_image(data, name) as image:
+        if image.format not in ("PNG", "JPEG"):
+            image.load()
 
 
 def _check_png(data: bytes, name: str) -> None:
@@ -160,6 +169,33 @@ def _check_png(data: bytes, name: str) -> None:
             return
         position = end + 4
     raise UserError(f"{name}: truncated PNG ({len(data)} bytes, no end chunk)")
+
+
+def archives_beside(root: Path | str) -> str:
+    """Return a hint for an error, "; ...", if `root`, in which too little was found, holds archives; otherwise ""."""
+    root = Path(root)
+    if root.is_dir():
+        names = [path.relative_to(root).as_posix() for path in root.rglob("*")]
+    else:
+        with zipfile.ZipFile(root) as archive:
+            names = archive.namelist()
+    found = sorted((name for name in names if name.lower().endswith(_ARCHIVE_SUFFIXES)), key=natural_key)
+    return f"; {root} holds archives, which are not read ({list_some(found, 3)}): unpack them" if found else ""
+
+
+def _archive_kind(path: Path) -> str:
+    """The kind of archive that a file is, by its first bytes; "" for others."""
+    with contextlib.suppress(OSError), path.open("rb") as stream:
+        head = stream.read(512)
+        if head[257:262] == b"ustar":
+            return "tar"
+        return next((kind for start, kind in _ARCHIVES.items() if head.startswith(start)), "")
+    return ""
+
+
+def _posix(name: str) -> str:
+    """The path of a member of a zip. Some Windows tools write backslashes, against the format's rules."""
+    return nfc(name.replace("\\", "/"))
 
 
 def _is_image(parts: tuple[str, ...]) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from surgseg.files import UserError, list_some, natural_key, read_json
+from surgseg.files import UserError, list_some, natural_key, nfc, read_json
 
 PARTS = ("train", "val", "test")
 SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}
@@ -127,7 +127,8 @@ def apply_assignment(samples: list, stored: dict) -> dict[str, np.ndarray]:
     Samples whose video (or frame) is not in the stored split belong to no part.
     """
     key = "video" if stored["by"] == "video" else "name"
-    found = [stored["assignment"].get(getattr(sample, key)) for sample in samples]
+    assignment = {nfc(name): part for name, part in stored["assignment"].items()}
+    found = [assignment.get(getattr(sample, key)) for sample in samples]
     return {part: np.array([i for i, item in enumerate(found) if item == part], dtype=np.int64) for part in PARTS}
 
 
@@ -180,7 +181,7 @@ def _manifest_split(samples: list) -> Split:
 
 
 def _named_videos(samples: list, name: str, val: list[str], test: list[str]) -> Split:
-    videos = _videos(samples)
+    videos, val, test = _videos(samples), [nfc(video) for video in val], [nfc(video) for video in test]
     unknown = [video for video in [*val, *test] if video not in videos]
     if unknown:
         raise UserError(f"no video named {list_some(unknown)}; the data holds {list_some(videos, 20)}")
@@ -261,7 +262,7 @@ def _file_split(samples: list, path: str) -> Split:
         raise UserError(f"{path}: expected {{'train': [...], 'val': [...], 'test': [...]}} of videos or frame names")
     if not all(isinstance(value.get(part, []), list) for part in PARTS):
         raise UserError(f"{path}: train, val and test must be lists of videos or frame names")
-    listed = sorted({(str(key), part) for part in PARTS for key in value.get(part, [])})
+    listed = sorted({(nfc(str(key)), part) for part in PARTS for key in value.get(part, [])})
     assignment = dict(listed)
     twice = [key for key, count in Counter(key for key, _ in listed).items() if count > 1]
     if twice:

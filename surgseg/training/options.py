@@ -42,6 +42,12 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
         default=Path("data/cache"),
         help="folder of the resized frames and masks (default: data/cache)",
     )
+    group.add_argument(
+        "--video-pattern",
+        metavar="REGEX",
+        help="with --frame-dir: regular expression whose one group is the video in a frame's path, such as "
+        "'(OP[0-9]+)_' (default: from folder or file names)",
+    )
 
 
 def add_split_options(parser: argparse.ArgumentParser) -> None:
@@ -199,6 +205,10 @@ def load_data(args: argparse.Namespace):
     if args.frame_dir or args.mask_dir:
         if args.data_root or not (args.frame_dir and args.mask_dir):
             raise UserError("--frame-dir and --mask-dir go together, and without --data-root")
-        return load_folders(args.frame_dir, args.mask_dir, args.class_scheme)
+        return load_folders(args.frame_dir, args.mask_dir, args.class_scheme, args.video_pattern)
+    if args.video_pattern:
+        raise UserError(
+            "--video-pattern goes with --frame-dir and --mask-dir; a prepared folder's manifest has the videos"
+        )
     root = args.data_root or find_data()
     return None if root is None else load_prepared(root)

@@ -8,6 +8,7 @@ import numpy as np
 
 from surgseg.data.leaks import check_videos
 from surgseg.data.splits import SPLIT_NAMES, Split, make_split, video_folds
+from surgseg.data.videos import warn_of_divided
 from surgseg.files import UserError, list_some
 from surgseg.labels import VOID, Scheme
 from surgseg.masks import count_codes
@@ -74,7 +75,8 @@ def describe_split(split: Split, samples: list) -> str:
             "  WARNING: this split puts frames of one video into several parts; neighbouring frames are near-copies,\n"
             "  so its scores say little about an unseen operation. Use --split video for that."
         )
-    return "\n".join(lines)
+    divided = warn_of_divided(split.assignment) if split.by == "video" else ""
+    return "\n".join([*lines, divided] if divided else lines)
 
 
 def check_labels(masks: np.ndarray, split: Split, scheme: Scheme) -> str:

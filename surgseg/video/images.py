@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from surgseg.files import UserError
-from surgseg.frames import list_images, read_frame
+from surgseg.frames import frame_size, list_images, open_image, read_frame
 from surgseg.threads import ahead
 from surgseg.video.reader import Frame
 from surgseg.video.sampling import ALL_FRAMES, Sampler, Sampling
@@ -131,7 +131,7 @@ class ImageReader:
 
     def _decode(self, index: int) -> tuple[int, np.ndarray | UserError]:
         try:
-            return index, _read_image(self.images[index])
+            return index, read_frame(self.images[index])
         except UserError as error:
             return index, error
 
@@ -148,25 +148,14 @@ def _images_in(folder: Path) -> list[Path]:
 
 
 def _first_size(folder: Path, images: list[Path]) -> tuple[tuple[int, int], str]:
-    """Return ((height, width), Pillow mode) of the first image whose header can be read."""
+    """Return ((height, width), Pillow mode) of the first image that can be read."""
+    reason = ""
     for path in images:
         try:
-            with Image.open(path) as image:
-                return (image.height, image.width), image.mode
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-            continue
-    raise UserError(f"{folder}: not one of its {len(images)} images can be decoded")
-
-
-def _read_image(path: Path) -> np.ndarray:
-    """Read like `read_frame`, but scale 16-bit gray to 8 bits: Pillow would clip it at 255, which gives white."""
-    try:
-        with Image.open(path) as image:
-            if image.mode == "F":
-                raise UserError(f"{path}: floating-point pixels have no known range; save it with 8 or 16 bits")
-            if image.mode.startswith("I"):
-                gray = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
-                return np.repeat(np.uint8(gray / 257 + 0.5)[..., None], 3, axis=2)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        pass  # read_frame raises the error in words
-    return read_frame(path)
+            with open_image(path, str(path)) as image:
+                mode = image.mode
+            width, height, _ = frame_size(path.read_bytes(), str(path))
+            return (height, width), mode
+        except UserError as error:
+            reason = reason or str(error)
+    raise UserError(f"{folder}: not one of its {len(images)} images can be decoded ({reason})")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import replace
 
 from surgseg.data.pairs import FRAME_SUFFIXES, MASK_SUFFIXES, Found, Pair, Problem, drop_collisions, video_and_clip
 from surgseg.data.sources import SourceFile
-from surgseg.files import UserError, list_some, natural_key
+from surgseg.data.videos import check_guesses, compile_pattern, video_by_pattern
+from surgseg.files import UserError, list_some, natural_key, nfc
 
 OTHER_MASKS = ("_endo_mask", "_endo_color_mask")  # CholecSeg8k's masks beside the watershed mask
 
@@ -20,15 +21,23 @@ def pair_folders(
     frame_suffix: str | None = None,
     mask_suffix: str | None = None,
     video_id: str | None = None,
+    video_pattern: str | None = None,
     root_name: str = "",
 ) -> Found:
     """Pair the files of a frame tree and a mask tree. They may be the same tree, or one may lie in the other.
 
     The files of a pair have the same stem without suffix and the same place: the folders of their path that occur in
     both trees (so files of OP1/Raw and OP1/Masks match). If one tree is flat, the stem alone decides. `video_id` is the
-    video of all frames; without it, the video comes from the folders or the file name. `root_name` is the name of the
-    frame folder. Raises `UserError` for a `video_id` that cannot begin a file name.
+    video of all frames, `video_pattern` finds it in the path of each; without them, it comes from the folders or the
+    file name. `root_name` is the name of the frame folder. Raises `UserError` for a `video_id` that cannot begin a file
+    name, and for file names that do not tell the video.
     """
+    if video_id is not None and video_pattern is not None:
+        raise UserError("give one of --video-id and --video-pattern")
+    pattern = None if video_pattern is None else compile_pattern(video_pattern)
+    video_id, frame_suffix, mask_suffix = (
+        None if text is None else nfc(text) for text in (video_id, frame_suffix, mask_suffix)
+    )
     if video_id is not None and not re.fullmatch(r"\w[\w.-]*", video_id):
         raise UserError(f"--video-id {video_id!r}: use letters, digits, '_', '-' and '.' (it begins file names)")
     chosen_frames, chosen_masks = _choose(frames, masks, frame_suffix, mask_suffix)
@@ -40,6 +49,11 @@ def pair_folders(
     matched, problems = _match(frames_at, masks_at, video_id or "")
     place_of = _naming_places(chosen_frames, chosen_masks, shared)
     pairs = [_make_pair(key, frame, mask, place_of(frame, mask), video_id, root_name) for key, frame, mask in matched]
+    if pattern:
+        pairs = _rename(pairs, pattern)
+    elif video_id is None and not video_and_clip((root_name,))[0]:
+        guessed = {key: pair.video for pair, (key, *files) in zip(pairs, matched) if not place_of(*files)}
+        check_guesses(guessed, "; or --video-id NAME if all are of one video")
     pairs, collisions = drop_collisions(_number_the_rest(pairs))
     return Found(pairs, problems + collisions)
 
@@ -133,8 +147,26 @@ def _make_pair(
         clip = f"{video}_{in_key.group(2)}" if in_key.group(2) else ""
     key_start = key[: digits.start()] if digits else ""
     video = video or (place[0] if place else key_start)
-    video = video_id or re.sub(r"[^\w.-]+", "-", video).strip("-._ ") or "video"
+    video = video_id or _as_name(video)
     return Pair(video, number, frame, mask, clip=clip or "/".join(place[1:]))
+
+
+def _as_name(video: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", video).strip("-._ ") or "video"
+
+
+def _rename(pairs: list[Pair], pattern: re.Pattern) -> list[Pair]:
+    """Give the pairs the videos that the pattern finds; the guess becomes the clip.
+
+    Videos in which numbers repeat, as where several files are joined, are numbered by the order of their paths.
+    """
+    found = []
+    for pair in sorted(pairs, key=lambda pair: natural_key(pair.frame.name)):
+        video = _as_name(video_by_pattern(pattern, pair.frame.name[: -len(pair.frame.suffix)]))
+        found.append(replace(pair, video=video, clip=pair.clip or pair.video))
+    numbers = Counter((pair.video, pair.number) for pair in found)
+    repeating = {video for (video, _), count in numbers.items() if count > 1}
+    return [replace(pair, number=-1) if pair.video in repeating else pair for pair in found]
 
 
 def _number_the_rest(pairs: list[Pair]) -> list[Pair]:

@@ -1,0 +1,104 @@
+"""Which frames are of one video: by a pattern, or guessed from names; and which videos look like parts of one."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+
+from surgseg.files import UserError, list_some, natural_key, nfc
+
+_FRAME_WORD = re.compile(r"(?:frame|frm|img|image|still)[_\-. ]*$", re.IGNORECASE)
+_VIDEO_WORD = re.compile(r"(?:op|video|vid|case|patient|pat|seq|sequence|surgery|procedure)[_\-. ]*$", re.IGNORECASE)
+_PARTS = (  # how recorders and people name the files of one recording; the groups are what the files share
+    re.compile(r"(.+?)[_\-. ]*(?:part|pt|teil|segment|seg|chapter|file|disc|cd)[_\-. ]*\d+", re.IGNORECASE),
+    re.compile(r"(G[HXLP])\d\d(\d{4})", re.IGNORECASE),  # GoPro: GH010123 and GH020123 are two chapters of 0123
+    re.compile(r"(.*\d)[_\-. ]+\d{1,6}"),
+    re.compile(r"(.*\d)[a-h]", re.IGNORECASE),
+)
+_MOST_PARTS = 20  # more files with one beginning are a data set, such as cholec80_01 to cholec80_80
+_ASK = (
+    "give --video-pattern, a regular expression whose one group is the video in a file's path without suffix, such as "
+    "'(op[0-9]+)'"
+)
+
+
+def compile_pattern(text: str) -> re.Pattern:
+    """Compile a --video-pattern. Raises `UserError` unless it is a regular expression with one group."""
+    try:
+        pattern = re.compile(nfc(text))
+    except re.error as error:
+        raise UserError(f"--video-pattern {text!r} is no regular expression: {error}") from error
+    if pattern.groups != 1:
+        raise UserError(f"--video-pattern {text!r} has {pattern.groups} groups: put the video, and only it, into (...)")
+    return pattern
+
+
+def video_by_pattern(pattern: re.Pattern, name: str) -> str:
+    """The group of `pattern` in `name` (a path in its folder, without suffix) or in its last part."""
+    match = pattern.search(name) or pattern.search(name.rpartition("/")[2])
+    if not match or not match.group(1):
+        raise UserError(f"--video-pattern {pattern.pattern!r} finds no video in {name}")
+    return match.group(1)
+
+
+def check_guesses(videos: Mapping[str, str], or_else: str = "") -> None:
+    """Raise `UserError` if the videos guessed from file names may be wrong.
+
+    `videos` maps a name without suffix and known ending ("op1_000012") to its guess: the name without its trailing
+    number. `or_else` is another way out than --video-pattern, for the error.
+    """
+    doubt = _doubt(videos)
+    if doubt:
+        counts = Counter(videos.values())
+        guess = f"{len(counts)} video(s), such as {next(iter(counts))!r} for {next(iter(videos))!r}"
+        raise UserError(f"which frames are of one video is not clear: {doubt} (guessed: {guess}); {_ASK}{or_else}")
+
+
+def _doubt(videos: Mapping[str, str]) -> str:
+    """What is doubtful about the guesses, "" if nothing is."""
+    shapes = defaultdict(list)  # by the name with its digits replaced
+    for name in videos:
+        shapes[re.sub(r"\d+", "#", name)].append(re.split(r"(\d+)", name))
+    mixed = [shape for shape in shapes if "#" in shape and not shape.endswith("#")]
+    if len(mixed) > 1:
+        return f"names differ in more than a number ({list_some(mixed, 3)}; #: a number)"
+    for shape, names in shapes.items():
+        last = len(names[0]) - 2
+        varied = [place for place in range(1, last + 1, 2) if len({name[place] for name in names}) > 1]
+        if not shape.endswith("#"):
+            if len(varied) > 1:
+                return f"names hold several numbers and end in none ({shape})"
+            continue
+        before = [place for place in varied if place < last]
+        if before and (
+            _VIDEO_WORD.search(names[0][last - 1]) or any(_FRAME_WORD.search(names[0][place - 1]) for place in before)
+        ):
+            return f"the last number of {shape} seems to be the video, not the frame"
+    count = len(set(videos.values()))
+    if count >= 5 and len(videos) < 2 * count:
+        return f"most of {count} videos would have one frame"
+    return ""
+
+
+def parts_of_one(videos: Iterable[str]) -> list[list[str]]:
+    """Groups of videos whose names look like parts of one operation: OP7_01 and OP7_02, case3a and case3b."""
+    groups = defaultdict(list)
+    for video in sorted(set(videos), key=natural_key):
+        match = next(filter(None, (part.fullmatch(video) for part in _PARTS)), None)
+        if match:
+            groups[match.groups()].append(video)
+    return [group for group in groups.values() if 2 <= len(group) <= _MOST_PARTS]
+
+
+def warn_of_divided(assignment: Mapping[str, str]) -> str:
+    """A warning that names the parts of one operation that an assignment of videos divides; "" if it divides none."""
+    divided = [group for group in parts_of_one(assignment) if len({assignment[video] for video in group}) > 1]
+    if not divided:
+        return ""
+    shown = list_some((" ".join(f"{video} ({assignment[video]})" for video in group) for group in divided), 4)
+    return (
+        f"WARNING: these videos look like parts of one operation, and the split divides them: {shown}.\n"
+        "  If they are, the scores are too good. To join them, prepare into a new folder with --video-pattern, or\n"
+        "  train with --frame-dir, --mask-dir and it. --val-videos and --test-videos keep them together too."
+    )

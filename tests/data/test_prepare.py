@@ -185,7 +185,7 @@ def test_all_bad_files_are_reported_together_and_good_ones_kept(release, output)
     assert "frame_2_endo_watershed_mask.png (colour channels differ" in text
     assert "frame_2_endo.png (truncated PNG" in text
     assert "frame_3_endo.png (the file is empty)" in text
-    assert "frame_0_endo.png (is no readable image" in text
+    assert "frame_0_endo.png (cannot be decoded as an image" in text
     assert len(json.loads((output / "audit.json").read_text())["problems"]) == 8
 
 

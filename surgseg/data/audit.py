@@ -203,7 +203,7 @@ def _notes(audit: dict) -> list[str]:
             notes.append(f"byte-identical frames {where}: {len(groups)} groups ({shown})")
     if audit["numbered_by_order"]:
         names = audit["numbered_by_order"]
-        notes.append(f"no number in the file name, numbered in order: {len(names)} ({list_some(names, 4)})")
+        notes.append(f"numbered in order, not by the number in the file name: {len(names)} ({list_some(names, 4)})")
     if not audit["splits"]:
         notes.append("one video only, so no split by video: add videos, or train with --split time")
     return notes

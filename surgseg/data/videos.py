@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from surgseg.files import UserError, list_some, natural_key, nfc
@@ -17,10 +17,6 @@ _PARTS = (  # how recorders and people name the files of one recording; the grou
     re.compile(r"(.*\d)[a-h]", re.IGNORECASE),
 )
 _MOST_PARTS = 20  # more files with one beginning are a data set, such as cholec80_01 to cholec80_80
-_ASK = (
-    "give --video-pattern, a regular expression whose one group is the video in a file's path without suffix, such as "
-    "'(op[0-9]+)'"
-)
 
 
 def compile_pattern(text: str) -> re.Pattern:
@@ -50,9 +46,10 @@ def check_guesses(videos: Mapping[str, str], or_else: str = "") -> None:
     """
     doubt = _doubt(videos)
     if doubt:
-        counts = Counter(videos.values())
-        guess = f"{len(counts)} video(s), such as {next(iter(counts))!r} for {next(iter(videos))!r}"
-        raise UserError(f"which frames are of one video is not clear: {doubt} (guessed: {guess}); {_ASK}{or_else}")
+        raise UserError(
+            f"the file names do not tell which frames are of one video: {doubt}; give --video-pattern, a "
+            f"regular expression whose one group is the video, such as '(op[0-9]+)'{or_else}"
+        )
 
 
 def _doubt(videos: Mapping[str, str]) -> str:
@@ -60,24 +57,25 @@ def _doubt(videos: Mapping[str, str]) -> str:
     shapes = defaultdict(list)  # by the name with its digits replaced
     for name in videos:
         shapes[re.sub(r"\d+", "#", name)].append(re.split(r"(\d+)", name))
-    mixed = [shape for shape in shapes if "#" in shape and not shape.endswith("#")]
+    mixed = ["".join(names[0]) for shape, names in shapes.items() if "#" in shape and not shape.endswith("#")]
     if len(mixed) > 1:
-        return f"names differ in more than a number ({list_some(mixed, 3)}; #: a number)"
+        return f"{list_some(mixed, 3)} differ in more than a number"
     for shape, names in shapes.items():
+        example = "".join(names[0])
         last = len(names[0]) - 2
         varied = [place for place in range(1, last + 1, 2) if len({name[place] for name in names}) > 1]
         if not shape.endswith("#"):
             if len(varied) > 1:
-                return f"names hold several numbers and end in none ({shape})"
+                return f"{example} holds several numbers, none of them at its end"
             continue
         before = [place for place in varied if place < last]
         if before and (
             _VIDEO_WORD.search(names[0][last - 1]) or any(_FRAME_WORD.search(names[0][place - 1]) for place in before)
         ):
-            return f"the last number of {shape} seems to be the video, not the frame"
+            return f"the last number of {example} seems to be the video, not the frame"
     count = len(set(videos.values()))
     if count >= 5 and len(videos) < 2 * count:
-        return f"most of {count} videos would have one frame"
+        return f"most of {count} videos ({list_some(dict.fromkeys(videos.values()), 3)}) would have one frame"
     return ""
 
 

@@ -53,7 +53,7 @@ def pair_folders(
         pairs = _rename(pairs, pattern)
     elif video_id is None and not video_and_clip((root_name,))[0]:
         guessed = {key: pair.video for pair, (key, *files) in zip(pairs, matched) if not place_of(*files)}
-        check_guesses(guessed, "; or --video-id NAME if all are of one video")
+        check_guesses(guessed, ", or --video-id NAME if all are of one video")
     pairs, collisions = drop_collisions(_number_the_rest(pairs))
     return Found(pairs, problems + collisions)
 
@@ -156,14 +156,14 @@ def _as_name(video: str) -> str:
 
 
 def _rename(pairs: list[Pair], pattern: re.Pattern) -> list[Pair]:
-    """Give the pairs the videos that the pattern finds; the guess becomes the clip.
+    """Give the pairs the videos that the pattern finds. A guess that begins with one, a part of it, becomes the clip.
 
     Videos in which numbers repeat, as where several files are joined, are numbered by the order of their paths.
     """
     found = []
     for pair in sorted(pairs, key=lambda pair: natural_key(pair.frame.name)):
         video = _as_name(video_by_pattern(pattern, pair.frame.name[: -len(pair.frame.suffix)]))
-        found.append(replace(pair, video=video, clip=pair.clip or pair.video))
+        found.append(replace(pair, video=video, clip=pair.video if pair.video.startswith(video) else pair.clip))
     numbers = Counter((pair.video, pair.number) for pair in found)
     repeating = {video for (video, _), count in numbers.items() if count > 1}
     return [replace(pair, number=-1) if pair.video in repeating else pair for pair in found]

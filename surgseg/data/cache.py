@@ -24,6 +24,7 @@ from surgseg.masks import is_binary
 from surgseg.preprocess import resize_frames, resize_masks
 
 FORMAT = 3  # 3: frames are upright, and a folder of masks has one meaning of 255
+_REST = 1 << 16  # bytes of the cache's small files
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def _build(samples: list[Sample], size: tuple[int, int], scheme: Scheme, folder:
         make_folder(folder.parent)
     except UserError as error:
         raise UserError(f"{error}; choose another place for the cache with --cache-dir") from error
-    need = len(samples) * size[0] * size[1] * 4
+    need = len(samples) * size[0] * size[1] * 4 + _REST
     if shutil.disk_usage(folder.parent).free < need * 1.05:  # a full disk would crash the memory map
         raise UserError(
             f"{folder.parent}: the cache needs {need / 1e9:.1f} GB, more than the disk has free; "
@@ -91,22 +92,25 @@ def _build(samples: list[Sample], size: tuple[int, int], scheme: Scheme, folder:
         )
     try:
         temporary = Path(tempfile.mkdtemp(prefix=".building-", dir=folder.parent))
-    except OSError as error:
-        raise UserError(
-            f"cannot write {folder.parent}: {error.strerror or error}; choose another disk with --cache-dir"
-        ) from error
-    try:
-        _fill(samples, size, scheme, temporary)
-        write_json(temporary / "cache.json", {"format": FORMAT, "frames": len(samples), "size": size})
-        if damaged:
-            shutil.rmtree(folder, ignore_errors=True)
         try:
-            temporary.rename(folder)
-        except OSError as error:
-            if not (folder / "cache.json").is_file():  # another process may have finished the same cache first
-                raise UserError(f"cannot write {folder}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            _fill(samples, size, scheme, temporary)
+            write_json(temporary / "cache.json", {"format": FORMAT, "frames": len(samples), "size": size})
+            if damaged:
+                shutil.rmtree(folder, ignore_errors=True)
+            _rename(temporary, folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"cannot write {folder.parent}: {reason}; choose another disk with --cache-dir") from error
+
+
+def _rename(temporary: Path, folder: Path) -> None:
+    try:
+        temporary.rename(folder)
+    except OSError:
+        if not (folder / "cache.json").is_file():  # another process may have finished the same cache first
+            raise
 
 
 def _fill(samples: list[Sample], size: tuple[int, int], scheme: Scheme, folder: Path) -> None:

@@ -69,7 +69,11 @@ class TrainedRun:
     def advice(self) -> str:
         """How to continue a run that Ctrl-C stopped; "" for any other run."""
         state = resume_path(self.weights_path)
-        return f"\nThe same command with --resume continues from {state}." if self.stopped == CTRL_C else ""
+        return (
+            f"\nThe same command with --resume continues from {state}."
+            if self.stopped == CTRL_C and state.is_file()
+            else ""
+        )
 
 
 def fit(
@@ -125,7 +129,7 @@ def fit(
         print(f"Resumed after epoch {len(trainer.history)} of {train.epochs}.")
     reset_peak_memory(machine.device)
     start_facts = {**(facts or {}), "arch": model.arch, "data": prepared.data, "pretraining": started.origin}
-    _train(trainer, split, weights_path, history_path, identity, start_facts, tensorboard)
+    kept = _train(trainer, split, weights_path, history_path, identity, start_facts, tensorboard)
     checkpoint = Checkpoint(
         model=trainer.averaged,
         arch=model.arch,
@@ -152,7 +156,9 @@ def fit(
         try:
             save_checkpoint(weights_path, checkpoint)
         except UserError as error:
-            raise UserError(f"{error}; free some space, then the same command with --resume writes it") from error
+            command = "the same command" + " with --resume" * (resume == "no")
+            advice = f"{command} continues after epoch {kept}" if kept else "train again: no epoch could be kept"
+            raise UserError(f"{error}; free some space, then {advice}") from error
     return TrainedRun(checkpoint, weights_path, history_path)
 
 
@@ -227,17 +233,26 @@ def _make_trainer(
 
 def _train(
     trainer: Trainer, split: Split, weights_path: Path, history_path: Path, identity: dict, facts: dict, tensorboard
-) -> None:
-    """Train. After each epoch print its scores and save state, history and curves."""
+) -> int:
+    """Train. After each epoch print its scores and save state, history and curves.
+
+    Return the epochs of the last state that could be saved. On a disk that was full it is not the last epoch.
+    """
+    kept = len(trainer.history)
     first = trainer.processes.first
     curves = Curves(tensorboard, len(trainer.history) + 1) if tensorboard and first else None
+
+    def keep() -> None:
+        nonlocal kept
+        save_state(resume_path(weights_path), trainer.state(), identity)
+        kept = len(trainer.history)
 
     def on_epoch(row: dict) -> None:
         print(epoch_block(row, trainer.config.epochs), flush=True)
         if not first:
             return
         for write in (
-            lambda: save_state(resume_path(weights_path), trainer.state(), identity),
+            keep,
             lambda: write_history(history_path, trainer.history, {**facts, "chosen_epoch": trainer.best_epoch}),
             lambda: curves.add(row) if curves is not None else None,
         ):
@@ -249,6 +264,7 @@ def _train(
     trainer.run(split.parts["train"], split.parts["val"], on_epoch)
     if curves is not None:
         curves.close()
+    return kept
 
 
 def describe_run(model: ModelConfig, trainer: Trainer, split: Split, cache: Cache, origin: str) -> None:

@@ -559,6 +559,28 @@ def test_weights_that_could_not_be_written_are_written_later(
     assert trained_epochs == [] and results(tmp_path) == results(whole_run)
 
 
+@pytest.mark.parametrize(
+    ("resume", "states", "advice"),
+    [
+        ("no", 3, "free some space, then the same command with --resume continues after epoch 3"),
+        ("may", 1, "free some space, then the same command continues after epoch 1"),
+        ("no", 0, "free some space, then train again: no epoch could be kept"),
+    ],
+)
+def test_the_advice_after_a_full_disk_speaks_of_the_state_that_was_kept(
+    tiny_prepared, tmp_path, monkeypatch, resume, states, advice
+):
+    save, saved = torch.save, []
+
+    def full_after(value, path):
+        saved.append(path)
+        return save(value, path) if len(saved) <= states else raise_no_space(value, path)
+
+    monkeypatch.setattr(torch, "save", full_after)
+    with pytest.raises(UserError, match=f"No space left on device; {advice}$"):
+        train(tiny_prepared, tmp_path, resume=resume)
+
+
 # --- finished runs
 
 

@@ -53,7 +53,8 @@ def frame_size(data: bytes, name: str) -> tuple[int, int, int]:
     A file whose header says everything is not decoded.
     """
     with open_image(data, name) as image:
-        plain = image.format in ("PNG", "JPEG") and image.mode in ("L", "RGB") and "transparency" not in image.info
+        _check_colours(image, name)
+        plain = image.format in ("PNG", "JPEG") and image.mode in ("L", "RGB") and ";16" not in str(image.tile)
         if plain and not any(mark in data for mark in _METADATA):
             return (*image.size, 1)
     picture, orientation = read_upright(data, name)

@@ -43,6 +43,7 @@ def make_audit(records: dict[str, dict], rows: list[dict], scheme: Scheme, data:
         "mask_modes": dict(sorted(Counter(record["mode"] for record in known).items())),
         "repaired_rgba_masks": [record["name"] for record in known if record["mode"] == "RGBA"],
         "identical_frames": _identical(known),
+        "turned_by_exif": [record["name"] for record in known if record.get("orientation", 1) != 1],
         "numbered_by_order": [record["name"] for record in known if record.get("numbered_by_order")],
     }
     if (scheme.lookup() >= 0).all():  # every remaining code is background: list the codes that occur
@@ -201,6 +202,9 @@ def _notes(audit: dict) -> list[str]:
         if groups:
             shown = "; ".join(list_some(group, 3) for group in groups[:4]) + ("; ..." if len(groups) > 4 else "")
             notes.append(f"byte-identical frames {where}: {len(groups)} groups ({shown})")
+    if audit["turned_by_exif"]:
+        names = audit["turned_by_exif"]
+        notes.append(f"turned as EXIF says, so their masks must be upright: {len(names)} ({list_some(names, 4)})")
     if audit["numbered_by_order"]:
         names = audit["numbered_by_order"]
         notes.append(f"numbered in order, not by the number in the file name: {len(names)} ({list_some(names, 4)})")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from surgseg.data.pairs import FRAME_SUFFIXES, MASK_SUFFIXES, video_and_clip
-from surgseg.data.sources import data_kind
+from surgseg.data.sources import archives_beside, data_kind
 from surgseg.data.videos import check_guesses, compile_pattern, video_by_pattern
 from surgseg.files import UserError, list_some, natural_key, nfc, read_csv
 from surgseg.frames import check_same_size, list_images, read_upright
@@ -117,7 +117,7 @@ def load_folders(
                 "prepare_cholecseg8k_assets.py pairs other names"
             )
     if not frames:
-        raise UserError(f"no images in {frame_dir}")
+        raise UserError(f"no images in {frame_dir}{archives_beside(frame_dir)}")
     beside = mask_dir.resolve().parent / "classes.json"
     scheme = read_scheme(beside) if scheme_name is None and beside.is_file() else load_scheme(scheme_name or "binary")
     settle_masks(mask_dir, scheme)

@@ -87,10 +87,12 @@ def prepare(found: Found, target: Target, scheme: Scheme, data: str = "real", li
             result.done += 1
     result.problems.sort(key=lambda problem: (problem.kind, natural_key(problem.file)))
     if not records:
+        advice = ""
+        if any("mask code" in problem.what for problem in result.problems):
+            advice = "; give the codes of another data set with --instrument-codes, --void-codes, --background-codes "
+            advice += "or a .json --class-scheme"
         raise UserError(
-            f"none of {len(found.pairs)} pairs could be prepared; give the codes of another data set with "
-            "--instrument-codes, --void-codes, --background-codes or a .json --class-scheme\n"
-            f"{describe_problems(result.problems, 3)}"
+            f"none of {len(found.pairs)} pairs could be prepared{advice}\n{describe_problems(result.problems, 3)}"
         )
     result.left_over = [row["name"] for row in rows if row["video"] in videos and row["name"] not in records]
     _write_tables(target, scheme, data, records, other_rows, result)

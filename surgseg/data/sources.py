@@ -85,12 +85,12 @@ def open_source(root: Path | str) -> Iterator[tuple[list[SourceFile], str]]:
         return
     if not root.exists():
         raise UserError(f"{root}: no such folder or zip file")
+    kind = _archive_kind(root)
+    if kind:
+        raise UserError(f"{root} is a {kind} archive, and only zip files are read: unpack it, and give the folder")
     try:
         archive = zipfile.ZipFile(root)
     except (OSError, zipfile.BadZipFile) as error:
-        kind = _archive_kind(root)
-        if kind:
-            raise UserError(f"{root} is a {kind} archive: unpack it, and give the folder") from error
         raise UserError(f"{root} is no folder and no whole zip file ({error}); download it again?") from error
     with archive:
         files = [

@@ -97,7 +97,7 @@ def _build(samples: list[Sample], size: tuple[int, int], scheme: Scheme, folder:
             write_json(temporary / "cache.json", {"format": FORMAT, "frames": len(samples), "size": size})
             if damaged:
                 shutil.rmtree(folder, ignore_errors=True)
-            _rename(temporary, folder)
+            _move(temporary, folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
@@ -105,7 +105,7 @@ def _build(samples: list[Sample], size: tuple[int, int], scheme: Scheme, folder:
         raise UserError(f"cannot write {folder.parent}: {reason}; choose another disk with --cache-dir") from error
 
 
-def _rename(temporary: Path, folder: Path) -> None:
+def _move(temporary: Path, folder: Path) -> None:
     try:
         temporary.rename(folder)
     except OSError:

@@ -1,5 +1,6 @@
 """The resized cache: built once, rebuilt when a file changes, whole or not there."""
 
+import errno
 import os
 import shutil
 import zlib
@@ -171,3 +172,19 @@ def test_checksums_follow_frames_and_masks(samples, folder):
     cache = open_cache(samples, SIZE, BINARY, folder)
     expected = [zlib.crc32(mask, zlib.crc32(frame)) for frame, mask in zip(cache.frames, cache.masks)]
     assert cache.checksums.tolist() == expected and len(set(expected)) > 1
+
+
+@pytest.mark.parametrize("blocked", ["file", "full"])
+def test_a_cache_that_cannot_be_written_names_the_option(samples, tmp_path, monkeypatch, blocked):
+    place = tmp_path / "cache"
+    if blocked == "file":
+        place.write_bytes(b"")
+    else:
+
+        def full(*args):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(module.np, "save", full)
+    with pytest.raises(UserError, match=r"cache: .*; choose another .*--cache-dir$"):
+        open_cache(samples, (16, 24), BINARY, place)
+    assert blocked == "file" or not list(place.iterdir())

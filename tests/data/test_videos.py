@@ -1,13 +1,16 @@
 """Which frames are of one video, and which videos look like parts of one operation."""
 
+import numpy as np
 import pytest
 
-from surgseg.data.dataset import load_folders, video_of
+import analyze_model
+from surgseg.data.dataset import load_folders, video_of, videos_of_masks
 from surgseg.data.readers.folders import pair_folders
 from surgseg.data.sources import list_folder
 from surgseg.data.splits import make_split
 from surgseg.data.videos import check_guesses, compile_pattern, parts_of_one, video_by_pattern, warn_of_divided
-from surgseg.files import UserError
+from surgseg.files import UserError, read_csv, read_json, write_csv, write_json
+from surgseg.labels import SCHEMES
 from surgseg.training.split import describe_split
 from tests.helpers import code_mask, noise_frame, save_image
 
@@ -130,3 +133,29 @@ def test_a_split_that_divides_an_operation_says_so(tmp_path):
     samples = load_folders(*write_pairs(tmp_path, PARTS)).samples
     text = describe_split(make_split(samples, name="video"), samples)
     assert "WARNING" in text and all(video in text.split("WARNING")[1] for video in ("OP7_01", "OP7_02", "OP7_03"))
+
+
+def test_scores_are_grouped_by_a_pattern_or_the_manifest_and_by_no_doubtful_guess(tmp_path, tiny_prepared):
+    masks = write_pairs(tmp_path, OPERATION_LAST)[1]
+    with pytest.raises(UserError, match="--video-pattern"):
+        videos_of_masks(masks, OPERATION_LAST)
+    assert videos_of_masks(masks, OPERATION_LAST, "(op.)$") == ["op1", "op2"] * 6
+    manifest = tiny_prepared / "manifest.csv"
+    listed = {row["name"]: row["video"] for row in read_csv(manifest)}
+    assert videos_of_masks(tiny_prepared / "masks", list(listed)) == list(listed.values())
+    write_csv(tmp_path / "manifest.csv", ["name", "video"], [{"name": n, "video": "joined"} for n in OPERATION_LAST])
+    write_json(tmp_path / "classes.json", SCHEMES["binary"].to_json())
+    assert set(videos_of_masks(masks, OPERATION_LAST)) == {"joined"}
+
+
+def test_analysis_takes_the_pattern(tmp_path, capsys):
+    masks = write_pairs(tmp_path, OPERATION_LAST)[1]
+    preds = tmp_path / "p"
+    for name in OPERATION_LAST:
+        save_image(preds / f"{name}.png", np.zeros_like(code_mask()))
+    words = ["--mask-dir", masks, "--pred-dir", preds, "--output-dir", tmp_path / "o", "--examples", 0]
+    assert analyze_model.main([str(word) for word in words]) == 2
+    assert "--video-pattern" in capsys.readouterr().err
+    analyze_model.main([*(str(word) for word in words), "--video-pattern", "(op.)$"])
+    metrics = read_json(tmp_path / "o" / "analysis_metrics.json")
+    assert list(metrics["per_video"]) == ["op1", "op2"]

@@ -50,7 +50,7 @@ def pair_folders(
     place_of = _naming_places(chosen_frames, chosen_masks, shared)
     pairs = [_make_pair(key, frame, mask, place_of(frame, mask), video_id, root_name) for key, frame, mask in matched]
     if pattern:
-        pairs = _rename(pairs, pattern)
+        pairs = _by_video_pattern(pairs, pattern)
     elif video_id is None and not video_and_clip((root_name,))[0]:
         guessed = {key: pair.video for pair, (key, *files) in zip(pairs, matched) if not place_of(*files)}
         check_guesses(guessed, ", or --video-id NAME if all are of one video")
@@ -155,7 +155,7 @@ def _as_name(video: str) -> str:
     return re.sub(r"[^\w.-]+", "-", video).strip("-._ ") or "video"
 
 
-def _rename(pairs: list[Pair], pattern: re.Pattern) -> list[Pair]:
+def _by_video_pattern(pairs: list[Pair], pattern: re.Pattern) -> list[Pair]:
     """Give the pairs the videos that the pattern finds. A guess that begins with one, a part of it, becomes the clip.
 
     Videos in which numbers repeat, as where several files are joined, are numbered by the order of their paths.

@@ -116,21 +116,22 @@ def run(args: argparse.Namespace) -> int:
     predictions = [] if by_folder or not pred_dir else [pred_dir]
     print("\nWritten:", *(f"  {written}" for written in (metrics_path, table, *figures, *predictions)), sep="\n")
     print(*notes, sep="\n", end="\n" if notes else "")
-    return 0 if whole else console.PARTIAL
+    partial = metrics["scored"]["frames"] < metrics["scored"]["expected"]
+    return console.PARTIAL if partial or not whole else 0
 
 
 def score_dataset(args: argparse.Namespace, metrics_path: Path) -> tuple:
     """Score the masks of two folders. Returns (metrics, class scheme, folder of true masks)."""
     from surgseg.data.sources import data_kind
-    from surgseg.evaluation import metrics_of, score_folders, write_metrics
+    from surgseg.evaluation import facts_of_predictions, metrics_of, score_folders, write_metrics
 
     scheme = find_scheme(args)
     scored, masks = score_folders(
         args.mask_dir, args.pred_dir, scheme, args.void, require_all=args.require_all, video_pattern=args.video_pattern
     )
-    metrics = metrics_of(
-        scored, scheme, masks=masks, data=data_kind(args.mask_dir), run=console.run_metadata(vars(args))
-    )
+    about = facts_of_predictions(args.pred_dir, scored, masks)
+    run = console.run_metadata(vars(args))
+    metrics = metrics_of(scored, scheme, about, masks=masks, data=data_kind(args.mask_dir), run=run)
     write_metrics(metrics_path, scored, scheme, metrics)
     return metrics, scheme, args.mask_dir
 
@@ -168,8 +169,6 @@ def score_model(args: argparse.Namespace, metrics_path: Path) -> tuple:
     trained_on = checkpoint.training.get("data", "unknown")
     if trained_on != prepared.data:
         print(f"Warning: these weights were trained on {trained_on} data, and are scored on {prepared.data} data.")
-    if args.split_part == "all":
-        print("Scoring all frames: the scores are optimistic if the model was trained on some of them.")
     samples = stored_part(prepared.samples, checkpoint.training.get("split"), args.split_part)
     metrics = evaluate_samples(
         checkpoint,
@@ -180,10 +179,9 @@ def score_model(args: argparse.Namespace, metrics_path: Path) -> tuple:
         pred_dir=args.save_preds,
         metrics_path=metrics_path,
         void=args.void,
-        scheme=prepared.scheme,
-        data=prepared.data,
-        weights_data=trained_on,
+        prepared=prepared,
         part=args.split_part,
+        weights_data=trained_on,
         run=console.run_metadata(vars(args), device),
     )
     return metrics, checkpoint.scheme, prepared.root / "masks"

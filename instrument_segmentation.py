@@ -180,14 +180,11 @@ def evaluate(args: argparse.Namespace, prepared, split, trained, machine, output
         pred_dir=output.predictions,
         metrics_path=output.results / "metrics.json",
         void=args.void,
-        data=prepared.data,
+        prepared=prepared,
         part=part,
         run=console.run_metadata(vars(args), machine.device),
     )
     print(metrics_block("EVALUATION METRICS", metrics))
-    print(f"Scored on the {part} part at native size, {prepared.data} data.")
-    if part == "val":
-        print("There is no test part: these frames chose the epoch, so the scores are optimistic.")
     table = output.results / "metrics_frames.csv"
     figures = write_examples(
         "spread",

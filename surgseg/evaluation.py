@@ -15,9 +15,10 @@ from tqdm import tqdm
 
 from surgseg.checkpoint import Checkpoint
 from surgseg.console import quiet
-from surgseg.data.dataset import Sample, read_sample, videos_of_masks
-from surgseg.files import UserError, list_some, make_folder, natural_key, nfc, read_json, write_csv, write_json
-from surgseg.frames import list_images
+from surgseg.data.dataset import Prepared, Sample, read_sample, videos_of_masks
+from surgseg.data.splits import apply_assignment
+from surgseg.files import UserError, list_some, make_folder, natural_key, read_json, write_csv, write_json
+from surgseg.frames import images_by_name, list_images, under_names
 from surgseg.labels import Scheme
 from surgseg.mask_folders import settle_masks
 from surgseg.masks import read_mask, write_mask
@@ -55,15 +56,15 @@ def score_frame(predicted: np.ndarray, truth: np.ndarray, scheme: Scheme, void: 
 
 
 def predict_and_score(
-    predictor: Predictor, samples: list[Sample], pred_dir: Path | None, void: str, sha256: str = ""
+    predictor: Predictor, samples: list[Sample], pred_dir: Path | None, void: str, listing: dict | None = None
 ) -> Scored:
-    """Predict each sample at its own size, write the masks to `pred_dir` if given, and score them.
+    """Predict each sample at its own size, write the masks and `listing` to `pred_dir` if given, and score them.
 
     Threads decode frames ahead of the network. A batch holds successive samples of one frame size.
     """
     scheme = predictor.scheme
     if pred_dir is not None:
-        claim_prediction_folder(pred_dir, [sample.name for sample in samples], sha256)
+        claim_prediction_folder(pred_dir, [sample.name for sample in samples], listing or {})
 
     def load(sample: Sample):
         return sample, *read_sample(sample, scheme.num_classes)
@@ -90,38 +91,60 @@ def evaluate_samples(
     *,
     metrics_path: Path,
     void: str,
+    prepared: Prepared,
+    part: str,
     threshold: float | None = None,
     batch_size: int = 4,
     pred_dir: Path | None = None,
-    scheme: Scheme | None = None,
     run: dict[str, Any] | None = None,
     **extra: Any,
 ) -> dict[str, Any]:
-    """Predict and score samples with a weights file; write and return the metrics.
+    """Predict and score samples, the `part` of `prepared`, with a weights file; write and return the metrics.
 
-    Raises `UserError` if the classes of `scheme`, the data's, are not those of the weights file.
+    Raises `UserError` if the classes of the data are not those of the weights file.
     """
-    if scheme is not None and scheme.names != checkpoint.scheme.names:
+    scheme = checkpoint.scheme
+    if prepared.scheme.names != scheme.names:
         raise UserError(
-            f"the weights know the classes {list_some(checkpoint.scheme.names)}, the data {list_some(scheme.names)}: "
+            f"the weights know the classes {list_some(scheme.names)}, the data {list_some(prepared.scheme.names)}: "
             "prepare the data with the same --class-scheme"
         )
     if batch_size < 1:
         raise UserError(f"--batch-size {batch_size}: at least 1 is needed")
     predictor = Predictor(checkpoint, device, threshold, batch_size)
-    scored = predict_and_score(predictor, samples, pred_dir, void, checkpoint.sha256)
-    split = checkpoint.training.get("split") or {}
+    about = {"part": part, "threshold": predictor.threshold, **known_of_split(checkpoint, samples, prepared)}
+    listing = {"weights_sha256": checkpoint.sha256, "scored": about}
+    scored = predict_and_score(predictor, samples, pred_dir, void, listing)
     metrics = metrics_of(
         scored,
-        checkpoint.scheme,
+        scheme,
+        about,
         masks=len(samples),
+        data=prepared.data,
+        part=part,
         threshold=predictor.threshold,
         weights={"sha256": checkpoint.sha256, "arch": checkpoint.arch, "image_size": checkpoint.image_size},
-        run={**(run or {}), "split": {key: split.get(key) for key in ("name", "hash")}},
+        run={**(run or {}), "split": {key: (about["split"] or {}).get(key) for key in ("name", "hash")}},
         **extra,
     )
-    write_metrics(metrics_path, scored, checkpoint.scheme, metrics)
+    write_metrics(metrics_path, scored, scheme, metrics)
     return metrics
+
+
+def known_of_split(checkpoint: Checkpoint, samples: list[Sample], prepared: Prepared) -> dict[str, Any]:
+    """Return `split` and `warnings` of `scored_set`: what the split of the weights file says about scored samples."""
+    stored = checkpoint.training.get("split")
+    if not stored:
+        return {"split": None, "warnings": {"split not known": "the weights file does not say what it was trained on"}}
+    train = {prepared.samples[index].video for index in apply_assignment(prepared.samples, stored)["train"]}
+    videos = {sample.video for sample in samples}
+    warnings = {}
+    if shared := len(train & videos):
+        warnings[f"{shared} of {len(videos)} videos trained the weights"] = (
+            f"{shared} of the {len(videos)} scored videos have frames in the training part too; neighbouring frames "
+            "are near copies, so the scores say little about an unseen operation"
+        )
+    return {"split": {key: stored.get(key) for key in ("name", "hash", "by")}, "warnings": warnings}
 
 
 def earlier_predictions(folder: Path) -> list[Path]:
@@ -145,12 +168,12 @@ def earlier_predictions(folder: Path) -> list[Path]:
     return present
 
 
-def claim_prediction_folder(folder: Path, names: list[str], sha256: str) -> None:
+def claim_prediction_folder(folder: Path, names: list[str], listing: dict) -> None:
     """Delete an earlier run's predictions and list this run's. Raises `UserError` as `earlier_predictions` does."""
     for path in earlier_predictions(folder):
         path.unlink()
     make_folder(folder)
-    write_json(folder / LISTING, {"weights_sha256": sha256, "names": names})
+    write_json(folder / LISTING, {**listing, "names": names})
 
 
 def score_folders(
@@ -164,12 +187,12 @@ def score_folders(
 ) -> tuple[Scored, int]:
     """Score the existing predictions against the masks of the same names; return (scores, number of all masks).
 
-    `video_pattern` is that of `videos_of_masks`. Raises `UserError` that lists the files if a mask is missing, sizes
-    differ or an id is not one of the classes.
+    Names are those of `under_names`; `video_pattern` is that of `videos_of_masks`. Raises `UserError` that lists the
+    files if a mask is missing or is the prediction itself, sizes differ or an id is not one of the classes.
     """
     num_classes = scheme.num_classes
-    masks = {nfc(path.stem): path for path in list_images(mask_dir)}
-    predictions = {nfc(path.stem): path for path in list_images(pred_dir)}
+    masks = images_by_name(mask_dir)
+    predictions = under_names(masks, images_by_name(pred_dir))
     common = sorted(masks.keys() & predictions.keys(), key=natural_key)
     if not common:
         raise UserError(
@@ -179,6 +202,8 @@ def score_folders(
     extra = sorted(predictions.keys() - masks.keys(), key=natural_key)
     if extra:
         raise UserError(f"{pred_dir}: {len(extra)} predictions without a mask in {mask_dir}: {list_some(extra, 4)}")
+    if same := [name for name in common if masks[name].samefile(predictions[name])]:
+        raise UserError(f"{predictions[same[0]]} is the true mask itself: --pred-dir leads to the files of --mask-dir")
     missing = sorted(masks.keys() - predictions.keys(), key=natural_key)
     if missing and require_all:
         raise UserError(f"{len(missing)} masks without a prediction in {pred_dir}: {list_some(missing, 4)}")
@@ -209,9 +234,19 @@ def score_folders(
     return Scored.of(common, [videos[name] for name in common], results, void), len(masks)
 
 
-def metrics_of(scored: Scored, scheme: Scheme, **extra: Any) -> dict[str, Any]:
-    """Return the content of the metrics JSON: the summary of the scores, and `extra` (split, data, run, ...)."""
-    return {**summarise(scored.videos, scored.counts, scored.frames, scheme, scored.void), **extra}
+def facts_of_predictions(pred_dir: Path, scored: Scored, masks: int) -> dict[str, Any]:
+    """Return the facts of `scored_set` about scored predictions: those of the listing, where it lists all of them."""
+    path = pred_dir / LISTING
+    listing = read_json(path) if path.is_file() else {}
+    names = listing.get("names") if isinstance(listing, dict) else None
+    if not isinstance(names, list) or not set(scored.names) <= set(names):
+        return {"expected": masks}
+    return {**listing.get("scored", {}), "expected": len(names)}
+
+
+def metrics_of(scored: Scored, scheme: Scheme, about: dict[str, Any] | None = None, **extra: Any) -> dict[str, Any]:
+    """Return the content of the metrics JSON: `summarise`, with the facts of `about`, and `extra` (data, run, ...)."""
+    return {**summarise(scored.videos, scored.counts, scored.frames, scheme, scored.void, about), **extra}
 
 
 def write_metrics(path: Path, scored: Scored, scheme: Scheme, metrics: dict[str, Any]) -> None:

@@ -6,14 +6,15 @@ import contextlib
 import io
 import os
 import struct
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
-from surgseg.files import IMAGE_SUFFIXES, UserError, is_hidden, natural_key
+from surgseg.files import IMAGE_SUFFIXES, UserError, is_hidden, list_some, natural_key, nfc
 
 # Gray level, 0-255. Pixels whose brightest channel is below it are the dark border around a round field of view: the
 # level is above the black of limited-range video (16) with its noise, and below dim tissue.
@@ -132,3 +133,38 @@ def list_images(folder: Path | str) -> list[Path]:
         folders[:] = [name for name in folders if not is_hidden(name)]
         found += [Path(parent, name) for name in names if name.lower().endswith(IMAGE_SUFFIXES) and not is_hidden(name)]
     return sorted(found, key=lambda path: natural_key(path.relative_to(folder).as_posix()))
+
+
+def images_by_name(folder: Path | str) -> dict[str, Path]:
+    """Return the images below `folder` by their path in it without suffix, such as "video01/000000", in natural order.
+
+    Raises `UserError` for two files of one name, such as a.png and a.jpg.
+    """
+    files: dict[str, Path] = {}
+    for path in list_images(folder):
+        name = nfc(path.relative_to(folder).with_suffix("").as_posix())
+        if name in files:
+            raise UserError(f"two files for one name: {files[name]} and {path}; keep one of them")
+        files[name] = path
+    return files
+
+
+def under_names(names: Collection[str], files: dict[str, Path]) -> dict[str, Path]:
+    """Return `files` (`images_by_name` of a folder) under the `names` of another folder where both mean one frame.
+
+    Names are equal, folders included. If only one of the folders has subfolders, the last part of a name decides.
+    Raises `UserError` if that part may mean several files.
+    """
+    flat = [not any("/" in name for name in group) for group in (names, files)]
+    if flat[0] == flat[1]:
+        return files
+    nested, single = (files, names) if flat[0] else (names, files)
+    places = defaultdict(list)
+    for name in nested:
+        places[name.rpartition("/")[2]].append(name)
+    for last, several in places.items():
+        if len(several) > 1 and last in single:
+            raise UserError(f"{last} may mean {list_some(several, 3)}: give both folders the same subfolders")
+    unique = {last: several[0] for last, several in places.items() if len(several) == 1}
+    renamed = {name: last for last, name in unique.items()} if flat[0] else unique
+    return {renamed.get(name, name): path for name, path in files.items()}

@@ -13,7 +13,7 @@ from torch import nn
 
 from models import build_model
 from surgseg.checkpoint import Checkpoint
-from surgseg.data.dataset import load_prepared
+from surgseg.data.dataset import Prepared, load_prepared
 from surgseg.evaluation import (
     claim_prediction_folder,
     evaluate_samples,
@@ -37,6 +37,11 @@ class Brightness(nn.Module):
     def forward(self, frames):
         bright = 4 * (frames.mean(1, keepdim=True) - 0.2)
         return torch.cat([-bright, bright], 1)
+
+
+def whole(samples):
+    """The samples as a prepared folder without a manifest."""
+    return Prepared(samples[0].mask.parent.parent, samples, BINARY, "real")
 
 
 def bright_checkpoint(**fields):
@@ -128,7 +133,7 @@ def test_a_threshold_speaks_of_the_union_of_instruments(probability, threshold, 
 
 
 def test_predictions_are_written_at_native_size_as_indexed_masks(samples, tmp_path):
-    scored = predict_and_score(Predictor(bright_checkpoint(), CPU), samples, tmp_path / "preds", "ignore", "abc")
+    scored = predict_and_score(Predictor(bright_checkpoint(), CPU), samples, tmp_path / "preds", "ignore")
     assert sorted(path.name for path in (tmp_path / "preds").glob("*.png")) == [f"{s.name}.png" for s in samples]
     with Image.open(tmp_path / "preds" / f"{samples[0].name}.png") as image:
         assert image.mode == "P" and image.size == (64, 48)
@@ -159,9 +164,18 @@ def test_frames_of_several_sizes_keep_their_order(samples, tmp_path):
 
 def test_the_metrics_json_is_strict_and_says_what_was_scored(samples, tmp_path):
     path = tmp_path / "out" / "metrics.json"
-    checkpoint = bright_checkpoint(training={"split": {"name": "video", "hash": "123", "assignment": {}}})
+    checkpoint = bright_checkpoint(
+        training={"split": {"name": "video", "hash": "123", "by": "video", "assignment": {}}}
+    )
     returned = evaluate_samples(
-        checkpoint, samples[:6], CPU, metrics_path=path, void="background", data="real", part="test", run={"seed": 1}
+        checkpoint,
+        samples[:6],
+        CPU,
+        metrics_path=path,
+        void="background",
+        prepared=whole(samples),
+        part="test",
+        run={"seed": 1},
     )
     read = json.loads(path.read_text(), parse_constant=lambda name: pytest.fail(name))
     assert read["schema"] == returned["schema"] and read["frames"] == read["masks"] == 6
@@ -175,7 +189,8 @@ def test_the_metrics_json_is_strict_and_says_what_was_scored(samples, tmp_path):
 
 def test_the_frame_table_agrees_with_the_summary(samples, tmp_path):
     path = tmp_path / "metrics.json"
-    metrics = evaluate_samples(bright_checkpoint(), samples[:6], CPU, metrics_path=path, void="ignore")
+    options = {"metrics_path": path, "void": "ignore", "prepared": whole(samples), "part": "test"}
+    metrics = evaluate_samples(bright_checkpoint(), samples[:6], CPU, **options)
     rows = read_csv(tmp_path / "metrics_frames.csv")
     assert [row["name"] for row in rows] == [sample.name for sample in samples[:6]]
     scored = [float(row["iou"]) for row in rows if row["iou"]]
@@ -193,7 +208,8 @@ def test_other_classes_than_the_weights_know_are_refused(samples, tmp_path):
         CPU,
         metrics_path=tmp_path / "m.json",
         void="ignore",
-        scheme=TOOLS,
+        prepared=replace(whole(samples), scheme=TOOLS),
+        part="test",
     )
     assert "l-hook" in text and "--class-scheme" in text and not (tmp_path / "m.json").exists()
 
@@ -201,6 +217,7 @@ def test_other_classes_than_the_weights_know_are_refused(samples, tmp_path):
 @pytest.mark.parametrize("batch_size", [0, -1])
 def test_a_batch_of_nothing_is_refused(samples, tmp_path, batch_size):
     options = {"metrics_path": tmp_path / "m.json", "void": "ignore", "batch_size": batch_size}
+    options.update(prepared=whole(samples), part="test")
     assert "--batch-size" in message(evaluate_samples, bright_checkpoint(), samples, CPU, **options)
 
 
@@ -214,10 +231,10 @@ def test_a_frame_of_another_size_than_its_mask_is_named(samples):
 
 
 def test_an_earlier_runs_predictions_make_room(tmp_path):
-    claim_prediction_folder(tmp_path / "preds", ["a_1", "a_2"], "one")
+    claim_prediction_folder(tmp_path / "preds", ["a_1", "a_2"], {"weights_sha256": "one"})
     write_mask(tmp_path / "preds" / "a_1.png", np.zeros((4, 5), np.uint8), BINARY)
     (tmp_path / "preds" / "notes.txt").write_text("mine")
-    claim_prediction_folder(tmp_path / "preds", ["b_1"], "two")
+    claim_prediction_folder(tmp_path / "preds", ["b_1"], {"weights_sha256": "two"})
     assert sorted(path.name for path in (tmp_path / "preds").iterdir()) == ["notes.txt", "predictions.json"]
     listing = json.loads((tmp_path / "preds" / "predictions.json").read_text())
     assert listing == {"weights_sha256": "two", "names": ["b_1"]}
@@ -225,10 +242,10 @@ def test_an_earlier_runs_predictions_make_room(tmp_path):
 
 @pytest.mark.parametrize("name", ["mine.png", "a_1.jpg", "corrected/a_1.png"])
 def test_images_of_others_are_neither_removed_nor_replaced(tmp_path, name):
-    claim_prediction_folder(tmp_path / "preds", ["a_1"], "one")
+    claim_prediction_folder(tmp_path / "preds", ["a_1"], {})
     write_mask(tmp_path / "preds" / "a_1.png", np.zeros((4, 5), np.uint8), BINARY)
     foreign = save_image(tmp_path / "preds" / name, noise_frame(0))
-    text = message(claim_prediction_folder, tmp_path / "preds", ["a_1"], "two")
+    text = message(claim_prediction_folder, tmp_path / "preds", ["a_1"], {})
     assert Path(name).name in text and "--save-preds" in text
     assert foreign.is_file() and (tmp_path / "preds" / "a_1.png").is_file()
 
@@ -237,7 +254,7 @@ def test_images_of_others_are_neither_removed_nor_replaced(tmp_path, name):
 def test_somebody_elses_listing_does_not_claim_images(tmp_path, listing):
     save_image(tmp_path / "a_1.png", noise_frame(0))
     (tmp_path / "predictions.json").write_text(listing)
-    message(claim_prediction_folder, tmp_path, ["a_1"], "")
+    message(claim_prediction_folder, tmp_path, ["a_1"], {})
     assert (tmp_path / "a_1.png").is_file()
 
 

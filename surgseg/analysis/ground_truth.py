@@ -12,7 +12,7 @@ import numpy as np
 
 from surgseg.data.dataset import video_of
 from surgseg.files import UserError, list_some, natural_key, nfc
-from surgseg.frames import list_images
+from surgseg.frames import images_by_name
 from surgseg.generate.folder import FrameRow, Generated
 from surgseg.labels import VOID
 from surgseg.mask_folders import settle_masks
@@ -24,23 +24,26 @@ from surgseg.threads import ahead
 def match_ground_truth(generated: Generated, mask_dir: Path, video: str | None = None) -> dict[str, Path]:
     """Return row name -> mask file for the masks of `mask_dir` that belong to rows of `generated`.
 
-    A mask belongs to the row of its own name. Where no mask has the name of a row, it belongs to the row whose frame
-    number (from 0, counted in the video) ends its name. `video` selects one video where the folder holds several.
+    A mask belongs to the row of its own name. Where no mask has the name of a row, or masks of several videos have, it
+    belongs to the row whose frame number (from 0, counted in the video) ends its name. `video` selects one video where
+    the folder holds several.
     Raises `UserError` for several videos without `video`, for numbers that may mean other frames, and for no match.
     """
-    paths = {nfc(path.stem): path for path in list_images(mask_dir)}
+    paths = images_by_name(mask_dir)
     video = None if video is None else nfc(video)
     if not paths:
         raise UserError(f"{mask_dir} holds no masks")
     settle_masks(Path(mask_dir), generated.scheme)
-    same = {row.name: paths[nfc(row.name)] for row in generated.rows if nfc(row.name) in paths}
-    if same and video is None:
-        return same
+    rows = {nfc(row.name) for row in generated.rows}
+    same = {last: name for name in paths if (last := name.rpartition("/")[2]) in rows}
+    of_rows = [name for name in paths if name.rpartition("/")[2] in rows]
+    if same and video is None and len(of_rows) == len(same) and len({video_of(name) for name in of_rows}) == 1:
+        return {row: paths[name] for row, name in same.items()}
     groups: dict[str, dict[int, Path]] = {}
-    for stem, path in paths.items():
-        number = re.search(r"(\d+)$", stem)
+    for name, path in paths.items():
+        number = re.search(r"(\d+)$", name)
         if number:
-            masks, frame = groups.setdefault(video_of(stem), {}), int(number.group(1))
+            masks, frame = groups.setdefault(video_of(name), {}), int(number.group(1))
             if frame in masks:
                 raise UserError(f"two masks for one frame: {masks[frame]} and {path}")
             masks[frame] = path

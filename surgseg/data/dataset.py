@@ -12,7 +12,7 @@ from surgseg.data.pairs import FRAME_SUFFIXES, MASK_SUFFIXES, video_and_clip
 from surgseg.data.sources import archives_beside, data_kind
 from surgseg.data.videos import check_guesses, compile_pattern, video_by_pattern
 from surgseg.files import UserError, list_some, natural_key, nfc, read_csv
-from surgseg.frames import check_same_size, list_images, read_upright
+from surgseg.frames import check_same_size, images_by_name, read_upright, under_names
 from surgseg.labels import Scheme, load_scheme, read_scheme
 from surgseg.mask_folders import settle_masks
 from surgseg.masks import read_mask
@@ -62,11 +62,11 @@ def load_prepared(root: Path | str) -> Prepared:
             "prepare_cholecseg8k_assets.py first"
         )
     frame_folder = next((root / name for name in FRAME_FOLDERS if (root / name).is_dir()), root / FRAME_FOLDERS[0])
-    files = _by_stem(frame_folder)
+    files = images_by_name(frame_folder)
     rows = read_csv(root / "manifest.csv", required=MANIFEST_FIELDS)
     if not rows:
         raise UserError(f"{root / 'manifest.csv'} lists no frames")
-    masks = _by_stem(root / "masks")
+    masks = images_by_name(root / "masks")
     samples, missing = [], []
     for row in rows:
         name = nfc(row["name"])
@@ -92,7 +92,7 @@ def load_prepared(root: Path | str) -> Prepared:
 def load_folders(
     frame_dir: Path | str, mask_dir: Path | str, scheme_name: str | None = None, video_pattern: str | None = None
 ) -> Prepared:
-    """Read frames and masks of class ids in two folders, paired by equal stem.
+    """Read frames and masks of class ids in two folders, paired by the names of `under_names`.
 
     The scheme is the one named, else the classes.json beside the mask folder, else binary. If the folders are those of
     a prepared folder, its manifest is read instead. `video_pattern` finds the video in each frame's path; without it,
@@ -106,7 +106,8 @@ def load_folders(
         if video_pattern:
             raise UserError(f"{parent} is a prepared folder, its manifest has the videos: leave out --video-pattern")
         return load_prepared(parent)
-    frames, masks = _by_stem(frame_dir), _by_stem(mask_dir)
+    frames = images_by_name(frame_dir)
+    masks = under_names(frames, images_by_name(mask_dir))
     for what, names in (
         ("frames without mask", frames.keys() - masks.keys()),
         ("masks without frame", masks.keys() - frames.keys()),
@@ -121,11 +122,14 @@ def load_folders(
     beside = mask_dir.resolve().parent / "classes.json"
     scheme = read_scheme(beside) if scheme_name is None and beside.is_file() else load_scheme(scheme_name or "binary")
     settle_masks(mask_dir, scheme)
-    samples = [_sample(frames[name], masks[name], frame_dir) for name in sorted(frames, key=natural_key)]
+    samples = [
+        Sample(name, frames[name], masks[name], video_of(name, nfc(frame_dir.name)), number_of(name))
+        for name in sorted(frames, key=natural_key)
+    ]
     if video_pattern:
         samples = _by_pattern(samples, frame_dir, video_pattern)
     else:
-        check_guesses({_without_suffix(s.name): s.video for s in samples if s.frame.parent == frame_dir})
+        check_guesses({_without_suffix(s.name): s.video for s in samples if "/" not in s.name})
     return Prepared(parent, samples, scheme, data_kind(frame_dir))
 
 
@@ -137,16 +141,6 @@ def _by_pattern(samples: list[Sample], root: Path, video_pattern: str) -> list[S
         replace(sample, video=video_by_pattern(pattern, name), number=number)
         for number, (name, sample) in enumerate(zip(names, samples))
     ]
-
-
-def _by_stem(folder: Path) -> dict[str, Path]:
-    files = {}
-    for path in list_images(folder):
-        name = nfc(path.stem)
-        if name in files:
-            raise UserError(f"two files for one name: {files[name]} and {path}")
-        files[name] = path
-    return files
 
 
 def read_sample(sample: Sample, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -178,12 +172,18 @@ def videos_of_masks(mask_dir: Path, names: list[str], video_pattern: str | None 
     return videos
 
 
-def video_of(stem: str) -> str:
-    """The video that a frame's name names: the stem without known suffixes and without its trailing number."""
-    return _name_and_number(stem)[0] or "video"
+def video_of(name: str, otherwise: str = "video") -> str:
+    """The video of a frame's name: its folders, else its stem without known suffixes and trailing number, if any."""
+    *folders, stem = name.split("/")
+    return video_and_clip(tuple(folders))[0] or (folders[0] if folders else _beginning_and_number(stem)[0] or otherwise)
 
 
-def _name_and_number(stem: str) -> tuple[str, int]:
+def number_of(name: str) -> int:
+    """The trailing number of a frame's name without known suffixes; 0 if there is none."""
+    return _beginning_and_number(name)[1]
+
+
+def _beginning_and_number(stem: str) -> tuple[str, int]:
     """(stem without suffix and number, number) of a frame's stem; ("", 0) if it has no number."""
     match = re.match(r"^(.*?)[_\-. ]*(\d+)$", _without_suffix(stem))
     return (match.group(1), int(match.group(2))) if match else ("", 0)
@@ -193,11 +193,3 @@ def _without_suffix(stem: str) -> str:
     for suffix in (*MASK_SUFFIXES, *FRAME_SUFFIXES):
         stem = stem[: -len(suffix)] if stem.lower().endswith(suffix) else stem
     return stem
-
-
-def _sample(frame: Path, mask: Path, root: Path) -> Sample:
-    """The sample of a frame. Its video is named by its folders, else by its file name, else by `root`."""
-    *folders, stem = nfc(frame.relative_to(root).with_suffix("").as_posix()).split("/")
-    name, number = _name_and_number(stem)
-    video = video_and_clip(tuple(folders))[0] or (folders[0] if folders else name or nfc(root.name))
-    return Sample(stem, frame, mask, video, number)

@@ -16,7 +16,7 @@ from surgseg.console import quiet
 from surgseg.data import audit, manifest
 from surgseg.data.convert import Target, digest, prepare_pair, stamps
 from surgseg.data.pairs import Found, Pair, Problem, describe_problems
-from surgseg.data.sources import image_size
+from surgseg.data.sources import check_whole
 from surgseg.data.splits import PARTS
 from surgseg.files import UserError, list_some, natural_key, read_json, write_json
 from surgseg.labels import Scheme, read_scheme, write_scheme
@@ -171,7 +171,7 @@ def _is_corrected(pair: Pair, record: dict | None, target: Target) -> bool:
     if not record or _mask_digest(pair, target) in (None, record["mask_digest"]):
         return False
     try:
-        image_size(target.mask_path(pair).read_bytes(), pair.name)
+        check_whole(target.mask_path(pair).read_bytes(), pair.name)
     except UserError:  # damaged, not corrected
         return False
     return True

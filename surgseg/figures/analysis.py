@@ -10,8 +10,8 @@ from surgseg.figures.dataset import draw_complete, draw_full_dataset, has_tables
 from surgseg.figures.examples import ImageFiles, write_examples
 from surgseg.figures.scores import draw_comprehensive
 from surgseg.figures.selection import EXAMPLE_RULES, synthetic_mark
-from surgseg.files import UserError, nfc, read_csv, read_json
-from surgseg.frames import list_images
+from surgseg.files import UserError, read_csv, read_json
+from surgseg.frames import images_by_name, under_names
 from surgseg.labels import Scheme
 
 EXAMPLES = ("best", "challenging", "impressive")
@@ -56,9 +56,8 @@ def _examples(metrics: dict[str, Any], rows, scheme, mask_dir: Path, pred_dir, f
     frame_dir = next((path for name in FRAME_FOLDERS if (path := mask_dir.resolve().parent / name).is_dir()), None)
     if frame_dir is None:
         return [], [f"No example figures: neither {' nor '.join(FRAME_FOLDERS)} beside {mask_dir}"], True
-    files = ImageFiles(
-        *({nfc(path.stem): path for path in list_images(each)} for each in (frame_dir, mask_dir, pred_dir))
-    )
+    masks = images_by_name(mask_dir)
+    files = ImageFiles(*(under_names(masks, images_by_name(each)) for each in (frame_dir, mask_dir, pred_dir)))
     mark = synthetic_mark(metrics["data"], metrics.get("weights_data"))
     written, notes = [], []
     missing = sum(row["name"] not in files.frames for row in rows)

@@ -20,6 +20,7 @@ import torch
 
 from surgseg.files import UserError
 from surgseg.labels import VOID, Scheme
+from surgseg.scores.scored import scored_set
 
 SCHEMA = "surgseg-metrics-1"
 VOID_POLICIES = ("ignore", "background")
@@ -175,14 +176,21 @@ def nanmean(values) -> float:
 
 
 def summarise(
-    videos: list[str], counts: np.ndarray, frames: dict[str, np.ndarray], scheme: Scheme, void: str = "ignore"
+    videos: list[str],
+    counts: np.ndarray,
+    frames: dict[str, np.ndarray],
+    scheme: Scheme,
+    void: str = "ignore",
+    about: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the body of a metrics JSON from per-frame counts (N, K + 1, K), each frame's video and `frame_metrics`.
 
-    It holds pooled scores, means over frames, and scores by video, because pooled scores alone are higher. It also
-    holds pooled scores with the other treatment of void, because the original study counts void as background.
+    `about` holds further facts of `scored_set`. The body holds pooled scores, means over frames, and scores by video,
+    because pooled scores alone are higher. It also holds pooled scores with the other treatment of void, because the
+    original study counts void as background.
     """
     other = "background" if void == "ignore" else "ignore"
+    instruments = [scheme.names[index] for index in scheme.instrument_ids]
     names = np.array(videos)
     per_video = {}
     for video in dict.fromkeys(videos):
@@ -196,6 +204,7 @@ def summarise(
         }
     return {
         "schema": SCHEMA,
+        "scored": scored_set(counts, videos, void, **{"instruments": instruments, **(about or {})}),
         "frames": len(videos),
         "void_policy": void,
         **pooled_scores(counts, scheme, void),

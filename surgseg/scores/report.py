@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from surgseg.scores.metrics import FRAME_METRICS
+from surgseg.scores.scored import scored_lines
 
 RULE = "=" * 72
 
@@ -34,6 +35,8 @@ def metrics_block(title: str, metrics: dict[str, Any]) -> str:
     )
     lines = [
         heading(title),
+        *scored_lines(metrics["scored"]),
+        "",
         f"Frames analyzed:  {metrics['frames']}",
         f"Overall accuracy: {number(metrics['accuracy'])}",
         f"Mean IoU  of the instrument classes: {number(mean['iou'])}",

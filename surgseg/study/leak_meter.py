@@ -92,7 +92,7 @@ def _compare(
         path = folder / f"split_{name}_metrics.json"
         return evaluate_samples(
             run.checkpoint, samples, machine.device, batch_size=batch_size, metrics_path=path, void=void,
-            data=prepared.data, run=record,
+            prepared=prepared, part="test", run=record,
         )  # fmt: skip
 
     cache = open_cache(prepared.samples, runs[0].checkpoint.image_size, prepared.scheme, machine.cache_dir)

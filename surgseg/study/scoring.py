@@ -43,7 +43,7 @@ def score_run(
             metrics_path=path,
             void=void,
             run=record,
-            data=prepared.data,
+            prepared=prepared,
             part=part,
             **job.facts,
             efficiency=efficiency(run, samples[0], machine, record),

@@ -40,6 +40,12 @@ def build_parser() -> argparse.ArgumentParser:
         "--class-names",
         help='names of the classes, e.g. "background,instrument" (default: from classes.json beside --mask-dir)',
     )
+    dataset.add_argument(
+        "--instrument-classes",
+        nargs="+",
+        metavar="NAME",
+        help="the classes that are instruments (default: from classes.json, else by known names such as grasper)",
+    )
     dataset.add_argument("--require-all", action="store_true", help="fail if a mask has no prediction (default: off)")
     dataset.add_argument(
         "--video-pattern",
@@ -148,9 +154,13 @@ def find_scheme(args: argparse.Namespace):
         raise UserError(f"--num-classes {count}: 2 to 255 classes, the background among them")
     if names and len(names) != count:
         raise UserError(f"--class-names names {len(names)} classes, --num-classes says {count}")
-    if count == scheme.num_classes and (names is None or names == scheme.names):
-        return scheme
-    return numbered_scheme(count, names)
+    if count == scheme.num_classes:
+        names = names or scheme.names
+        if names != scheme.names and sorted(names) == sorted(scheme.names):
+            raise UserError(f"--class-names: {beside} has these classes in another order: {','.join(scheme.names)}")
+        if names == scheme.names and not args.instrument_classes:
+            return scheme
+    return numbered_scheme(count, names, args.instrument_classes)
 
 
 def score_model(args: argparse.Namespace, metrics_path: Path) -> tuple:

@@ -192,6 +192,7 @@ def evaluate(args: argparse.Namespace, prepared, split, trained, machine, output
         ImageFiles.of_samples(samples, output.predictions),
         prepared.scheme,
         output.figures,
+        scored=metrics["scored"],
         data=prepared.data,
         mark=synthetic_mark(prepared.data),
     )

@@ -239,9 +239,13 @@ def facts_of_predictions(pred_dir: Path, scored: Scored, masks: int) -> dict[str
     path = pred_dir / LISTING
     listing = read_json(path) if path.is_file() else {}
     names = listing.get("names") if isinstance(listing, dict) else None
-    if not isinstance(names, list) or not set(scored.names) <= set(names):
-        return {"expected": masks}
-    return {**listing.get("scored", {}), "expected": len(names)}
+    listed = isinstance(names, list) and set(scored.names) <= set(names)
+    about = {**listing.get("scored", {}), "expected": len(names)} if listed else {"expected": masks}
+    found = scored.counts[:, :-1].sum(0)
+    if found[1:].any() and (found == np.diag(found.diagonal())).all():
+        text = "every prediction equals its mask in every pixel: make sure that these are no copies of the masks"
+        about["warnings"] = {**about.get("warnings", {}), "predictions equal the masks": text}
+    return about
 
 
 def metrics_of(scored: Scored, scheme: Scheme, about: dict[str, Any] | None = None, **extra: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import contextlib
 import csv
 import glob
 import hashlib
+import itertools
 import json
 import math
 import os
@@ -58,6 +59,27 @@ def nfc(text: str) -> str:
 def natural_key(text: str) -> list:
     """Return a sort key that puts video2 before video10."""
     return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in re.split(r"(\d+)", str(text))]
+
+
+def short_names(names: Iterable[str], width: int) -> list[str]:
+    """Return the names in at most `width` letters; "…" replaces the middle of longer ones.
+
+    Different names stay different, and no number is cut if possible: the place of the "…" moves, or only the part that
+    differs is kept. Names that differ in several places are numbered.
+    """
+    names = [str(name) for name in names]
+    heads = sorted(range(width), key=lambda head: abs(head - width // 2))
+    cuts = [lambda name, head=head: f"{name[:head]}…{name[len(name) - width + 1 + head :]}" for head in heads]
+    starts = range(max(map(len, names), default=0) - width)
+    cuts += [lambda name, at=at: f"…{name[at : at + width - 2]}…" for at in starts]
+    for whole_numbers, cut in itertools.product((True, False), cuts):
+        found = [name if len(name) <= width else cut(name) for name in names]
+        if len(set(found)) < len(set(names)):
+            continue
+        numbers = (set(re.findall(r"\d+", text)) for pair in zip(found, names) for text in pair)
+        if not whole_numbers or all(shown <= given for shown, given in zip(numbers, numbers)):
+            return found
+    return [name if len(name) <= width else f"{name[: width - 5]}…{names.index(name) + 1}" for name in names]
 
 
 def is_hidden(name: str) -> bool:

@@ -9,6 +9,7 @@ L-hook 9, but in a watershed mask code 5 is the liver ligament; the instruments 
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -249,14 +250,38 @@ def load_scheme(name_or_path: str) -> Scheme:
     return read_scheme(name_or_path)
 
 
-def numbered_scheme(count: int, names: list[str] | None = None) -> Scheme:
-    """Return a scheme for masks that already hold ids: class 0 is background, all others are instruments."""
+def numbered_scheme(count: int, names: list[str] | None = None, instruments: list[str] | None = None) -> Scheme:
+    """Return a scheme for masks that already hold ids.
+
+    The instruments are the classes named in `instruments`, else those whose names are instruments of `SCHEMES`, such as
+    grasper. Of two classes with another name, class 1 is the instrument. Raises `UserError` if a name of `instruments`
+    is no class, or if the names do not tell which of more classes are instruments.
+    """
     names = names or ["background", *(f"class {index}" for index in range(1, count))]
+    plain = [_plain(name) for name in names]
+    if instruments:
+        chosen = [_plain(name) for name in instruments]
+        if unknown := [name for name in instruments if _plain(name) not in plain]:
+            raise UserError(f"--instrument-classes {list_some(unknown)}: the classes are {list_some(names, 20)}")
+        flags = [name in chosen for name in plain]
+    else:
+        known = {_plain(item.name): item.instrument for scheme in SCHEMES.values() for item in scheme.classes}
+        flags = [known.get(name, count == 2) and (index > 0 or name in known) for index, name in enumerate(plain)]
+        unknown = [name for name, own in zip(names[1:], plain[1:]) if own not in known]
+        if (unknown and count > 2) or not any(flags):
+            what = f"{list_some(unknown)}: not known" if unknown else f"{list_some(names)}: all known as tissue"
+            raise UserError(f"which classes are instruments? ({what}). Name them with --instrument-classes NAME ...")
     colours = [(0, 0, 0), *(row.colour for row in CHOLECSEG8K[5:] + CHOLECSEG8K[1:5])]
     classes = [
-        LabelClass(index, name, (index,), colours[index % len(colours)], index > 0) for index, name in enumerate(names)
+        LabelClass(index, name, (index,), colours[index % len(colours)], flag)
+        for index, (name, flag) in enumerate(zip(names, flags))
     ]
     return Scheme("numbered", tuple(classes), (VOID,))
+
+
+def _plain(name: str) -> str:
+    """A class name for comparison: "L-hook_Electrocautery" is "l hook electrocautery"."""
+    return re.sub(r"[\W_]+", " ", name).strip().lower()
 
 
 def read_scheme(path: Path | str) -> Scheme:

@@ -13,6 +13,7 @@ from surgseg.figures.selection import EXAMPLE_RULES, synthetic_mark
 from surgseg.files import UserError, read_csv, read_json
 from surgseg.frames import images_by_name, under_names
 from surgseg.labels import Scheme
+from surgseg.scores.scored import scored_title
 
 EXAMPLES = ("best", "challenging", "impressive")
 
@@ -28,9 +29,7 @@ def write_figures(
     """
     metrics = read_json(metrics_path)
     rows = read_csv(metrics_path.with_name(f"{metrics_path.stem}_frames.csv"))
-    title = (
-        f"{metrics['data'].capitalize()} data, {metrics['frames']} scored frames, void pixels: {metrics['void_policy']}"
-    )
+    title = f"{metrics['data'].capitalize()} data: {scored_title(metrics['scored'])}"
     written = [
         draw_comprehensive(metrics, rows, folder / "comprehensive_analysis.png", title=title),
         draw_full_dataset(metrics, rows, folder / "full_dataset_analysis.png", title=f"Scores per video\n{title}"),
@@ -67,7 +66,8 @@ def _examples(metrics: dict[str, Any], rows, scheme, mask_dir: Path, pred_dir, f
         )
     for rule in EXAMPLES:
         try:
-            found = write_examples(rule, rows, files, scheme, folder, count=count, data=metrics["data"], mark=mark)
+            said = {"scored": metrics["scored"], "data": metrics["data"], "mark": mark}
+            found = write_examples(rule, rows, files, scheme, folder, count=count, **said)
         except UserError as error:
             return written, [*notes, f"Example figures are incomplete: {error}"], False
         if not found:

@@ -13,10 +13,17 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FormatStrFormatter, MaxNLocator
 
 from models import ARCHITECTURES
-from surgseg.figures.style import GRAY, mark_synthetic, new_figure, save_figure
+from surgseg.figures.style import GRAY, fit_names, mark_synthetic, new_figure, save_figure
 from surgseg.files import natural_key
 from surgseg.study.comparison import compared_models
-from surgseg.study.report import difference_sentences, improvement_sentence, single_run_sentence, unfinished
+from surgseg.study.report import (
+    difference_sentences,
+    improvement_sentence,
+    scored_sentence,
+    single_run_sentence,
+    unfinished,
+    warning_sentences,
+)
 
 UNITS = ((7200.0, 3600.0, "h"), (300.0, 60.0, "min"), (0.0, 1.0, "s"))  # (used from, seconds per unit, name)
 LOG_FROM = 15  # above this ratio of training times the axis is logarithmic, so that the shorter one stays visible
@@ -62,7 +69,8 @@ def draw_training(
                 for key, line in curves.items():
                     _curves(axis, model, runs, x_of, key, line)
             top = axis.get_ylim()[1]
-            axis.set(xlabel=x_label, ylabel=y_label, ylim=(-0.03 * top, 1.04 * top))  # markers at zero are not cut off
+            low, top = (-0.03, 1.03) if y_label == "validation IoU" else (-0.03 * top, 1.04 * top)
+            axis.set(xlabel=x_label, ylabel=y_label, ylim=(low, top))  # markers at zero are not cut off
     if max(durations) > LOG_FROM * min(durations):
         for axis in axes[1]:
             axis.set_xscale("log")
@@ -145,7 +153,8 @@ def draw_final(comparison: dict[str, Any], path: Path, *, note: str = "") -> Pat
         _draw_by_video(figure.add_subplot(grid[2, :]), by_video, videos)
     _bar_legend(figure, rows)
     pairs = [pair for pair in comparison["differences"] if pair["runs"]]
-    texts = [difference_sentences(pair, rows)[0] for pair in pairs]
+    texts = [scored_sentence(comparison), *warning_sentences(comparison)]
+    texts += [" ".join(difference_sentences(pair, rows)[:2]) for pair in pairs]  # the winner with its interval
     texts += [single_run_sentence(comparison), *(improvement_sentence(row) for row in rows.values())]
     _caption_and_mark(figure, comparison, [*texts, note])
     return save_figure(figure, path)
@@ -222,13 +231,11 @@ def _draw_by_video(axis, by_video: dict[str, dict[str, float]], videos: list[str
         x = [index + shifts[model] for index, video in enumerate(videos) if video in scores]
         y = [scores[video] for video in videos if video in scores]
         axis.plot(x, y, marker_of(model), ms=6 if len(videos) < 20 else 4, color=colour_of(model))
-    values = [value for scores in by_video.values() for value in scores.values()]
-    middle, half = (max(values) + min(values)) / 2, max(max(values) - min(values), 0.1) * 0.6
-    letters = sum(len(video) + 2 for video in videos)
-    rotation = 0 if letters < 70 else 90
-    axis.set_xticks(range(len(videos)), videos, rotation=rotation, fontsize=8 if len(videos) < 30 else 6)
+    names = fit_names(videos, 20)
+    rotation = 0 if sum(len(name) + 2 for name in names) < 70 else 90
+    axis.set_xticks(range(len(videos)), names, rotation=rotation, fontsize=8 if len(videos) < 30 else 6)
     axis.grid(False, axis="x")
-    axis.set(xlim=(-0.6, len(videos) - 0.4), ylim=(middle - half, middle + half), ylabel="IoU")
+    axis.set(xlim=(-0.6, len(videos) - 0.4), ylim=(0, 1.03), ylabel="IoU")
     axis.set_title("IoU by video" + (", the same frames for each model" if len(by_video) > 1 else ""))
 
 

@@ -7,10 +7,22 @@ from typing import Any
 
 import numpy as np
 
-from surgseg.figures.examples import fit_name
 from surgseg.figures.selection import synthetic_mark
-from surgseg.figures.style import BLACK, BLUE, GRAY, GREEN, ORANGE, RED, SKY, add_title, new_figure, save_figure
+from surgseg.figures.style import (
+    BLACK,
+    BLUE,
+    GRAY,
+    GREEN,
+    ORANGE,
+    RED,
+    SKY,
+    add_title,
+    fit_names,
+    new_figure,
+    save_figure,
+)
 from surgseg.files import natural_key
+from surgseg.scores.report import why_undefined
 
 PART_COLOURS = {"train": BLUE, "val": ORANGE, "test": RED}
 MAX_CODES = 16  # rows of the code table; one more row sums up the other codes
@@ -26,8 +38,11 @@ def draw_full_dataset(metrics: dict[str, Any], rows: list[dict[str, str]], path:
     scores, frames = axes[0]
     _scores_of_videos(scores, metrics, videos)
     _frames_of_videos(frames, rows, videos)
-    names = [f"{fit_name(video, 18, 1)} ({metrics['per_video'][video]['frames']})" for video in videos]
-    _video_axis(scores, names, "video (frames scored)")
+    counts = [metrics["per_video"][video]["frames"] for video in videos]
+    own = [sum(row["video"] == video and row["iou"] != "" for row in rows) for video in videos]
+    of_all = [f"{count}" if count == some else f"{some} of {count}" for some, count in zip(own, counts)]
+    names = [f"{name} ({count})" for name, count in zip(fit_names(videos, 20), of_all)]
+    _video_axis(scores, names, "video (frames with an IoU of all its frames)")
     add_title(figure, title, synthetic_mark(metrics.get("data"), metrics.get("weights_data")), fontsize=10)
     return save_figure(figure, path)
 
@@ -56,7 +71,8 @@ def _scores_of_videos(axis, metrics: dict[str, Any], videos: list[str]) -> None:
             axis.axvline(mean, color=colour, linestyle="--", linewidth=0.9)
         for place, value in zip(places, values):
             if np.isnan(value) and key == "iou":
-                axis.text(0.02, place, "n/a (no instrument)", va="center", fontsize=7.5)
+                why = why_undefined(metrics["per_video"][videos[place]])
+                axis.text(0.02, place, f"n/a: {why}", va="center", fontsize=7.5)
     axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=8, handletextpad=0.2, columnspacing=1)
     axis.set(xlim=(0, 1.03), xlabel="score, all pixels of a video")
 
@@ -90,7 +106,7 @@ def draw_complete(metrics: dict[str, Any], audit: dict[str, Any], path: Path, *,
     _frames_per_video(axes[0, 0], audit["videos"], videos)
     _share_per_video(axes[0, 1], audit["videos"], videos)
     _iou_beside(axes[0, 2], metrics["per_video"], videos)
-    _video_axis(axes[0, 0], [fit_name(video, 14, 1) for video in videos], "video")
+    _video_axis(axes[0, 0], fit_names(videos, 18), "video")
     for axis in axes[0, 1:]:
         axis.set_yticks(range(len(videos)), [""] * len(videos))
         axis.set_ylim(axes[0, 0].get_ylim())
@@ -156,7 +172,7 @@ def _code_rows(audit: dict[str, Any]) -> list[tuple[str, float, str]]:
 def _code_shares(axis, codes: list[tuple[str, float, str]]) -> None:
     names, shares, colours = zip(*codes)
     axis.barh(range(len(codes)), shares, color=colours, height=0.7)
-    axis.set_yticks(range(len(codes)), [fit_name(name, 26, 1) for name in names], fontsize=7.5)
+    axis.set_yticks(range(len(codes)), fit_names(names, 26), fontsize=7.5)
     axis.set_ylim(max(len(codes), 4) - 0.5, -0.5)
     _value_labels(axis, shares, "{:.2f}")
     for colour, name in ((BLUE, "instrument"), (SKY, "background and tissue"), (GRAY, "void")):
@@ -170,7 +186,7 @@ def _class_shares(axis, audit: dict[str, Any]) -> None:
     void = 100 * audit["void"]["share"]
     names, shares = [*instruments, "void"], [*instruments.values(), void]
     axis.barh(range(len(names)), shares, color=[*[BLUE] * len(instruments), GRAY], height=0.6)
-    axis.set_yticks(range(len(names)), [fit_name(name, 16) for name in names], fontsize=7.5)
+    axis.set_yticks(range(len(names)), fit_names(names, 16, 2), fontsize=7.5)
     axis.set_ylim(max(len(names), 4) - 0.5, -0.5)
     _value_labels(axis, shares, "{:.2f}")
     axis.set_xlabel("classes (% of labelled)\nvoid (% of all pixels)", fontsize=8.5)

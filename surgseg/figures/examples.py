@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.patches import Patch
 
 from surgseg.figures.selection import EXAMPLE_RULES, Choice, choose_examples, example_records
-from surgseg.figures.style import add_title, new_figure, save_figure, show_image
+from surgseg.figures.style import add_title, fit_names, new_figure, save_figure, show_image
 from surgseg.files import UserError, write_json
 from surgseg.frames import read_frame
 from surgseg.labels import VOID, Scheme
 from surgseg.masks import read_mask
 from surgseg.overlay import Painter
+from surgseg.scores.scored import scored_title
 
 SCHEMA = "surgseg.examples/1"
 ERRORS = {"correct": (0, 114, 178), "false positive": (230, 159, 0), "missed": (213, 94, 0), "void": (200, 200, 200)}
@@ -63,13 +64,15 @@ def write_examples(
     scheme: Scheme,
     folder: Path,
     *,
+    scored: dict[str, Any],
     count: int = 5,
     data: str = "real",
     mark: str = "",
 ) -> list[Path]:
     """Choose frames of a scored set by one of `EXAMPLE_RULES`, draw them, and list them in a JSON of the same name.
 
-    `rows` is the frame table beside a metrics JSON. Returns the files written; none if no frame fits the rule.
+    `rows` is the frame table beside a metrics JSON, `scored` that JSON's entry. Returns the files written; none if no
+    frame fits the rule.
     Raises `UserError` where a file is damaged or frame and masks differ in size.
     """
     available = files.names
@@ -77,7 +80,8 @@ def write_examples(
     if not choice.rows:
         return []
     path = Path(folder) / f"{EXAMPLE_RULES[rule].figure}.png"
-    draw_examples(read_examples(choice, files, scheme), scheme, path, title=choice.words, mark=mark)
+    title = f"{choice.words}\n{scored_title(scored, 'IoU per frame')}"
+    draw_examples(read_examples(choice, files, scheme), scheme, path, title=title, mark=mark)
     listing = {
         "schema": SCHEMA,
         "figure": path.name,
@@ -87,6 +91,7 @@ def write_examples(
         "max_per_video": choice.per_video,
         "min_distance_frames": choice.distance,
         "data": data,
+        "scored": scored,
         "frames": example_records(choice),
     }
     write_json(path.with_suffix(".json"), listing)
@@ -120,13 +125,15 @@ def draw_examples(examples: list[Example], scheme: Scheme, path: Path, *, title:
     `mark` (SYNTHETIC) is written in the figure and inside every image.
     """
     heights = [example.frame.shape[0] / example.frame.shape[1] for example in examples]
-    size = (7.2, 0.75 + sum(1.78 * ratio + 0.36 for ratio in heights))
+    size = (7.2, 0.75 + 0.14 * title.count("\n") + sum(1.78 * ratio + 0.36 for ratio in heights))
     figure, axes = new_figure(len(examples), 4, size=size, gridspec_kw={"height_ratios": heights})
     paint = Painter(scheme)
-    for row, example in zip(axes, examples):
+    names = fit_names((example.name for example in examples), 26, 2)
+    for row, name, example in zip(axes, names, examples):
         covered = "" if np.isnan(example.coverage) else f"\n{example.coverage:.1%} instrument"
-        score = "no instrument" if np.isnan(example.iou) else f"IoU {example.iou:.3f}"
-        show_image(row[0], example.frame, fit_name(example.name), mark=mark)
+        undefined = "n/a: all void" if (example.truth == VOID).all() else "n/a: no instrument"
+        score = undefined if np.isnan(example.iou) else f"IoU {example.iou:.3f}"
+        show_image(row[0], example.frame, name, mark=mark)
         show_image(row[1], paint(example.frame, example.truth), f"ground truth{covered}", mark=mark)
         show_image(row[2], paint(example.frame, example.predicted), f"prediction\n{score}", mark=mark)
         show_image(row[3], error_map(example, scheme), "errors", mark=mark)
@@ -136,14 +143,6 @@ def draw_examples(examples: list[Example], scheme: Scheme, path: Path, *, title:
     figure.legend(handles=handles, loc="outside lower right", ncols=4, fontsize=8)
     add_title(figure, title, mark, fontsize=9)
     return save_figure(figure, path)
-
-
-def fit_name(name: str, width: int = 26, lines: int = 2) -> str:
-    """Return a file's name in at most `lines` lines of `width` letters; "…" replaces the middle of a longer name."""
-    room = width * lines
-    if len(name) > room:
-        name = f"{name[: room // 2 - 1]}…{name[-(room - room // 2) :]}"
-    return "\n".join(textwrap.wrap(name, width, break_long_words=True, break_on_hyphens=False)) or name
 
 
 def colour_patch(colour: tuple[int, int, int], name: str) -> Patch:

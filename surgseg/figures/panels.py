@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from surgseg.figures.examples import check_size, colour_patch, fit_name
-from surgseg.figures.style import BLACK, BLUE, ORANGE, RED, add_title, new_figure, save_figure, show_image
+from surgseg.figures.examples import check_size, colour_patch
+from surgseg.figures.style import BLACK, BLUE, ORANGE, RED, add_title, fit_names, new_figure, save_figure, show_image
 from surgseg.files import UserError
 from surgseg.frames import read_frame
 from surgseg.labels import VOID, Scheme
@@ -85,7 +85,7 @@ def draw_visual_analysis(panels: list[Panel], scheme: Scheme, path: Path, *, tit
 
 def draw_threshold(panel: Panel, scheme: Scheme, path: Path, *, title: str, mark: str = "") -> Path:
     """Draw frame, mask and overlay of one frame at one threshold, which `title` gives."""
-    title = _fit_title(f"{fit_name(panel.label, 70, 1)}\n{title}")
+    title = _fit_title(f"{fit_names([panel.label], 70)[0]}\n{title}")
     figure, axes = new_figure(1, 3, size=(_WIDTH, _WIDTH / 3 * panel.ratio + 0.25 + _margins(title, [panel], scheme)))
     _three_panels(axes[0], panel, scheme, mark)
     for axis, name in zip(axes[0], ("frame", "mask", "overlay")):
@@ -122,7 +122,7 @@ def draw_single_frame(
         score.remove()
         coverage.set_subplotspec(coverage.get_gridspec()[1, :])
     _coverage_curve(coverage, curves, marked)
-    add_title(figure, fit_name(panel.label, 70, 1), mark, fontsize=9)
+    add_title(figure, fit_names([panel.label], 70)[0], mark, fontsize=9)
     return save_figure(figure, path)
 
 
@@ -166,10 +166,11 @@ def draw_videos(videos: list[VideoPanel], scheme: Scheme, path: Path, *, title: 
     shown = [panel for video in videos for panel in video.panels]
     figure, axes = _image_grid(sum(rows), widths, shown, 0.45 * len(rows) + _margins(title, shown, scheme))
     paint = Painter(scheme)
+    names = fit_names((video.name for video in videos), 40)
     for index, video in enumerate(videos):
         block, side = divmod(index, 2)
         pairs = axes[sum(rows[:block]) :, 3 * side : 3 * side + 2]
-        heading = f"{fit_name(video.name, 40, 1)}\n{video.words}\n"
+        heading = f"{names[index]}\n{video.words}\n"
         for (left, right), panel in zip(pairs, video.panels):
             show_image(left, panel.frame, mark=video.mark)
             show_image(right, paint(panel.frame, panel.ids), mark=video.mark)

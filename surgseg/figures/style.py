@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Iterable
 from pathlib import Path
 
 import matplotlib
@@ -10,7 +12,7 @@ matplotlib.use("Agg")  # write files only; no display is needed
 
 import matplotlib.pyplot as plt
 
-from surgseg.files import atomic_path
+from surgseg.files import atomic_path, short_names
 
 # Okabe & Ito 2008, "Color Universal Design": https://jfly.uni-koeln.de/color/
 BLACK = "#000000"
@@ -56,6 +58,12 @@ def new_figure(rows: int = 1, columns: int = 1, size: tuple[float, float] = (7.0
     `options` go to `plt.subplots` (e.g. `sharex=True`, `gridspec_kw={"width_ratios": [2, 1]}`).
     """
     return plt.subplots(rows, columns, figsize=size, squeeze=False, **options)
+
+
+def fit_names(names: Iterable[str], width: int, lines: int = 1) -> list[str]:
+    """Return the `short_names` of videos, classes or files, each in at most `lines` lines of `width` letters."""
+    shown = short_names(names, width * lines)
+    return ["\n".join(textwrap.wrap(name, width, break_on_hyphens=False)) if lines > 1 else name for name in shown]
 
 
 def show_image(axis, image, title: str = "", *, mark: str = "", **options) -> None:

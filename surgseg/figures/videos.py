@@ -13,9 +13,8 @@ from surgseg.analysis.appearance import MEASURES, histogram_distance
 from surgseg.analysis.compare_report import TITLES
 from surgseg.analysis.compare_videos import Video
 from surgseg.analysis.report import percent
-from surgseg.figures.examples import fit_name
 from surgseg.figures.mask_statistics import broken_line
-from surgseg.figures.style import BLACK, GRAY, PALETTE, add_title, new_figure, save_figure
+from surgseg.figures.style import BLACK, GRAY, PALETTE, add_title, fit_names, new_figure, save_figure
 
 _LABELS = {**MEASURES, "histogram_distance": "Colour distance (0-1)"}
 
@@ -33,8 +32,9 @@ def draw_video_comparison(path: Path, videos: Sequence[Video], result: dict) -> 
     colours = [PALETTE[index % len(PALETTE)] for index in range(count)]
     top = max(1.0, *(100 * row.coverage for video in videos for row in video.analysis.rows)) * 1.08
     _boxes(left.subplots(), videos, colours, top)
-    for axis, video, colour in zip(right.subplots(count, 1, squeeze=False)[:, 0], videos, colours):
-        _video_timeline(axis, video, colour, top)
+    names = fit_names((video.name for video in videos), 30)
+    for axis, video, name, colour in zip(right.subplots(count, 1, squeeze=False)[:, 0], videos, names, colours):
+        _video_timeline(axis, video, name, colour, top)
     for part in lower:
         _appearances(part, panels, videos, colours)
     warnings = len(result["warnings"])
@@ -55,7 +55,9 @@ def _boxes(axis, videos: Sequence[Video], colours: list[str], top: float) -> Non
     for patch, colour in zip(boxes["boxes"], colours):
         patch.set(facecolor=colour, alpha=0.55)
     few = len(videos) <= 3
-    names = [textwrap.fill(v.name.replace("_", " "), 10) if few else fit_name(v.name, 30, 1) for v in videos]
+    names = fit_names((video.name for video in videos), 30)
+    if few:
+        names = [textwrap.fill(name.replace("_", " "), 10) for name in names]
     axis.set_xticks(range(1, len(videos) + 1), names, fontsize=8, rotation=0 if few else 90)
     axis.set_ylim(-0.05 * top, top)
     axis.set_ylabel("Coverage (% of frame)", fontsize=8)
@@ -63,7 +65,7 @@ def _boxes(axis, videos: Sequence[Video], colours: list[str], top: float) -> Non
     axis.tick_params(labelsize=8)
 
 
-def _video_timeline(axis, video: Video, colour: str, top: float) -> None:
+def _video_timeline(axis, video: Video, name: str, colour: str, top: float) -> None:
     times = np.array([row.time_s for row in video.analysis.rows])
     coverage = np.array([100 * row.coverage for row in video.analysis.rows])
     spacing = video.analysis.statistics["presence"]["resolution_s"]
@@ -75,8 +77,8 @@ def _video_timeline(axis, video: Video, colour: str, top: float) -> None:
     axis.set_ylabel("Cov. (%)", fontsize=8)
     rate = percent(video.analysis.statistics["detection_rate"])
     ticks = " (gray: none)" if absent.any() else ""
-    title = f"{fit_name(video.name, 30, 1)}: instrument in {rate} of {len(times)} frame{'s' * (len(times) > 1)}{ticks}"
-    axis.set_title(title, fontsize=8 if len(video.name) < 20 else 7, loc="left", pad=2)
+    title = f"{name}: instrument in {rate} of {len(times)} frame{'s' * (len(times) > 1)}{ticks}"
+    axis.set_title(title, fontsize=8 if len(name) < 20 else 7, loc="left", pad=2)
     axis.set_xlabel("Time in the video (s)", fontsize=8, labelpad=1)
     axis.tick_params(labelsize=8)
 
@@ -100,12 +102,12 @@ def _panels(videos: Sequence[Video]) -> dict[str, list[list[float]]]:
 
 def _appearances(part, panels: dict[str, list[list[float]]], videos: Sequence[Video], colours: list[str]) -> None:
     axes = part.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    names = fit_names((video.name for video in videos), 30)
     for axis, (key, values) in zip(axes, panels.items()):
-        for video, x, colour in zip(videos, values, colours):
+        for video, name, x, colour in zip(videos, names, values, colours):
             if x:
                 confidence = [row.mean_confidence for row, _ in video.appearances]
-                label = fit_name(video.name, 30, 1)
-                axis.scatter(x, confidence, s=5, alpha=0.6, color=colour, linewidths=0, label=label)
+                axis.scatter(x, confidence, s=5, alpha=0.6, color=colour, linewidths=0, label=name)
         axis.set_xlabel(_LABELS[key].replace(" (", "\n("), fontsize=8)
         axis.xaxis.set_major_locator(MaxNLocator(3))
         axis.ticklabel_format(useOffset=False)  # an offset would overlap the axis label

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from surgseg.files import list_some, short_names
 from surgseg.scores.metrics import FRAME_METRICS
 from surgseg.scores.scored import scored_lines
 
@@ -39,19 +40,20 @@ def metrics_block(title: str, metrics: dict[str, Any]) -> str:
         "",
         f"Frames analyzed:  {metrics['frames']}",
         f"Overall accuracy: {number(metrics['accuracy'])}",
-        f"Mean IoU  of the instrument classes: {number(mean['iou'])}",
+        f"Mean IoU  of the instrument classes: {number(mean['iou'])}  ({list_some(metrics['scored']['instruments'])})",
         f"Mean Dice of the instrument classes: {number(mean['dice'])}",
-        f"Instrument (all classes together), mean of frames: {frame_means}; of videos: IoU {number(per_video['iou'])}, "
-        f"Dice {number(per_video['dice'])}",
+        f"Instrument (all classes together), mean of {per_frame['scored']} frames with an instrument in truth or "
+        f"prediction: {frame_means}; of videos: IoU {number(per_video['iou'])}, Dice {number(per_video['dice'])}",
         "",
         f"{'Class':<24}{'IoU':>8}{'Dice':>8}{'Precision':>11}{'Recall':>8}{'n (pixels)':>16}",
     ]
-    for name, row in metrics["classes"].items():
+    for name, row in zip(short_names(metrics["classes"], 23), metrics["classes"].values()):
         lines.append(
-            f"{name[:23]:<24}{number(row['iou'], '8.4f')}{number(row['dice'], '8.4f')}"
+            f"{name:<24}{number(row['iou'], '8.4f')}{number(row['dice'], '8.4f')}"
             f"{number(row['precision'], '11.4f')}{number(row['recall'], '8.4f')}{row['n']:>16,}"
         )
     lines += [
+        *undefined_lines(metrics),
         "",
         f"Frames without instrument: {empty['truth_empty']} (false alarms in {empty['false_alarms']}); "
         f"instrument missed altogether in {empty['missed']}",
@@ -59,12 +61,34 @@ def metrics_block(title: str, metrics: dict[str, Any]) -> str:
         f"Dice {number(other_mean['dice'])}",
     ]
     if len(metrics["per_video"]) > 1:
-        lines += ["", f"{'Video':<24}{'Frames':>8}{'IoU':>8}{'Dice':>8}"]
-        for video, row in metrics["per_video"].items():
-            lines.append(f"{video[:23]:<24}{row['frames']:>8}{number(row['iou'], '8.4f')}{number(row['dice'], '8.4f')}")
-    if any("n/a" in line for line in lines):
-        lines += ["", "n/a: no pixel to score (not in truth, not predicted, or all of it void)"]
+        names = short_names(metrics["per_video"], 47)
+        width = max(24, *(len(name) + 1 for name in names))
+        lines += ["", f"{'Video':<{width}}{'Frames':>8}{'IoU':>8}{'Dice':>8}"]
+        for name, row in zip(names, metrics["per_video"].values()):
+            scores = f"{number(row['iou'], '8.4f')}{number(row['dice'], '8.4f')}"
+            lines.append(f"{name:<{width}}{row['frames']:>8}{scores}{'  ' * bool(why := why_undefined(row))}{why}")
     return "\n".join(lines)
+
+
+def why_undefined(row: dict[str, Any]) -> str:
+    """Return why the instrument IoU of a video is undefined; "" if it is not."""
+    if row["iou"] is not None and not math.isnan(row["iou"]):
+        return ""
+    all_void = row["accuracy"] is None or math.isnan(row["accuracy"])
+    return "all void" if all_void else "no instrument in truth or prediction"
+
+
+def undefined_lines(metrics: dict[str, Any]) -> list[str]:
+    """Return a line that says why scores of classes are n/a; none if all are defined."""
+    if number(metrics["accuracy"]).strip() == "n/a":
+        return ["n/a: every pixel is void"]
+    reasons: dict[str, list[str]] = {}
+    for name, row in metrics["classes"].items():
+        missing = {key for key in ("iou", "precision", "recall") if number(row[key]).strip() == "n/a"}
+        if missing:
+            where = "in truth or prediction" if "iou" in missing else "in truth" if "recall" in missing else "predicted"
+            reasons.setdefault(f"no pixel {where}", []).append(name)
+    return ["n/a: " + "; ".join(f"{why}: {', '.join(names)}" for why, names in reasons.items())] if reasons else []
 
 
 def epoch_block(row: dict[str, Any], epochs: int) -> str:

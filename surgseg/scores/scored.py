@@ -49,6 +49,7 @@ def scored_set(
         "void_policy": void,
         "void_share": float(ignored / pixels) if pixels else math.nan,
         "frames_all_void": int((counts[:, :-1].sum((-2, -1)) == 0).sum()),
+        "averaging": "pooled",
         **facts,
         "warnings": found,
     }
@@ -63,15 +64,23 @@ def scored_lines(scored: dict[str, Any]) -> list[str]:
     void += f"{100 * scored['void_share']:.2f} % of all"
     if scored["frames_all_void"]:
         void += f"; {scored['frames_all_void']} frames of void alone"
-    lines.append(f"  {_threshold(scored)}; {void}")
+    lines += [
+        f"  {_threshold(scored)}; {void}",
+        "  all pixels of these frames together (pooled), where a line does not name frames or videos",
+    ]
     return lines + [f"WARNING: {text}." for text in scored["warnings"].values()]
 
 
-def scored_title(scored: dict[str, Any], width: int = 96) -> str:
-    """Return what was scored and the names of the warnings as a title of lines of `width` letters."""
+def scored_title(scored: dict[str, Any], averaging: str = "pooled", width: int = 96) -> str:
+    """Return what was scored and the names of the warnings as a title of lines of `width` letters.
+
+    `averaging` says how the figure's scores are formed: "pooled" over all pixels, or "per frame".
+    """
     void = "ignored" if scored["void_policy"] == "ignore" else "background"
     split = f" of split {scored['split']['name']}" if scored["split"] else ""
-    text = f"{_set_of(scored)}{split}, {_threshold(scored)}, void {void} ({100 * scored['void_share']:.1f} %)"
+    text = (
+        f"{_set_of(scored)}{split}, {_threshold(scored)}, void {void} ({100 * scored['void_share']:.1f} %), {averaging}"
+    )
     lines = textwrap.wrap(text, width)
     if scored["warnings"]:
         lines += textwrap.wrap(f"WARNING: {', '.join(scored['warnings'])}", width)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from surgseg.files import short_names
 from surgseg.scores.report import heading, number
+from surgseg.scores.scored import scored_title
 from surgseg.study.comparison import compared_models
 
 COLUMNS = (
@@ -85,7 +87,8 @@ def described(comparison: dict[str, Any]) -> str:
     peaks = ", ".join(dict.fromkeys(row["peak_memory_of"] for row in rows if row.get("peak_memory_of")))
     split, settings = comparison.get("split", {}), comparison.get("settings", {})
     return (
-        f"Split {split.get('name')} (hash {split.get('hash')}), {settings.get('epochs')} epochs, device {devices}. "
+        f"{scored_sentence(comparison)}Split {split.get('name')} (hash {split.get('hash')}), "
+        f"{settings.get('epochs')} epochs, device {devices}. "
         "IoU, Dice and accuracy: all pixels of the scored frames at their own size. Train s: training passes without "
         f"validation. Peak MB: {peaks or 'not measured'}. ms/frame: median of single predictions of one frame. "
         "Several runs: mean and SD (n - 1) over them. Differences are taken before rounding."
@@ -99,15 +102,29 @@ def sentences(comparison: dict[str, Any]) -> list[str]:
         found.append("Synthetic data: these scores say nothing about real surgery.")
     if missing := unfinished(comparison):
         found.append(missing.replace("unfinished", "Unfinished", 1))
-    if any(run.get("part") == "val" for row in rows.values() for run in row["runs"]):
-        found.append("There is no test part: the validation part, which chose the epochs, was scored, so the "
-                     "scores are optimistic.")  # fmt: skip
+    found += warning_sentences(comparison)
     for pair in comparison["differences"]:
         if pair["runs"]:
             found += difference_sentences(pair, rows)
     more = single_run_sentence(comparison), pretraining_sentence(rows), learning_rate_sentence(rows)
     found += [text for text in more if text]
     return found + [text for row in rows.values() if (text := improvement_sentence(row))]
+
+
+def scored_sentence(comparison: dict[str, Any]) -> str:
+    """Return what was scored, the first set if runs were scored on several; "" if the runs do not say it."""
+    sets = list(dict.fromkeys(scored_title({**scored, "warnings": {}}, width=1000) for scored in _scored(comparison)))
+    return f"Scored: {sets[0]}{f' (the first of {len(sets)} sets)' * (len(sets) > 1)}. " if sets else ""
+
+
+def warning_sentences(comparison: dict[str, Any]) -> list[str]:
+    """Return the warnings about what was scored, each once."""
+    texts = dict.fromkeys(text for scored in _scored(comparison) for text in scored["warnings"].values())
+    return [f"WARNING: {text}." for text in texts]
+
+
+def _scored(comparison: dict[str, Any]) -> list[dict[str, Any]]:
+    return [run["scored"] for row in comparison["models"].values() for run in row["runs"] if run.get("scored")]
 
 
 def difference_sentences(pair: dict[str, Any], rows: dict[str, dict]) -> list[str]:
@@ -134,7 +151,8 @@ def _video_sentences(pair: dict[str, Any], first: str, second: str) -> list[str]
     if not count:
         return []
     start = f"By video, {first} minus {second}: "
-    values = ", ".join(f"{video} {value:+.4f}" for video, value in pair["by_video"].items())
+    names = short_names(pair["by_video"], 24)
+    values = ", ".join(f"{name} {value:+.4f}" for name, value in zip(names, pair["by_video"].values()))
     if count == 1:
         return [f"{start}{values}; one video, so there is nothing to test."]
     text = f"{start}mean {pair['mean']:+.4f}, SD {pair['sd']:.4f}, {count} videos"

@@ -58,7 +58,7 @@ def earlier_metrics(path: Path, wanted: dict[str, Any], sha256: str) -> dict[str
     try:
         metrics = read_json(path)
         same = metrics["weights"]["sha256"] == sha256 and all(metrics.get(key) == wanted[key] for key in wanted)
-        whole = "efficiency" in metrics and path.with_name(f"{path.stem}_frames.csv").is_file()
+        whole = metrics.keys() >= {"efficiency", "scored"} and path.with_name(f"{path.stem}_frames.csv").is_file()
     except (UserError, KeyError, TypeError, AttributeError):  # no file, or not the metrics of a comparison
         return None
     return metrics if same and whole else None
@@ -98,6 +98,7 @@ def run_entry(job: Job, run: TrainedRun, metrics: dict[str, Any]) -> dict[str, A
         "fold": job.fold,
         "folder": job.folder,
         "part": metrics["part"],
+        "scored": metrics["scored"],
         "iou": metrics["mean_instrument"]["iou"],
         "dice": metrics["mean_instrument"]["dice"],
         "accuracy": metrics["accuracy"],

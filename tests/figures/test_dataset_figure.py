@@ -10,9 +10,9 @@ from surgseg.figures.dataset import draw_complete, draw_full_dataset, has_tables
 METRICS = {
     "data": "real",
     "per_video": {
-        "v10": {"frames": 2, "iou": 0.5, "dice": 0.75},
-        "v2": {"frames": 1, "iou": 0.25, "dice": 0.4},
-        "v3": {"frames": 1, "iou": None, "dice": None},
+        "v10": {"frames": 2, "accuracy": 1.0, "iou": 0.5, "dice": 0.75},
+        "v2": {"frames": 1, "accuracy": 1.0, "iou": 0.25, "dice": 0.4},
+        "v3": {"frames": 1, "accuracy": None, "iou": None, "dice": None},
     },
     "video_mean": {"iou": 0.375, "dice": 0.575},
 }
@@ -63,11 +63,11 @@ def texts(axis):
 def test_videos_stand_in_natural_order_with_frames_scores_and_distribution(kept, tmp_path):
     draw_full_dataset(METRICS, ROWS, tmp_path / "x.png", title="t")
     scores, frames = kept[0].axes
-    assert labels(scores) == ["v2 (1)", "v3 (1)", "v10 (2)"]
+    assert labels(scores) == ["v2 (1)", "v3 (0 of 1)", "v10 (2)"]
     iou, dice = (line for line in scores.lines if line.get_marker() in ("o", "s"))
     assert list(iou.get_xdata()) == pytest.approx([0.25, float("nan"), 0.5], nan_ok=True)
     assert list(dice.get_xdata()) == pytest.approx([0.4, float("nan"), 0.75], nan_ok=True)
-    assert texts(scores) == ["n/a (no instrument)"]
+    assert texts(scores) == ["n/a: all void"]
     assert [text.get_text() for text in scores.get_legend().get_texts()] == ["IoU (mean 0.375)", "Dice (mean 0.575)"]
     points = [list(line.get_xdata()) for line in frames.lines if line.get_marker() == "."]
     assert points == [[0.25], [0.2, 0.6]]

@@ -10,13 +10,16 @@ import pytest
 
 from surgseg.data.dataset import load_prepared
 from surgseg.figures import examples as module
-from surgseg.figures.examples import ERRORS, Example, ImageFiles, draw_examples, error_map, fit_name, write_examples
+from surgseg.figures.examples import ERRORS, Example, ImageFiles, draw_examples, error_map, write_examples
 from surgseg.figures.selection import EXAMPLE_RULES, choose_examples
+from surgseg.figures.style import fit_names
 from surgseg.files import UserError, read_csv
 from surgseg.labels import SCHEMES
 from surgseg.masks import write_mask
+from surgseg.scores.scored import scored_set
 
 BINARY = SCHEMES["binary"]
+SCORED = scored_set(np.ones((6, 3, 2), int), ["a"] * 6, "ignore")
 
 
 def example(iou=0.5):
@@ -95,9 +98,20 @@ def test_unnumbered_names_can_all_be_chosen():
 
 
 def test_long_names_are_broken_and_shortened():
-    assert fit_name("video01_000080") == "video01_000080"
-    broken = fit_name("a" * 30 + "b" * 30)
-    assert [len(line) for line in broken.split("\n")] == [26, 26] and "…" in broken and broken.endswith("b" * 26)
+    same, broken = fit_names(["video01_000080", "a" * 30 + "b" * 30], 26, 2)
+    assert same == "video01_000080"
+    assert [len(line) for line in broken.split("\n")] == [26, 26] and "…" in broken and broken.endswith("b" * 25)
+
+
+def test_names_stay_different_and_numbers_whole_when_they_are_shortened():
+    videos = [f"the_hospital_operation_{number:02d}_left_camera" for number in range(30)]
+    for width in (10, 18, 24):
+        shown = fit_names(videos, width)
+        assert len(set(shown)) == 30 and max(map(len, shown)) == width
+        assert [name for name in shown if "07" in name] == [shown[7]] and "11" in shown[11]
+    apart = ["x" * 10 + first + "y" * 20 + second + "z" * 10 for first in "ab" for second in "cd"]
+    assert fit_names(apart, 9) == ["xxxx…1", "xxxx…2", "xxxx…3", "xxxx…4"]
+    assert fit_names([], 5) == [] and fit_names(["x" * 9, "x" * 9], 5) == ["xx…xx"] * 2
 
 
 @pytest.fixture
@@ -111,7 +125,7 @@ def test_the_listing_says_rule_and_frames(scored, tmp_path):
     rows, files = scored
     ious = ["0.1", "0.2", "0.3", "0.4", "0.5", ""]
     rows = [{**item, "iou": iou} for item, iou in zip(rows, ious)]
-    figure, listing = write_examples("spread", rows, files, BINARY, tmp_path, count=3)
+    figure, listing = write_examples("spread", rows, files, BINARY, tmp_path, scored=SCORED, count=3)
     said = json.loads(listing.read_text())
     assert (figure.name, said["figure"]) == ("segmentation_results.png",) * 2 and figure.is_file()
     assert [frame["iou"] for frame in said["frames"]] == [0.1, 0.3, 0.5]
@@ -121,8 +135,11 @@ def test_the_listing_says_rule_and_frames(scored, tmp_path):
 def test_nothing_is_drawn_of_nothing(scored, tmp_path):
     rows, files = scored
     empty = [{**item, "coverage": "0.0"} for item in rows]
-    assert write_examples("best", empty, files, BINARY, tmp_path) == [] and not list(tmp_path.iterdir())
-    assert write_examples("best", rows, ImageFiles({}, files.masks, files.predictions), BINARY, tmp_path) == []
+    assert write_examples("best", empty, files, BINARY, tmp_path, scored=SCORED) == [] and not list(tmp_path.iterdir())
+    assert (
+        write_examples("best", rows, ImageFiles({}, files.masks, files.predictions), BINARY, tmp_path, scored=SCORED)
+        == []
+    )
 
 
 def test_a_prediction_of_another_size_is_named(scored, tmp_path):
@@ -131,7 +148,7 @@ def test_a_prediction_of_another_size_is_named(scored, tmp_path):
     write_mask(small, np.zeros((4, 6), np.uint8), BINARY)
     files = ImageFiles(files.frames, files.masks, dict.fromkeys(files.predictions, small))
     with pytest.raises(UserError, match=r"64x48 pixels, .*small\.png 6x4"):
-        write_examples("best", rows, files, BINARY, tmp_path)
+        write_examples("best", rows, files, BINARY, tmp_path, scored=SCORED)
     assert [path.name for path in tmp_path.iterdir()] == ["small.png"]
 
 
@@ -143,7 +160,7 @@ def test_panels_are_frame_truth_prediction_and_errors(monkeypatch, tmp_path):
     assert [axis.get_title() for axis in axes[:4]] == [
         "a_1", "ground truth\n25.0% instrument", "prediction\nIoU 0.500", "errors",
     ]  # fmt: skip
-    assert axes[6].get_title() == "prediction\nno instrument"
+    assert axes[6].get_title() == "prediction\nn/a: no instrument"
     assert all([text.get_text() for text in axis.texts] == ["SYNTHETIC"] for axis in axes), "in every image"
     assert "SYNTHETIC" in [text.get_text() for text in figures[0].texts]
     assert [text.get_text() for text in figures[0].legends[0].get_texts()] == list(ERRORS)

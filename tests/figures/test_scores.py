@@ -65,7 +65,7 @@ def test_all_panels_are_drawn_and_undefined_scores_left_out(kept, tmp_path):
     for words in (
         "Confusion (pixels)",
         "Confusion (share of true class)",
-        "2 frames scored\nmedian 0.500",
+        "2 of 3 frames (the others:\nno instrument, or all void)\nmedian 0.500",
         "IoU against coverage",
     ):
         assert words in titles

@@ -28,7 +28,7 @@ def test_the_block_states_what_the_study_states():
     assert f"Overall accuracy: {(1_000_000 + 600 + 500 + 150) / 1_001_500:7.4f}" in text
     for name, value in (("IoU", "0.7500"), ("Dice", "0.8571")):
         assert re.search(rf"Mean {name} .*instrument classes.*{value}", text), name
-    assert re.search(r"mean of frames: IoU +0\.7500", text) and re.search(r"of videos: IoU +0\.7500", text)
+    assert re.search(r"mean of 2 frames with .*: IoU +0\.7500", text) and re.search(r"of videos: IoU +0\.7500", text)
     head = next(line for line in lines if line.startswith("Class"))
     assert head.split()[1:5] == ["IoU", "Dice", "Precision", "Recall"] and "n (pixels)" in head
     row = next(line for line in lines if line.startswith("instrument"))

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from surgseg.data.dataset import video_of
+from surgseg.evaluation import score_frame
 from surgseg.files import UserError, list_some, natural_key, nfc
 from surgseg.frames import images_by_name
 from surgseg.generate.folder import FrameRow, Generated
 from surgseg.labels import VOID
 from surgseg.mask_folders import settle_masks
 from surgseg.masks import read_mask
-from surgseg.scores.metrics import frame_metrics
 from surgseg.threads import ahead
 
 
@@ -91,7 +91,8 @@ def read_pair(generated: Generated, row: FrameRow, truth: Path) -> tuple[np.ndar
 
 
 def score_rows(generated: Generated, matched: dict[str, Path]) -> dict[str, dict[str, float]]:
-    """Return, by row name, the scores of `FRAME_METRICS` and `true_coverage` (0-1) of each matched row."""
+    """Return, by row name, the scores of `FRAME_METRICS`, `true_coverage` (0-1, NaN: all void) and `counts`
+    (`confusion`) of each matched row."""
     if generated.run["parts"].get("masks") is None:
         raise UserError(f"{generated.folder} keeps no masks, so there is nothing to compare with ground truth")
     rows, scheme = [row for row in generated.rows if row.name in matched], generated.scheme
@@ -100,7 +101,8 @@ def score_rows(generated: Generated, matched: dict[str, Path]) -> dict[str, dict
         predicted, true = read_pair(generated, row, matched[row.name])
         instrument, valid = np.isin(true, scheme.instrument_ids), true != VOID
         coverage = instrument.sum() / valid.sum() if valid.any() else math.nan
-        return {**frame_metrics(predicted, true, scheme), "true_coverage": float(coverage)}
+        counts, metrics = score_frame(predicted, true, scheme, "ignore")
+        return {**metrics, "true_coverage": float(coverage), "counts": counts}
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         return {row.name: scores for row, scores in zip(rows, ahead(pool, score, rows, 64))}

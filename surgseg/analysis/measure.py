@@ -24,6 +24,7 @@ from surgseg.generate.folder import MIN_COMPONENT_AREA, FrameRow, Generated
 from surgseg.labels import VOID
 from surgseg.masks import count_components, read_mask
 from surgseg.scores.metrics import FRAME_METRICS
+from surgseg.scores.scored import scored_set
 from surgseg.threads import ahead
 
 CHECKED = 500  # masks whose coverage is compared with that of frames.csv
@@ -173,15 +174,20 @@ def _against_truth(
     generated: Generated, request: AnalysisRequest, rows, pairs, describer: _Describer, scores: dict
 ) -> dict:
     """Overlap with ground truth, and the stability of truth and prediction on the same pairs of frames."""
-    matched = [row for row in rows if row.name in scores]
-    if not matched:
+    if not scores:
         raise UserError("ground truth exists for suspect frames only; --include-suspect counts them")
+    matched = [row for row in rows if row.name in scores and not math.isnan(scores[row.name]["true_coverage"])]
+    if not matched:
+        raise UserError("every mask of the ground truth is void alone, so there is nothing to compare with")
+    about = {"threshold": generated.run.get("threshold"), "averaging": "means over frames"}
+    counts = np.stack([one["counts"] for one in scores.values()])
     of_rows = [scores[row.name] for row in matched]
     true_rows = [replace(row, coverage=scores[row.name]["true_coverage"]) for row in matched]
     truth_pairs, _ = measure_pairs(generated, matched, ground_truth=request.ground_truth, flow_pairs=request.flow_pairs)
     if len(matched) < len(rows):  # two frames with ground truth may become neighbours without those between them
         pairs, _ = measure_pairs(generated, matched, flow_pairs=request.flow_pairs)
     return {
+        "scored": scored_set(counts, [str(generated.run.get("name"))] * len(counts), "ignore", **about),
         "frames": len(matched),
         "first_mask": request.ground_truth[matched[0].name].name,
         **{name: describe(one[name] for one in of_rows) for name in FRAME_METRICS},

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from surgseg.scores.metrics import FRAME_METRICS
+from surgseg.scores.scored import scored_lines
 
 SHOWN = 12  # segments and frames listed on the screen; the JSON has all
 
@@ -138,6 +139,7 @@ def _truth(result: dict) -> list[str]:
     lines = [
         f"Against ground truth ({found['frames']} frames have a mask, the first {found['first_mask']}; "
         f"{found['both_empty']} where both are empty)",
+        *scored_lines(found["scored"]),
         *(
             _row(f"  {metric.label}, mean (median)", f"{decimal(found[key]['mean'])} ({decimal(found[key]['median'])})")
             for key, metric in FRAME_METRICS.items()

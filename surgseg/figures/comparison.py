@@ -143,14 +143,18 @@ def draw_final(comparison: dict[str, Any], path: Path, *, note: str = "") -> Pat
     by_video = {model: video_scores(row) for model, row in rows.items()}
     videos = sorted({video for scores in by_video.values() for video in scores}, key=natural_key)
     several_videos = len(videos) > 1
-    heights = [2.5, 0.75 + 0.36 * len(rows)] + [2.3] * several_videos
+    names = fit_names(videos, 20)
+    upright = sum(len(name) + 2 for name in names) >= 70
+    heights = [2.5, 0.75 + 0.36 * len(rows)] + [3.3 if upright else 2.3] * several_videos
     figure, _ = new_figure(size=(WIDTH, sum(heights) + 1.5))
     figure.clear()
     grid = figure.add_gridspec(len(heights), 3, height_ratios=heights)
     _score_bars(figure.add_subplot(grid[0, :]), rows)
     _cost_panels([figure.add_subplot(grid[1, column]) for column in range(3)], rows)
     if several_videos:
-        _draw_by_video(figure.add_subplot(grid[2, :]), by_video, videos)
+        axis = figure.add_subplot(grid[2, :])
+        _draw_by_video(axis, by_video, videos)
+        axis.set_xticks(range(len(videos)), names, rotation=90 * upright, fontsize=8 if len(videos) < 30 else 6)
     _bar_legend(figure, rows)
     pairs = [pair for pair in comparison["differences"] if pair["runs"]]
     texts = [scored_sentence(comparison), *warning_sentences(comparison)]
@@ -231,9 +235,6 @@ def _draw_by_video(axis, by_video: dict[str, dict[str, float]], videos: list[str
         x = [index + shifts[model] for index, video in enumerate(videos) if video in scores]
         y = [scores[video] for video in videos if video in scores]
         axis.plot(x, y, marker_of(model), ms=6 if len(videos) < 20 else 4, color=colour_of(model))
-    names = fit_names(videos, 20)
-    rotation = 0 if sum(len(name) + 2 for name in names) < 70 else 90
-    axis.set_xticks(range(len(videos)), names, rotation=rotation, fontsize=8 if len(videos) < 30 else 6)
     axis.grid(False, axis="x")
     axis.set(xlim=(-0.6, len(videos) - 0.4), ylim=(0, 1.03), ylabel="IoU")
     axis.set_title("IoU by video" + (", the same frames for each model" if len(by_video) > 1 else ""))
@@ -242,7 +243,7 @@ def _draw_by_video(axis, by_video: dict[str, dict[str, float]], videos: list[str
 def _caption_and_mark(figure, comparison: dict[str, Any], texts: list[str]) -> None:
     """Write the caption under the panels, unfinished runs first, and the mark of synthetic data."""
     lines = [text for text in [unfinished(comparison), *texts] if text]
-    width = int(figure.get_size_inches()[0] * 16.4)
+    width = int(figure.get_size_inches()[0] * 15.5)
     caption = "\n".join(textwrap.fill(line, width) for line in lines)
     if caption:
         figure.supxlabel(caption, x=0.01, ha="left", fontsize=8)

@@ -143,7 +143,7 @@ def _iou_curve(axis, curves: dict[str, np.ndarray], marked: list[int]) -> None:
     thresholds, iou = curves["thresholds"], curves["iou"]
     axis.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="threshold (probability)", ylabel="IoU of this frame")
     if np.isnan(iou).all():
-        axis.text(0.5, 0.5, "n/a: no instrument", transform=axis.transAxes, ha="center")
+        axis.text(0.5, 0.5, "n/a: no instrument, or all void", transform=axis.transAxes, ha="center")
         return
     axis.plot(thresholds, iou, color=BLACK)
     axis.plot(thresholds[marked], iou[marked], "o", color=RED, markersize=5)

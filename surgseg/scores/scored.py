@@ -64,10 +64,9 @@ def scored_lines(scored: dict[str, Any]) -> list[str]:
     void += f"{100 * scored['void_share']:.2f} % of all"
     if scored["frames_all_void"]:
         void += f"; {scored['frames_all_void']} frames of void alone"
-    lines += [
-        f"  {_threshold(scored)}; {void}",
-        "  all pixels of these frames together (pooled), where a line does not name frames or videos",
-    ]
+    pooled = scored["averaging"] == "pooled"
+    how = "all pixels of these frames together (pooled), where a line does not name frames or videos"
+    lines += [f"  {_threshold(scored)}; {void}", f"  {how if pooled else scored['averaging']}"]
     return lines + [f"WARNING: {text}." for text in scored["warnings"].values()]
 
 

@@ -84,7 +84,7 @@ def test_the_best_threshold_is_named_with_its_limits(kept, tmp_path, iou, words)
     draw_single_frame(panel(), np.zeros((2, 2)), curves, [1], tmp_path / "x.png")
     axis = next(axis for axis in kept[0].axes if axis.get_ylabel() == "IoU of this frame")
     assert axis.get_title() == words
-    assert notes(axis) == (["n/a: no instrument"] if np.isnan(iou).all() else [])
+    assert notes(axis) == (["n/a: no instrument, or all void"] if np.isnan(iou).all() else [])
 
 
 def test_without_ground_truth_there_is_no_iou(kept, tmp_path):

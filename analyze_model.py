@@ -122,7 +122,12 @@ def run(args: argparse.Namespace) -> int:
     predictions = [] if by_folder or not pred_dir else [pred_dir]
     print("\nWritten:", *(f"  {written}" for written in (metrics_path, table, *figures, *predictions)), sep="\n")
     print(*notes, sep="\n", end="\n" if notes else "")
-    partial = metrics["scored"]["frames"] < metrics["scored"]["expected"]
+    scored = metrics["scored"]
+    partial = scored["frames"] < scored["expected"]
+    if partial:
+        print(
+            f"WARNING: only {scored['frames']} of {scored['expected']} frames were scored: the rest is not predicted."
+        )
     return console.PARTIAL if partial or not whole else 0
 
 

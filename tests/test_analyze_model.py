@@ -146,13 +146,70 @@ def test_thirteen_classes_are_scored_and_drawn(capsys):
         image.load()
 
 
-def test_classes_without_a_scheme_are_numbered(capsys):
+FOLDERS = ("--mask-dir", "masks", "--pred-dir", "preds")
+
+
+def test_classes_without_a_scheme_need_a_name_for_the_instruments(capsys):
     ids = np.array([[0, 1, 2, 2]], np.uint8).repeat(4, 0)
     for folder in ("masks", "preds"):
         save_image(Path(folder, "a_1.png"), ids)
-    folders = ("--mask-dir", "masks", "--pred-dir", "preds")
-    assert list(analyzed(*folders, "--num-classes", "3")["classes"]) == ["background", "class 1", "class 2"]
-    assert list(analyzed(*folders, "--class-names", "rest, shaft ,tip")["classes"]) == ["rest", "shaft", "tip"]
+    for options in (["--num-classes", "3"], ["--class-names", "rest, shaft ,tip"], ["--class-names", "a,liver,fat"]):
+        assert "--instrument-classes" in refused(capsys, *FOLDERS, *options)
+    assert "the classes are rest, tip, liver" in refused(
+        capsys, *FOLDERS, "--class-names", "rest,tip,liver", "--instrument-classes", "tips"
+    )
+    found = analyzed(*FOLDERS, "--num-classes", "3", "--instrument-classes", "class 2")
+    assert list(found["classes"]) == ["background", "class 1", "class 2"]
+    assert found["scored"]["instruments"] == ["class 2"]
+    found = analyzed(*FOLDERS, "--class-names", "rest, Shaft ,MANIPULATOR")
+    assert found["scored"]["instruments"] == ["Shaft", "MANIPULATOR"]
+
+
+def test_tissue_is_no_instrument_whatever_its_id(capsys):
+    """13 classes by name, and every tool missed: the mean of the instrument classes is 0, not that of all classes."""
+    scheme, truth = SCHEMES["full13"], np.arange(13, dtype=np.uint8)[:, None].repeat(6, 1)
+    write_mask(Path("masks/a_1.png"), truth, scheme)
+    write_mask(Path("preds/a_1.png"), np.where(np.isin(truth, (5, 9)), 2, truth).astype(np.uint8), scheme)
+    names = ",".join(scheme.names).replace("l-hook electrocautery", "L-Hook_Electrocautery").replace("liver", "Liver")
+    found = analyzed(*FOLDERS, "--num-classes", "13", "--class-names", names)
+    assert found["mean_instrument"]["iou"] == 0 and found["classes"]["Liver"]["iou"] == pytest.approx(1 / 3)
+    assert "(grasper, L-Hook_Electrocautery)" in capsys.readouterr().out
+    write_json("classes.json", scheme.to_json())
+    swapped = ",".join([*scheme.names[1:], scheme.names[0]])
+    assert "another order" in refused_again(capsys, *FOLDERS, "--class-names", swapped)
+
+
+def refused_again(capsys, *argv):
+    shutil.rmtree("outputs")
+    return refused(capsys, *argv)
+
+
+def test_a_part_of_the_predictions_is_a_partial_result_that_nobody_overlooks(capsys):
+    for index in range(20):
+        save_image(Path(f"masks/a_{index}.png"), np.eye(4, dtype=np.uint8))
+        if index < 5:
+            save_image(Path(f"preds/a_{index}.png"), np.ones((4, 4), np.uint8))
+    assert analyze_model.main([*FOLDERS]) == 3
+    lines = capsys.readouterr().out.strip().splitlines()
+    assert "Scored: 5 of 20 frames, part not known, 1 video" in lines
+    assert any(line.startswith("WARNING: only 5 of 20 frames (25%) have a prediction") for line in lines)
+    assert lines[-1].startswith("WARNING: only 5 of 20 frames")
+    scored = json.loads(Path("outputs/analysis_metrics.json").read_text())["scored"]
+    assert (scored["frames"], scored["expected"]) == (5, 20) and "5 of 20 frames predicted" in scored["warnings"]
+
+
+def test_saved_predictions_know_their_part_and_miss_the_ones_that_are_gone(tool_run, tmp_path, capsys):
+    made = json.loads((tool_run.output / "metrics.json").read_text())["scored"]
+    assert dataset(tool_run)["scored"] == made and made["part"] == "test" and made["split"]["name"] == "manifest"
+    preds = Path(shutil.copytree(tool_run.preds, tmp_path / "preds"))
+    next(preds.glob("*.png")).unlink()
+    assert analyze_model.main(["--mask-dir", str(tool_run.data / "masks"), "--pred-dir", str(preds)]) == 3
+    shown = capsys.readouterr().out
+    count = made["frames"]
+    assert f"Scored: {count - 1} of {count} frames, test part, 1 video; split manifest (hash" in shown
+    (preds / "predictions.json").unlink()
+    assert analyze_model.main(["--mask-dir", str(tool_run.data / "masks"), "--pred-dir", str(preds)]) == 3
+    assert "part not known" in capsys.readouterr().out
 
 
 class TestRefusals:

@@ -17,6 +17,8 @@ from surgseg.data.dataset import Prepared, load_prepared
 from surgseg.evaluation import (
     claim_prediction_folder,
     evaluate_samples,
+    facts_of_predictions,
+    known_of_split,
     metrics_of,
     predict_and_score,
     score_folders,
@@ -316,3 +318,87 @@ def test_scores_do_not_depend_on_the_samples_order(samples):
     np.testing.assert_array_equal(forward.counts, backward.counts[::-1])
     renamed = [replace(sample, video="all") for sample in samples[:5]]
     assert set(predict_and_score(predictor, renamed, None, "ignore").videos) == {"all"}
+
+
+# ------------------------------------------------------------------------------------------ names in subfolders
+
+
+def bar(columns):
+    ids = np.zeros((4, 10), np.uint8)
+    ids[:, :columns] = 1
+    return ids
+
+
+@pytest.fixture
+def nested(tmp_path):
+    """(masks, preds) of three videos with the same file names; only the last video is predicted right: IoU 1 / 3."""
+    for video in ("video_01", "video_02", "video_03"):
+        for frame in ("000000", "000001"):
+            write_mask(tmp_path / "masks" / video / f"{frame}.png", bar(3), BINARY)
+            write_mask(tmp_path / "preds" / video / f"{frame}.png", bar(3 * (video == "video_03")), BINARY)
+    return tmp_path / "masks", tmp_path / "preds"
+
+
+def test_equal_names_in_subfolders_are_different_frames(nested):
+    scored, masks = score_folders(*nested, BINARY, "ignore")
+    assert masks == len(scored.names) == 6 and scored.names[0] == "video_01/000000"
+    metrics = metrics_of(scored, BINARY)
+    assert metrics["mean_instrument"]["iou"] == pytest.approx(1 / 3)
+    assert {video: row["iou"] for video, row in metrics["per_video"].items()} == {
+        "video_01": 0, "video_02": 0, "video_03": 1,
+    }  # fmt: skip
+
+
+def test_predictions_without_the_folders_are_matched_where_one_frame_alone_can_be_meant(nested, tmp_path):
+    masks, _ = nested
+    write_mask(tmp_path / "flat" / "000000.png", bar(3), BINARY)
+    text = message(score_folders, masks, tmp_path / "flat", BINARY, "ignore")
+    assert "000000 may mean video_01/000000, video_02/000000, video_03/000000" in text
+    write_mask(masks / "video_02" / "alone.png", bar(2), BINARY)
+    write_mask(tmp_path / "one" / "alone.png", bar(2), BINARY)
+    assert score_folders(masks, tmp_path / "one", BINARY, "ignore")[0].names == ["video_02/alone"]
+
+
+def test_two_files_of_one_frame_are_refused(nested):
+    masks, preds = nested
+    save_image(preds / "video_01" / "000000.bmp", bar(1))
+    assert "two files for one name" in message(score_folders, masks, preds, BINARY, "ignore")
+
+
+@pytest.mark.parametrize("link", ["symlink_to", "hardlink_to"])
+def test_a_mask_is_not_its_own_prediction(nested, tmp_path, link):
+    masks, _ = nested
+    assert "is the true mask itself" in message(score_folders, masks, masks / ".." / "masks", BINARY, "ignore")
+    (tmp_path / "other").symlink_to(masks)
+    assert "is the true mask itself" in message(score_folders, masks, tmp_path / "other", BINARY, "ignore")
+    (tmp_path / "linked" / "video_01").mkdir(parents=True)
+    if hasattr(Path, link):  # Path.hardlink_to is of Python 3.10
+        getattr(tmp_path / "linked" / "video_01" / "000000.png", link)(masks / "video_01" / "000000.png")
+        assert "is the true mask itself" in message(score_folders, masks, tmp_path / "linked", BINARY, "ignore")
+
+
+# ------------------------------------------------------------------------------------------ what was scored
+
+
+def split_of(by, **parts):
+    return {"name": "s", "hash": "1", "by": by, "assignment": {k: part for part, keys in parts.items() for k in keys}}
+
+
+def test_videos_that_also_trained_the_weights_are_counted(samples):
+    mine = [sample for sample in samples if sample.video in ("video01", "video02")]
+    names = [sample.name for sample in mine]
+    random = bright_checkpoint(training={"split": split_of("frame", train=names[::2], test=names[1::2])})
+    found = known_of_split(random, mine[1::2], whole(samples))
+    assert list(found["warnings"]) == ["2 of 2 videos trained the weights"]
+    apart = bright_checkpoint(training={"split": split_of("video", train=["video01"], test=["video02"])})
+    assert known_of_split(apart, mine[-1:], whole(samples))["warnings"] == {}
+    assert list(known_of_split(apart, mine, whole(samples))["warnings"]) == ["1 of 2 videos trained the weights"]
+    assert list(known_of_split(bright_checkpoint(), mine, whole(samples))["warnings"]) == ["split not known"]
+
+
+def test_predictions_that_equal_the_masks_are_doubted(nested):
+    masks, preds = nested
+    scored, count = score_folders(masks / "video_03", preds / "video_03", BINARY, "ignore")
+    assert list(facts_of_predictions(preds, scored, count)["warnings"]) == ["predictions equal the masks"]
+    scored, count = score_folders(masks, preds, BINARY, "ignore")
+    assert facts_of_predictions(preds, scored, count) == {"expected": 6}

@@ -289,6 +289,31 @@ def test_of_several_videos_masks_one_must_be_named(tmp_path):
         match_ground_truth(generated, folder, "video2")
 
 
+def test_masks_of_equal_name_in_two_videos_are_not_taken_for_each_other(tmp_path):
+    generated = read_folder(tmp_path / "g", [10, 20])
+    for video, count in (("op1", 10), ("op2", 50)):
+        for frame in (0, 30):
+            write_mask(tmp_path / "t" / video / f"video_{frame:06d}.png", pixels(count), SCHEMES["binary"])
+    with pytest.raises(UserError, match=r"several videos \(op1, op2\)"):
+        match_ground_truth(generated, tmp_path / "t")
+    (tmp_path / "t" / "op2" / "video_000000.png").unlink()  # the other half is still of two videos
+    (tmp_path / "t" / "op1" / "video_000030.png").unlink()
+    with pytest.raises(UserError, match=r"several videos \(op1, op2\)"):
+        match_ground_truth(generated, tmp_path / "t")
+    found = match_ground_truth(generated, tmp_path / "t", "op1")
+    assert {name: path.parent.name for name, path in found.items()} == {"video_000000": "op1"}
+
+
+def test_a_mask_of_void_alone_says_nothing_of_detection(tmp_path):
+    generated = read_folder(tmp_path / "g", [10, 0, 0])
+    truth = {"video_000000": 10, "video_000030": np.full((10, 10), 255, np.uint8), "video_000060": 0}
+    found = analyse(generated, Request(ground_truth=match_ground_truth(generated, truth_folder(tmp_path / "t", truth))))
+    found = found.statistics["ground_truth"]
+    assert (found["frames"], found["both_empty"], found["true_detection_rate"]) == (2, 1, 0.5)
+    assert found["scored"]["frames_all_void"] == 1 and found["scored"]["void_share"] == pytest.approx(1 / 3)
+    assert found["scored"]["threshold"] == 0.5
+
+
 def test_masks_that_fit_no_frame_are_refused(tmp_path):
     generated = read_folder(tmp_path / "g", [10], step=25)
     (tmp_path / "none").mkdir()

@@ -82,6 +82,11 @@ def test_a_broken_manifest_row_is_named(folder, row):
     assert "manifest.csv" in text and "video01_000000" in text
 
 
+def test_a_prepared_frame_in_two_formats_is_refused(folder):
+    save_image(folder / "frames" / "video01_000001.jpg", noise_frame(0))
+    assert "two files for one name" in message(load_prepared, folder)
+
+
 def test_an_empty_or_foreign_manifest_is_refused(folder):
     write_csv(folder / "manifest.csv", MANIFEST_FIELDS, [])
     assert "no frames" in message(load_prepared, folder)
@@ -116,6 +121,14 @@ class TestBareFolders:
         next(folders[index].glob("op2_9.*")).unlink()
         text = message(load_folders, *folders)
         assert words in text and "op2_9" in text and "1 " in text
+
+    def test_equal_names_in_subfolders_are_different_frames(self, folders):
+        for video in ("op1", "op2"):
+            save_image(folders[0] / "more" / video / "7.jpg", noise_frame(7))
+            save_image(folders[1] / "more" / video / "7.png", np.eye(24, 32, dtype=np.uint8))
+        samples = load_folders(*(folder / "more" for folder in folders)).samples
+        assert [(s.name, s.video, s.number) for s in samples] == [("op1/7", "op1", 7), ("op2/7", "op2", 7)]
+        assert all(s.frame.parent.name == s.mask.parent.name == s.video for s in samples)
 
     def test_two_files_of_one_name_are_refused(self, folders):
         save_image(folders[0] / "again" / "op1_1.png", noise_frame(0))

@@ -99,3 +99,19 @@ def test_unfinished_and_synthetic_stand_in_both_figures(drawn, tmp_path):
     figures.draw_training(comparison, histories(comparison), tmp_path / "x.png")
     for figure in drawn:
         assert "SYNTHETIC" in texts(figure) and "unfinished: DeepLabV3-ResNet50" in texts(figure)
+
+
+def test_the_caption_gives_the_winner_with_its_interval_and_what_was_scored(drawn, tmp_path):
+    videos = [f"the_hospital_of_long_names_operation_{number:02d}_left_camera_recording" for number in range(7)]
+    runs = {
+        model: [run_of(iou, {video: iou + step * number / 100 for number, video in enumerate(videos)})]
+        for model, iou, step in (("unet", 0.7, 1), ("deeplabv3", 0.6, -1))
+    }
+    figures.draw_final(comparison_of(runs), tmp_path / "x.png")
+    shown = texts(drawn[0])
+    assert "95 % interval" in shown and "which does not contain 0" in shown
+    assert "Scored: 20 of 20 frames, test part of split video, threshold 0.5, void ignored (5.0 %), pooled." in shown
+    axis = next(axis for axis in drawn[0].axes if axis.get_ylabel() == "IoU")
+    assert axis.get_ylim()[0] == 0 and 1 <= axis.get_ylim()[1] < 1.05, "a cut axis makes a difference look larger"
+    names = [label.get_text() for label in axis.get_xticklabels()]
+    assert len(set(names)) == 7 and max(map(len, names)) <= 20

@@ -86,3 +86,33 @@ def test_the_figure_is_written_whole_and_closed(tmp_path):
     with Image.open(path) as image:
         assert image.size == (1440, 1760)
     assert plt.get_fignums() == [] and [item.name for item in path.parent.iterdir()] == ["x.png"]
+
+
+def boxes(figure, labels):
+    renderer = figure.canvas.get_renderer()
+    return [label.get_window_extent(renderer) for label in labels if label.get_text()]
+
+
+def test_many_classes_and_long_names_neither_overlap_nor_leave_the_page(kept, tmp_path):
+    scheme = SCHEMES["full13"]
+    videos = [f"the_hospital_of_long_names_operation_{number:02d}_left_camera_recording" for number in range(30)]
+    counts = np.random.default_rng(0).integers(1, 5000, (30, 14, 13))
+    counts[:, 4] = 0  # no frame shows fat
+    metrics = summarise(videos, counts, frame_scores(counts, scheme), scheme)
+    rows = [{"name": f"{video}_1", "video": video, "iou": "0.5", "coverage": "0.1"} for video in videos]
+    draw_comprehensive(metrics, rows, tmp_path / "x.png", title="t")
+    figure = kept[0]
+    figure.canvas.draw()
+    left, right, bars, per_video = figure.axes[:4]
+    page = figure.bbox
+    for axis in (left, right, bars, per_video):
+        for labels in (axis.get_xticklabels(), axis.get_yticklabels()):
+            found = boxes(figure, labels)
+            assert all(page.x0 <= box.x0 and box.x1 <= page.x1 for box in found)
+            assert not any(one.overlaps(other) for one, other in zip(found, found[1:]))
+    names = [label.get_text() for label in per_video.get_yticklabels()]
+    assert len(set(names)) == 30 and all(f"{number:02d}" in name for number, name in enumerate(names))
+    assert len(right.texts) == 12 * 13, "the row of a class without a true pixel is 0 of 0, and blank"
+    assert len(left.texts) == 13 * 13
+    cells = boxes(figure, right.texts)
+    assert not any(one.overlaps(other) for one, other in zip(cells, cells[1:]))

@@ -23,6 +23,7 @@ from surgseg.scores.metrics import (
     summarise,
     union_matrix,
 )
+from surgseg.scores.scored import scored_lines, scored_set, scored_title
 from tests.helpers import frame_scores
 
 BINARY, TOOLS = SCHEMES["binary"], SCHEMES["grasper-hook"]
@@ -289,3 +290,34 @@ def test_the_union_of_instruments_is_two_classes_of_all_pixels(sample):
     union = union_matrix(matrix, tools)
     assert (union.sum((1, 2)) == matrix.sum((1, 2))).all()
     np.testing.assert_array_equal(class_scores(union)["iou"][:, 1], class_scores(matrix)["iou"][:, tools[0]])
+
+
+def test_a_frame_of_void_alone_is_not_one_without_instrument():
+    counts = np.stack([frame(tn=4), frame(void=(3, 1)), frame(tp=2, void=(1, 1))])
+    assert empty_frames(counts, BINARY) == pytest.approx(
+        {"truth_empty": 1, "both_empty": 1, "false_alarms": 0, "false_alarm_rate": 0, "missed": 0}
+    )
+    scored = summary_of(["a", "b", "b"], counts)["scored"]
+    assert (scored["frames"], scored["expected"], scored["videos"], scored["frames_all_void"]) == (3, 3, 2, 1)
+    assert scored["void_share"] == pytest.approx(6 / 12) and scored["instruments"] == ["instrument"]
+
+
+def test_the_set_of_scores_says_what_limits_it():
+    counts = np.stack([frame(tp=1, tn=3), frame(tn=3, void=(1, 0))])
+    whole = scored_set(counts, ["a", "b"], "ignore", part="test", threshold=0.5)
+    assert scored_lines(whole) == [
+        "Scored: 2 of 2 frames, test part, 2 videos",
+        "  threshold 0.5; void pixels ignored: 12.50 % of all",
+        "  all pixels of these frames together (pooled), where a line does not name frames or videos",
+    ]
+    title = "2 of 2 frames, test part, threshold 0.5, void ignored (12.5 %), per frame"
+    assert scored_title(whole, "per frame") == title
+    split = {"name": "time", "hash": "ab", "by": "frame"}
+    part = scored_set(counts, ["a", "b"], "background", expected=8, part="val", split=split, warnings={"x": "sentence"})
+    *facts, first, second, third = scored_lines(part)
+    assert facts[0] == "Scored: 2 of 8 frames, val part, 2 videos; split time (hash ab, by frame)"
+    assert first == "WARNING: sentence." and "2 of 8 frames (25%)" in second and "chose the epoch" in third
+    assert scored_title(part, width=200).splitlines() == [
+        "2 of 8 frames, val part of split time, threshold not known, void background (12.5 %), pooled",
+        "WARNING: x, 2 of 8 frames predicted, validation part",
+    ]

@@ -77,3 +77,19 @@ def test_an_epochs_lines_read_as_the_studys():
     first, second = epoch_block(row, 15).splitlines()
     assert first == "Epoch 2/15 - Average Loss: 0.5123"
     assert second == "Epoch 2 Validation: Loss 0.4000, IoU n/a, Dice 0.7500, Accuracy 0.9877"
+
+
+def test_an_undefined_score_says_why():
+    summary = metrics("grasper-hook")
+    assert "n/a: no pixel in truth or prediction: l-hook" in metrics_block("X", summary).splitlines()
+    counts = np.zeros((2, 3, 2), np.int64)
+    counts[:, -1, 0] = 5
+    counts[1] += [[4, 0], [0, 0], [0, 0]]
+    scheme = SCHEMES["binary"]
+    found = summarise(["all_void", "empty"], counts, frame_scores(counts, scheme), scheme)
+    lines = metrics_block("X", found).splitlines()
+    assert "n/a: no pixel in truth or prediction: instrument" in lines
+    assert lines[-2].endswith("  all void") and lines[-1].endswith("  no instrument in truth or prediction")
+    void = summarise(["v"], counts[:1], frame_scores(counts[:1], scheme), scheme)
+    assert "n/a: every pixel is void" in metrics_block("X", void)
+    assert "1 frames of void alone" in metrics_block("X", void)

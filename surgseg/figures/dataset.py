@@ -150,7 +150,8 @@ def _share_per_video(axis, table: dict[str, dict], videos: list[str]) -> None:
 def _iou_beside(axis, per_video: dict[str, dict], videos: list[str]) -> None:
     for place, video in enumerate(videos):
         value = per_video.get(video, {}).get("iou")
-        text = "not scored" if video not in per_video else "n/a" if value is None else f"{value:.3f}"
+        text = "not scored" if video not in per_video else "" if value is None else f"{value:.3f}"
+        text = text or f"n/a: {why_undefined(per_video[video]).partition(' in ')[0]}"
         axis.barh(place, value or 0, color=ORANGE, height=0.66)
         axis.text((value or 0) + 0.02, place, text, va="center", fontsize=7.5)
     axis.set(xlim=(0, 1.28), xticks=(0, 0.5, 1))
@@ -177,7 +178,7 @@ def _code_shares(axis, codes: list[tuple[str, float, str]]) -> None:
     _value_labels(axis, shares, "{:.2f}")
     for colour, name in ((BLUE, "instrument"), (SKY, "background and tissue"), (GRAY, "void")):
         axis.barh(0, 0, color=colour, label=name)
-    axis.legend(loc="lower right", fontsize=7.5)
+    axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, fontsize=7.5, handlelength=1, columnspacing=0.8)
     axis.set_xlabel("source code (% of all pixels)", fontsize=8.5)
 
 

@@ -1,7 +1,11 @@
 """Intervals and tests of a mean over a few videos.
 
-Frames of a video are near-copies of each other, so the video is the unit. With few videos a bootstrap interval is too
-narrow: at a nominal 95 % it covers the true mean in .59/.74/.78/.87/.91 of cases with 2/3/4/6/10 videos.
+Frames of a video are near-copies of each other, so the video is the unit. At a nominal 95 % Student's t covers the true
+mean of per-video values in .93-.95 of cases with 6 to 30 videos (20,000 draws of normal, Beta(8, 2) and paired Beta
+values); percentiles of a bootstrap of whole videos cover .84-.86 with 6, .89-.90 with 10, .92 with 17.
+
+Where single videos fail, both cover less: t .77/.74/.75/.84/.90 with 6/8/10/17/30 videos, if one in ten scores .2 to .6
+instead of .85 +- .05, and .61/.63/.66/.83/.90 if that one scores 0 to .4.
 """
 
 from __future__ import annotations
@@ -11,16 +15,19 @@ from typing import Any
 
 import numpy as np
 
-FEWEST, BOOTSTRAP_FROM = 6, 10  # numbers of videos from which there is an interval, and a bootstrap
-RESAMPLES = 10_000
+FEWEST = 6  # videos from which there is an interval
+LEVEL = 0.95
+CAUTION = (
+    "Student's t intervals over 6 to 10 videos are too narrow where single videos fail: if one in ten does, they cover "
+    "the true mean in 60 to 80 % of cases, not 95 %."
+)
 
 
-def mean_interval(values: Iterable[float], *, level: float = 0.95, seed: int = 0, unit: str = "videos") -> dict:
-    """Return the mean of one value per video and an interval that covers the true mean in `level` (0-1) of cases.
+def mean_interval(values: Iterable[float]) -> dict:
+    """Return the mean of one value per video, and Student's t interval of it: mean +- t sd / sqrt(n).
 
-    Returns n, mean, sd (n - 1), interval [low, high] or None, level, method and reason. Under 6 values: no interval.
-    6 to 9: Student's t, mean +- t sd / sqrt(n). From 10: percentiles of the means of 10,000 samples of whole videos,
-    drawn with replacement by `seed`. None and NaN are left out. Undefined mean and sd are None.
+    Returns n, mean, sd (n - 1), interval [low, high] or None, level, method and reason. Under `FEWEST` values: no
+    interval. None and NaN are left out. Undefined mean and sd are None.
     """
     values = _defined(values)
     n = len(values)
@@ -29,21 +36,17 @@ def mean_interval(values: Iterable[float], *, level: float = 0.95, seed: int = 0
         "mean": float(values.mean()) if n else None,
         "sd": float(values.std(ddof=1)) if n > 1 else None,
         "interval": None,
-        "level": level,
+        "level": LEVEL,
         "method": None,
         "reason": None,
     }
     if n < FEWEST:
-        found["reason"] = f"no interval: {n} {unit}; with fewer than {FEWEST} an interval is not reliable"
+        found["reason"] = f"no interval: {n} videos; with fewer than {FEWEST} an interval is not reliable"
         return found
-    if n < BOOTSTRAP_FROM:
-        from scipy.stats import t
+    from scipy.stats import t
 
-        half = float(t.ppf((1 + level) / 2, n - 1)) * found["sd"] / n**0.5
-        return {**found, "interval": [found["mean"] - half, found["mean"] + half], "method": f"t, {n} {unit}"}
-    draws = np.random.default_rng(seed).integers(0, n, (RESAMPLES, n))
-    ends = np.percentile(values[draws].mean(1), [50 * (1 - level), 50 * (1 + level)])
-    return {**found, "interval": [float(end) for end in ends], "method": f"bootstrap of {n} whole {unit}"}
+    half = float(t.ppf((1 + LEVEL) / 2, n - 1)) * found["sd"] / n**0.5
+    return {**found, "interval": [found["mean"] - half, found["mean"] + half], "method": f"Student's t, {n} videos"}
 
 
 def signed_rank(differences: Iterable[float]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from surgseg.files import short_names
 from surgseg.scores.report import heading, number
 from surgseg.scores.scored import scored_title
 from surgseg.study.comparison import compared_models
+from surgseg.study.intervals import CAUTION
 
 COLUMNS = (
     "Model",
@@ -106,6 +107,8 @@ def sentences(comparison: dict[str, Any]) -> list[str]:
     for pair in comparison["differences"]:
         if pair["runs"]:
             found += difference_sentences(pair, rows)
+    if any(pair["interval"] for pair in comparison["differences"]):
+        found.append(CAUTION)
     more = single_run_sentence(comparison), pretraining_sentence(rows), learning_rate_sentence(rows)
     found += [text for text in more if text]
     return found + [text for row in rows.values() if (text := improvement_sentence(row))]

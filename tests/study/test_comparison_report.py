@@ -72,7 +72,9 @@ def test_few_videos_are_listed_without_an_interval():
 def test_more_videos_have_an_interval_and_are_not_listed():
     text = " ".join(sentences(folds(7, difference=0.01)))
     # differences 0.01 to 0.07: mean 0.04, SD 0.0216, t(0.975, 6) = 2.4469
-    assert "95 % interval +0.0200 to +0.0600 (t, 7 videos), which does not contain 0" in text and "v3" not in text
+    assert "95 % interval +0.0200 to +0.0600 (Student's t, 7 videos), which does not contain 0" in text
+    assert "v3" not in text and text.count("where single videos fail") == 1
+    assert "where single videos fail" not in " ".join(sentences(folds(5)))
 
 
 def test_no_video_differs_and_the_test_is_undefined():

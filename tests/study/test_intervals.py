@@ -20,17 +20,22 @@ def test_from_six_videos_on_the_interval_is_students():
     found = mean_interval([1, 2, 3, 4, 5, 6])
     half = 2.570582 * math.sqrt(3.5 / 6)  # t(0.975, 5 degrees of freedom) from a table; variance 3.5
     assert found["interval"] == pytest.approx([3.5 - half, 3.5 + half], abs=1e-5)
-    assert found["method"] == "t, 6 videos" and found["reason"] is None
+    assert found["method"] == "Student's t, 6 videos" and found["reason"] is None
 
 
-def test_from_ten_videos_on_whole_videos_are_drawn_again_repeatably():
-    values = np.sqrt(np.arange(10) / 10)
-    found = mean_interval(values, seed=1)
-    assert found["method"] == "bootstrap of 10 whole videos" and found == mean_interval(values, seed=1)
-    assert mean_interval(values, seed=2)["interval"] != found["interval"]
-    # the bootstrap's mean has the standard error sqrt(population variance / n)
-    half = 1.96 * values.std() / math.sqrt(10)
-    assert found["interval"] == pytest.approx([values.mean() - half, values.mean() + half], abs=0.02)
+@pytest.mark.parametrize(("n", "t"), [(10, 2.262157), (17, 2.119905), (30, 2.045230)])  # t(0.975, n - 1), a table
+def test_with_many_videos_too_it_is_students(n, t):
+    found = mean_interval(range(n))
+    half = t * math.sqrt(n * (n + 1) / 12 / n)  # variance of 0 ... n - 1, with n - 1
+    assert found["interval"] == pytest.approx([(n - 1) / 2 - half, (n - 1) / 2 + half], abs=1e-5)
+    assert found["method"] == f"Student's t, {n} videos"
+
+
+@pytest.mark.parametrize("n", [6, 10, 17])
+def test_the_interval_covers_the_truth_as_often_as_it_says(n):
+    draws = np.random.default_rng(0).beta(20, 3, (400, n)) - np.random.default_rng(1).beta(18, 3, (400, n))
+    ends = [mean_interval(values)["interval"] for values in draws]
+    assert np.mean([low <= 20 / 23 - 18 / 21 <= high for low, high in ends]) == pytest.approx(0.95, abs=0.025)
 
 
 def test_undefined_values_are_left_out_of_mean_and_count():

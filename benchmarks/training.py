@@ -108,13 +108,13 @@ def measure(args, arch: str, samples: list, scheme, device, cache_dir: Path) -> 
 
     from models import build_model
     from surgseg.data.cache import open_cache
+    from surgseg.devices import best_precision
     from surgseg.training.config import TrainConfig
     from surgseg.training.loop import Trainer
-    from surgseg.training.machine import training_precision
 
     # steps per turn: the host waits for a GPU once per turn, which must be long compared with the prefetched batches
     group = 32 if device.type == "cuda" else 1
-    precision = training_precision(device) if args.precision == "auto" else args.precision
+    precision = best_precision(device) if args.precision == "auto" else args.precision
     config = TrainConfig(
         epochs=1, batch_size=args.batch_size, learning_rate=1e-3, backbone_rate=1.0, precision=precision
     )

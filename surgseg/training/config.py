@@ -9,7 +9,7 @@ from typing import Any
 from models import ARCHITECTURES, Architecture
 from surgseg.files import UserError, find_named
 
-PRECISIONS = ("auto", "float32", "bf16")
+PRECISIONS = ("auto", "float32", "bf16", "fastest")  # "auto" and "fastest" become one of the others
 PLACES = ("auto", "cpu", "cuda")  # memory of the cache when training on a CUDA device
 SMALLEST = 32  # least height and width, pixels: the deepest feature map is then 2x2 (U-Net), 4x4 (DeepLabV3)
 

@@ -24,9 +24,18 @@ from surgseg.training.config import ModelConfig, TrainConfig, check_config
 from surgseg.training.history import write_history
 from surgseg.training.loop import CTRL_C, Trainer
 from surgseg.training.losses import measure_class_weights
-from surgseg.training.machine import Machine, peak_memory, reset_peak_memory, training_precision
+from surgseg.training.machine import Machine, peak_memory, reset_peak_memory
+from surgseg.training.precision import choose_precision
 from surgseg.training.progress import Curves, summary_writer
-from surgseg.training.resume import find_resumable, fingerprint, identity_of, remove_state, resume_path, save_state
+from surgseg.training.resume import (
+    find_resumable,
+    fingerprint,
+    identity_of,
+    recorded_precision,
+    remove_state,
+    resume_path,
+    save_state,
+)
 from surgseg.training.split import check_labels
 
 LEARNING_RATE = {"random": 1e-3, "pretrained": 3e-4}  # of AdamW, peak after warm-up, by the starting weights
@@ -111,12 +120,24 @@ def fit(
     warning = check_labels(cache.masks, split, prepared.scheme)
     if warning and machine.processes.first:
         print(warning, file=sys.stderr)
-    train = resolve(train, model, machine, pretrained=started.pretrained)
+    train = resolve(train, model, pretrained=started.pretrained)
     num_classes = prepared.scheme.num_classes
     class_weights = measure_class_weights(cache.masks, split.parts["train"], num_classes, train.class_weights)
     threshold = default_threshold(prepared.scheme)
-    settings = {**asdict(train), "class_weights": class_weights, "threshold": threshold}
-    identity = identity_of(model, settings, split, prepared.scheme, cache)
+
+    def identified(precision: str) -> tuple[TrainConfig, dict, dict]:
+        chosen = replace(train, precision=precision)
+        settings = {**asdict(chosen), "class_weights": class_weights, "threshold": threshold}
+        return chosen, settings, identity_of(model, settings, split, prepared.scheme, cache)
+
+    def precision() -> str:
+        earlier = {name: identified(name)[2] for name in ("float32", "bf16")} if resume != "no" else {}
+        return recorded_precision(weights_path, earlier) or choose_precision(
+            started.network, cache, prepared.scheme, train, model.architecture, machine, split.parts["train"]
+        )
+
+    chosen = machine.processes.from_first(precision) if train.precision in ("auto", "fastest") else train.precision
+    train, settings, identity = identified(chosen)
     start, state = machine.processes.from_first(lambda: find_resumable(weights_path, identity, resume))
     if start == "finished":
         print(f"{weights_path} is of this run, which has finished: it is not trained again.")
@@ -199,13 +220,12 @@ def start_model(model: ModelConfig, prepared: Prepared) -> StartedModel:
     return StartedModel(network, load_pretraining(network, model.arch, weights), weights != "none")
 
 
-def resolve(train: TrainConfig, model: ModelConfig, machine: Machine, *, pretrained: bool) -> TrainConfig:
-    """Return the config with its rates (by the starting weights) and its precision (by the device)."""
+def resolve(train: TrainConfig, model: ModelConfig, *, pretrained: bool) -> TrainConfig:
+    """Return the config with its rates, by the starting weights."""
     return replace(
         train,
         learning_rate=train.learning_rate or LEARNING_RATE["pretrained" if pretrained else "random"],
         backbone_rate=train.backbone_rate or (BACKBONE_RATE if model.init_from else 1.0),
-        precision=training_precision(machine.device) if train.precision == "auto" else train.precision,
     )
 
 

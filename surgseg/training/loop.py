@@ -38,7 +38,7 @@ from surgseg.training.schedule import learning_rate
 
 HISTORY_FIELDS = (
     "epoch", "train_loss", "val_loss", "val_iou", "val_dice", "val_accuracy", "learning_rate", "seconds",
-    "images_per_s",
+    "images_per_s", "precision",
 )  # fmt: skip
 CTRL_C = "Ctrl-C"  # reason of a stop after which --resume can continue
 
@@ -151,7 +151,7 @@ class Trainer:
         seconds = time.perf_counter() - started
         return {
             "epoch": epoch, "train_loss": loss, "learning_rate": rate, "seconds": seconds,
-            "images_per_s": len(order) / seconds,
+            "images_per_s": len(order) / seconds, "precision": config.precision,
         }  # fmt: skip
 
     def start_epoch(self, epoch: int) -> None:

@@ -1,4 +1,4 @@
-"""Where a training runs: device, processes, cache, precision, memory."""
+"""Where a training runs: device, processes, cache, memory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from surgseg.devices import best_precision
 from surgseg.files import UserError
 from surgseg.training.distributed import Processes
 
@@ -31,14 +30,6 @@ def make_machine(device: torch.device, processes: Processes, cache_dir: Path, ca
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = True  # batches keep their size, so one search is enough
     return Machine(device, cache_dir, processes, cache_device, compiled)
-
-
-def training_precision(device: torch.device) -> str:
-    """bf16 if the device supports it (CPUs: with AVX512-BF16), otherwise float32."""
-    if device.type != "cpu":
-        return best_precision(device)
-    native = getattr(torch.cpu, "_is_avx512_bf16_supported", bool)  # torch has no public function for it
-    return "bf16" if native() else "float32"
 
 
 def reset_peak_memory(device: torch.device) -> None:

@@ -134,7 +134,7 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     )
     schedule = "course of the learning rate: warm-up and half a cosine, or constant"
     _add_field(group, TrainConfig, "--schedule", schedule, choices=SCHEDULES)
-    precision = "precision of convolutions; auto: bf16 where the device supports it"
+    precision = "precision of convolutions; auto: bf16 on a GPU with it, else float32; fastest: measured"
     _add_field(group, TrainConfig, "--precision", precision, choices=PRECISIONS)
     _add_field(group, TrainConfig, "--seed", "seed of new weights, frame order, augmentation, random split", type=int)
     add_device_option(group)

@@ -72,7 +72,7 @@ class Curves:
     def add(self, row: dict) -> None:
         try:
             for key, value in row.items():
-                if key != "epoch":
+                if key not in ("epoch", "precision"):
                     group = "validation" if key.startswith("val_") else "training"
                     self.writer.add_scalar(f"{group}/{key}", value, row["epoch"])
             self.writer.flush()

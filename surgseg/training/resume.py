@@ -94,6 +94,19 @@ def _finished(weights_path: Path) -> str | None:
         return None
 
 
+def recorded_precision(weights_path: Path, identities: dict[str, dict[str, Any]]) -> str | None:
+    """Return the precision whose identity (by precision) the state or the finished weights have; None if no one's."""
+    try:
+        state = load_tensors(resume_path(weights_path))["identity"]
+    except (UserError, KeyError):
+        state = None
+    finished = _finished(weights_path)
+    for precision, identity in identities.items():
+        if finished == fingerprint(identity) or (state is not None and not compare(state, identity)):
+            return precision
+    return None
+
+
 def load_state(path: Path, identity: dict[str, Any]) -> dict[str, Any]:
     """The state of the run with this identity. Raises `UserError` for a damaged file or another run's file."""
     value = load_tensors(path)

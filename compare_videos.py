@@ -44,8 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     source.add_argument(
         "--mask-videos", nargs="+", metavar="NAME", help="which video of each mask folder (default: the only one)"
     )
-    counting = add_counting_options(parser)
-    counting.add_argument("--seed", type=int, default=0, help="seed of the bootstrap intervals (default: 0)")
+    add_counting_options(parser)
     output = parser.add_argument_group("output")
     output.add_argument(
         "--output-dir",
@@ -67,7 +66,7 @@ def work(args: argparse.Namespace) -> int:
     from surgseg.figures.videos import draw_video_comparison
 
     videos = [read_video(args, index, name) for index, name in enumerate(names)]
-    result = compare_videos(videos, seed=args.seed)
+    result = compare_videos(videos)
     marks = sorted({video.generated.synthetic for video in videos} - {""})
     mark = marks[0] if marks else ""
     written = [args.output_dir / f"video_comparison{end}" for end in (".json", ".md")]
@@ -97,8 +96,6 @@ def check(args: argparse.Namespace) -> list[str]:
     if len(set(names)) < len(names):
         raise UserError(f"two videos are called {max(names, key=names.count)}: give different --names")
     check_counting(args)
-    if args.seed < 0:
-        raise UserError(f"--seed {args.seed}: 0 or more is needed")
     for option, of in (("tools", "tool_files"), ("mask_videos", "mask_dirs")):
         if getattr(args, option) and not getattr(args, of):
             raise UserError(f"--{option} needs --{of}".replace("_", "-"))

@@ -19,8 +19,8 @@ LABELLED = (
     "{scores} alone, over the frames that have labels."
 )
 INTERVALS = (
-    "Intervals: 95 %, circular block bootstrap over frames, since neighbouring frames are alike; they are valid for "
-    "other frames of these videos, not of other operations."
+    "Intervals: 95 %, Student's t with the standard error of a circular block bootstrap over frames, since "
+    "neighbouring frames are alike; they are valid for other frames of these videos, not of other operations."
 )
 
 

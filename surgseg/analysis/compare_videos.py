@@ -16,7 +16,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from surgseg.analysis.appearance import MEASURES, Appearance, appearance, histogram_distance
-from surgseg.analysis.bootstrap import difference_of_means
+from surgseg.analysis.bootstrap import difference_of_means, drop_rare_intervals
 from surgseg.analysis.measure import Analysis, video_end
 from surgseg.analysis.presence import frame_ends
 from surgseg.analysis.stability import is_present
@@ -60,7 +60,7 @@ def measure_appearances(generated: Generated, rows: Sequence[FrameRow]) -> list[
         return list(zip(chosen, appearances))
 
 
-def compare_videos(videos: Sequence[Video], *, seed: int = 0) -> dict:
+def compare_videos(videos: Sequence[Video]) -> dict:
     """Return the comparison as plain numbers: a record of each video, its difference from the first, warnings."""
     labelled = [kind for kind in ("tools", "ground_truth") if all(kind in v.analysis.statistics for v in videos)]
     reference = videos[0]
@@ -70,7 +70,7 @@ def compare_videos(videos: Sequence[Video], *, seed: int = 0) -> dict:
         "labels": labelled,
         "complete": all(video.generated.run.get("complete") for video in videos),
         "videos": [describe_video(video, reference) for video in videos],
-        "differences": [_video_difference(reference, video, labelled, seed) for video in videos[1:]],
+        "differences": [_video_difference(reference, video, labelled) for video in videos[1:]],
         "warnings": warnings(videos),
     }
 
@@ -105,7 +105,7 @@ def sampled_part(video: Video) -> dict:
     """Return start, end and spacing of the sampled frames and the length of the video, in s (None: unknown)."""
     rows, spacing = video.analysis.rows, video.analysis.statistics["presence"]["resolution_s"]
     video_ends = video_end(video.generated)
-    end = frame_ends([row.time_s for row in rows], spacing, video_ends)[-1]
+    end = frame_ends([row.time_s for row in rows], video_ends)[-1]
     length = video_ends if math.isfinite(video_ends) else None
     return {"start_s": rows[0].time_s, "end_s": end, "spacing_s": spacing, "burst": video.burst, "video_s": length}
 
@@ -139,27 +139,26 @@ def _rank_correlation(first: Sequence[float], second: Sequence[float]) -> float:
     return float(spearmanr(pairs[:, 0], pairs[:, 1]).statistic)
 
 
-def _video_difference(reference: Video, video: Video, labelled: list[str], seed: int) -> dict:
+def _video_difference(reference: Video, video: Video, labelled: list[str]) -> dict:
     """`video` minus `reference`, with intervals where there are enough frames."""
     bursts = (reference.burst, video.burst)
 
     def between(values) -> dict:
-        return difference_of_means(values(reference), values(video), bursts=bursts, seed=seed)
+        return difference_of_means(values(reference), values(video), bursts=bursts)
 
-    found = {
-        "first": reference.name,
-        "second": video.name,
+    of_masks = {
         "detection_rate": between(lambda v: [float(row.coverage > 0) for row in v.analysis.rows]),
         "mean_coverage": between(lambda v: [row.coverage for row in v.analysis.rows]),
         "mean_confidence": between(lambda v: [row.mean_confidence for row in v.analysis.rows]),
-        "appearance": None,
-        "shift": {},
     }
+    drop_rare_intervals(list(of_masks.values()))
+    found = {"first": reference.name, "second": video.name, **of_masks, "appearance": None, "shift": {}}
     if reference.appearances and video.appearances:
         found["appearance"] = {
             name: between(lambda v, name=name: _without_nan(getattr(found, name) for _, found in v.appearances))
             for name in MEASURES
         }
+        drop_rare_intervals(list(found["appearance"].values()))
         found["appearance"]["histogram_distance"] = histogram_distance(reference.colours, video.colours)
     if "tools" in labelled:
         found["shift"]["sensitivity"] = between(lambda v: _correct_presence(v, True))

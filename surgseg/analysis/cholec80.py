@@ -47,12 +47,19 @@ class Track:
 
     def nearest(self, times: Sequence[float]) -> np.ndarray:
         """Return (M,) the index of the row nearest to each time (s); -1 where none is within half a step."""
+        return self._within(times, self.step / 2 + 0.51)
+
+    def exact(self, times: Sequence[float]) -> np.ndarray:
+        """Return (M,) the index of the row of the frame at each time (s); -1 where that frame has none."""
+        return self._within(times, 0.51)
+
+    def _within(self, times: Sequence[float], reach: float) -> np.ndarray:
         wanted = np.asarray(times, np.float64) * self.rate
         after = np.clip(np.searchsorted(self.frames, wanted), 0, len(self.frames) - 1)
         before = np.maximum(after - 1, 0)
         closer = np.abs(self.frames[before] - wanted) <= np.abs(self.frames[after] - wanted)
         row = np.where(closer, before, after)
-        return np.where(np.abs(self.frames[row] - wanted) <= self.step / 2 + 0.51, row, -1)
+        return np.where(np.abs(self.frames[row] - wanted) <= reach, row, -1)
 
 
 def read_phases(path: Path, rate: float = RATE) -> Track:
@@ -134,7 +141,11 @@ def phases_at(track: Track, times: Sequence[float]) -> list[str]:
     return [NO_PHASE if row < 0 else str(track.values[row]) for row in track.nearest(times)]
 
 
-def tools_at(track: Track, times: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
-    """Return (M, T) bool, the tools in view at each time (s), and (M,) bool, whether the file has a row for it."""
+def tools_at(track: Track, times: Sequence[float]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return (M, T) bool, the tools in view at each time (s), and (M,) bool twice: a row is near, a row is exact.
+
+    Near: within half a step, for a picture. Exact: at this frame. Only these frames may be scored, since a tool can
+    come or go within the second between two rows.
+    """
     rows = track.nearest(times)
-    return track.values[np.maximum(rows, 0)] & (rows >= 0)[:, None], rows >= 0
+    return track.values[np.maximum(rows, 0)] & (rows >= 0)[:, None], rows >= 0, track.exact(times) >= 0

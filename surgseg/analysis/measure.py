@@ -48,14 +48,16 @@ class AnalysisRequest:
 class Analysis:
     """The N rows that count, the measures of each, and the `statistics` over them (plain numbers).
 
-    `phases` (a name for each row), `in_view` and `annotated` (N,) bool are None without their annotation file. `scores`
-    are those of `score_rows`, by row name; None without ground truth.
+    `phases` (a name for each row) and (N,) bool `in_view`, `near_annotation`, `annotated` (any tool; a row of the tool
+    file within half a step; a row at this very frame) are None without their annotation file. `scores` are those of
+    `score_rows`, by row name; None without ground truth.
     """
 
     rows: list[FrameRow]
     pairs: list[MaskPair]
     phases: list[str] | None
     in_view: np.ndarray | None
+    near_annotation: np.ndarray | None
     annotated: np.ndarray | None
     scores: dict[str, dict[str, float]] | None
     statistics: dict
@@ -78,7 +80,7 @@ def analyse(generated: Generated, request: AnalysisRequest) -> Analysis:
     no_masks = no_flow if generated.run["parts"].get("masks") is None else ""
     describer = _Describer(request.min_area, spacing, no_flow, no_masks, video_end(generated))
     phases = phases_at(request.phases, times) if request.phases else None
-    table, annotated = tools_at(request.tools, times) if request.tools else (None, None)
+    table, near, annotated = tools_at(request.tools, times) if request.tools else (None, None, None)
     in_view = None if table is None else table.any(1)
     statistics = {"frames_suspect_left_out": len(generated.rows) - len(rows), **describer(rows, pairs)}
     if phases is not None:
@@ -91,7 +93,7 @@ def analyse(generated: Generated, request: AnalysisRequest) -> Analysis:
         names = {row.name for row in rows}
         scores = score_rows(generated, {name: path for name, path in request.ground_truth.items() if name in names})
         statistics["ground_truth"] = _against_truth(generated, request, rows, pairs, describer, scores)
-    return Analysis(rows, pairs, phases, in_view, annotated, scores, statistics)
+    return Analysis(rows, pairs, phases, in_view, near, annotated, scores, statistics)
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ class _Describer:
         chosen = np.ones(len(rows), bool) if chosen is None else np.asarray(chosen, bool)
         times = [row.time_s for row in rows]
         present = is_present([row.coverage for row in rows], self.min_area) & chosen
-        segments = presence_segments(times, present, self.spacing, self.video_end)
+        segments = presence_segments(times, present, self.video_end)
         chosen_rows = [row for row, wanted in zip(rows, chosen) if wanted]
         place = np.cumsum(chosen) - 1  # index of a chosen row among the chosen ones
         both_chosen = [pair for pair in pairs if chosen[pair.first] and chosen[pair.first + 1]]

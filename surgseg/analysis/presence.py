@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 MIN_AREA = 0.001  # of the frame: a smaller mask counts as a speck, not as an instrument in view
-GAP = 2.0  # typical spacings: a longer step between two frames is a part of the video that was not sampled
+GAP = 2.0  # local spacings: a longer step between two frames is a part of the video that was not sampled
+REACH = 3  # steps on each side of a step that tell the local spacing
+ROUNDING_S = 0.003  # containers round times to 1 ms: two spacings and a step are off by up to 3 ms together
 
 
 @dataclass(frozen=True)
@@ -38,32 +40,50 @@ def typical_spacing(times: Sequence[float], burst: int = 1) -> float:
     return float(np.median(steps)) if len(steps) else math.nan
 
 
-def presence_segments(
-    times: Sequence[float], present: Sequence[bool], spacing: float, video_end: float = math.inf
-) -> list[Segment]:
-    """Return the segments of consecutive frames with an instrument; a step longer than two `spacing`s (s) ends one.
+def local_spacing(times: Sequence[float]) -> np.ndarray:
+    """Return (N - 1,) the spacing (s) around each step: the median of the three steps before it and the three after.
+
+    So it follows a variable frame rate, and within a video sampled in bursts it is the spacing in a burst.
+    """
+    steps = np.diff(np.asarray(times, np.float64))
+    if len(steps) < 2:
+        return steps
+    padded = np.pad(steps, REACH, constant_values=np.nan)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * REACH + 1)
+    return np.nanmedian(np.delete(windows, REACH, axis=1), axis=1)
+
+
+def longer_than_gap(steps: np.ndarray, spacing: np.ndarray) -> np.ndarray:
+    """Return for each step (s) whether it is a gap: longer than `GAP` times the `spacing` (s), beyond rounding."""
+    return steps > GAP * spacing + ROUNDING_S
+
+
+def presence_segments(times: Sequence[float], present: Sequence[bool], video_end: float = math.inf) -> list[Segment]:
+    """Return the segments of consecutive frames with an instrument; a gap between frames ends one.
 
     A frame stands for the time until its end as `frame_ends` gives it. `times` in seconds, ascending.
     """
-    ends = frame_ends(times, spacing, video_end)
+    ends = frame_ends(times, video_end)
     frames = np.flatnonzero(present)
-    steps = np.diff(np.asarray(times, np.float64)[frames])
-    breaks = (np.diff(frames) > 1) | (steps > GAP * spacing)
+    gaps = longer_than_gap(np.diff(np.asarray(times, np.float64)), local_spacing(times))
+    breaks = (np.diff(frames) > 1) | gaps[frames[:-1]]
     runs = np.split(frames, np.flatnonzero(breaks) + 1)
     return [Segment(float(times[run[0]]), ends[run[-1]], len(run)) for run in runs if len(run)]
 
 
-def frame_ends(times: Sequence[float], spacing: float, video_end: float = math.inf) -> list[float]:
-    """Return the end (s) of the time that each frame stands for: the next frame, or one spacing after a last frame.
+def frame_ends(times: Sequence[float], video_end: float = math.inf) -> list[float]:
+    """Return the end (s) of the time that each frame stands for: the next frame, or one local spacing before a gap.
 
-    A last frame is one whose next frame is more than two `spacing`s (s) away, or that has none. The ends are limited to
-    `video_end`, unless frames lie after it.
+    The last frame stands for one spacing too; a single frame for no time. The ends are limited to `video_end`, unless
+    frames lie after it.
     """
-    if math.isnan(spacing):
-        return [float(time) for time in times]
-    following = [*times[1:], math.inf]
-    ends = [float(after if after - time <= GAP * spacing else time + spacing) for time, after in zip(times, following)]
-    return [min(end, video_end) for end in ends] if len(times) and times[-1] <= video_end else ends
+    times = np.asarray(times, np.float64)
+    if len(times) < 2:
+        return times.tolist()
+    steps, spacing = np.diff(times), local_spacing(times)
+    lengths = np.where(longer_than_gap(steps, spacing), spacing, steps)
+    ends = times + np.append(lengths, np.median(lengths[-REACH:]))
+    return (np.minimum(ends, video_end) if times[-1] <= video_end else ends).tolist()
 
 
 def segment_summary(
@@ -75,11 +95,11 @@ def segment_summary(
 ) -> dict:
     """Return number, total, median and longest length of the segments, and the segments; NaN for a single frame.
 
-    `resolution_s` is the precision of their ends. `counted` (bool for each frame, default: all) selects the frames that
-    the segments were made of, such as those of a phase.
+    `resolution_s` is `spacing` (s), the precision of their ends. `counted` (bool for each frame, default: all) selects
+    the frames that the segments were made of, such as those of a phase.
     """
     lengths = [segment.end_s - segment.start_s for segment in segments]
-    durations = np.array([end - time for time, end in zip(times, frame_ends(times, spacing, video_end))])
+    durations = np.array(frame_ends(times, video_end)) - np.asarray(times)
     sampled = sum(durations if counted is None else durations[np.asarray(counted, bool)])
     defined = not math.isnan(spacing)
     return {

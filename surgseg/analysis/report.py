@@ -192,7 +192,10 @@ def _tools(result: dict) -> list[str]:
     found = result["tools"]
     lines = [
         f"Presence against the tool annotation ({', '.join(found['tools'])})",
-        _row("  Frames annotated (not annotated)", f"{found['frames_annotated']} ({found['frames_not_annotated']})"),
+        _row(
+            "  Frames with a row (without: not counted)",
+            f"{found['frames_annotated']} ({found['frames_not_annotated']})",
+        ),
     ]
     rules = {"any_pixel": "any pixel", "min_area": f"from {100 * result['min_area']:g} %"}
     for key, name in rules.items():
@@ -204,7 +207,10 @@ def _tools(result: dict) -> list[str]:
                 f"{percent(one['sensitivity'])} of {seen}, {percent(one['specificity'])} of {unseen}",
             )
         )
-    lines.append("  (n/a: no such frame is annotated; a tool counts as in view if half of its tip is seen)")
+    lines += [
+        "  (only frames with a row of their own count: between two rows a tool may come or go. --frame-step with",
+        "  the step of the rows meets all. n/a: no such frame. A tool counts as in view if half of its tip is seen)",
+    ]
     for tool, row in found["by_tool"].items():
         lines.append(
             _row(f"  {tool}: frames in view, share detected", f"{row['frames']}, {percent(row['sensitivity'])}")

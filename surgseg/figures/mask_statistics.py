@@ -10,7 +10,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from surgseg.analysis.measure import Analysis, video_end
-from surgseg.analysis.presence import GAP, frame_ends
+from surgseg.analysis.presence import frame_ends, local_spacing, longer_than_gap
 from surgseg.analysis.report import percent
 from surgseg.analysis.stability import is_present
 from surgseg.figures.style import (
@@ -63,7 +63,7 @@ def _bands(analysis: Analysis) -> list[tuple[str, list, dict]]:
     present = is_present(coverage, analysis.statistics["min_area"]).tolist()
     bands = [("found", present, {True: BLUE})]
     if analysis.in_view is not None:
-        seen = [bool(shown) if known else None for shown, known in zip(analysis.in_view, analysis.annotated)]
+        seen = [bool(shown) if known else None for shown, known in zip(analysis.in_view, analysis.near_annotation)]
         bands.append(("annotated", seen, {True: GREEN, None: NOT_ANNOTATED}))
     if analysis.phases is not None:
         names = list(analysis.statistics["phases"])
@@ -74,8 +74,11 @@ def _bands(analysis: Analysis) -> list[tuple[str, list, dict]]:
 def _band(axis, analysis: Analysis, name: str, values: list, colours: dict, end_s: float) -> None:
     """Colour the time that each frame stands for."""
     times = [row.time_s for row in analysis.rows]
-    spacing = analysis.statistics["presence"]["resolution_s"]
-    ends = frame_ends(times, spacing if spacing == spacing else 1.0, end_s)
+    least = (times[-1] - times[0]) / 500 or 1.0  # visible, for a burst
+    ends = [
+        max(end, min(time + least, after))
+        for time, after, end in zip(times, [*times[1:], end_s], frame_ends(times, end_s))
+    ]
     for value, colour in colours.items():
         stretches = [(t, e - t) for t, e, found in zip(times, ends, values) if found == value]
         axis.broken_barh(stretches, (0, 1), facecolors=colour, linewidth=0)
@@ -92,10 +95,10 @@ def _legend_of_phases(figure, bands) -> None:
 
 
 def broken_line(times: np.ndarray, values: np.ndarray, spacing: float) -> tuple[np.ndarray, np.ndarray]:
-    """Insert NaN where a step is longer than `GAP` spacings, so that no line is drawn over time without frames."""
+    """Insert NaN at gaps by the local and by the typical `spacing` (s): no line is drawn over time without frames."""
     if spacing != spacing or len(times) < 2:
         return times, values
-    holes = np.flatnonzero(np.diff(times) > GAP * spacing) + 1
+    holes = np.flatnonzero(longer_than_gap(np.diff(times), np.maximum(local_spacing(times), spacing))) + 1
     return np.insert(times, holes, np.nan), np.insert(values.astype(float), holes, np.nan)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from surgseg.analysis.cholec80 import NO_PHASE, check_length, phases_at, read_phases, read_tools, tools_at
+from surgseg.analysis.presence import agreement
 from surgseg.files import UserError
 from tests.folders import TOOLS, write_phases, write_tools
 
@@ -22,13 +23,28 @@ def test_a_phase_file_names_the_phase_of_every_frame(tmp_path):
     assert phases_at(track, [0, 2 / 25, 3 / 25, 4 / 25]) == ["Preparation"] * 2 + ["ClippingCutting"] * 2
 
 
-def test_a_tool_file_speaks_of_the_half_second_around_each_row(tmp_path):
+def test_a_tool_file_speaks_of_its_own_frames_and_is_drawn_half_a_second_around_them(tmp_path):
     track = read_tools(write_tools(tmp_path / "t.txt", [{"Grasper"}, {"Hook", "Grasper"}, set()]))
     assert track.tools == TOOLS[:-1] and track.step == 25 and track.end_s == 3
-    in_view, known = tools_at(track, [0, 0.44, 0.56, 1.4, 2.0, 2.4, 9.0])
-    assert known.tolist() == [True] * 6 + [False]
+    in_view, near, exact = tools_at(track, [0, 0.44, 0.56, 1.4, 2.0, 2.4, 9.0])
+    assert near.tolist() == [True] * 6 + [False] and exact.tolist() == [True, *[False] * 3, True, False, False]
     assert in_view[:, 0].tolist() == [True, True, True, True, False, False, False]
     assert in_view[:, 2].tolist() == [False, False, True, True, False, False, False]
+
+
+@pytest.mark.parametrize(
+    ("step", "rate", "counted"), [(1, 25, 40), (5, 25, 40), (25, 25, 40), (30, 25, 7), (1, 30, 40)]
+)
+def test_a_perfect_detector_agrees_everywhere_however_frames_are_sampled(tmp_path, step, rate, counted):
+    """The tool comes and goes at any frame of the video, and the file has the truth of every 25th."""
+    changes = np.sort(np.random.default_rng(0).choice(np.arange(1, 1000), 60, replace=False))
+    truth = np.searchsorted(changes, np.arange(1000), side="right") % 2 == 1
+    track = read_tools(write_tools(tmp_path / "t.txt", [{"Hook"} if shown else set() for shown in truth[::25]]))
+    times = np.round(np.arange(0, int(40 * rate), step) / rate, 6)
+    predicted = truth[np.minimum(np.round(times * 25).astype(int), 999)]
+    in_view, _, exact = tools_at(track, times)
+    found = agreement(predicted[exact], in_view.any(1)[exact])
+    assert found["sensitivity"] == found["specificity"] == 1 and exact.sum() == counted
 
 
 def test_times_before_the_first_and_after_the_last_row_have_no_phase(tmp_path):

@@ -39,7 +39,7 @@ def analysis_of(folder, include_suspect=False, *, iou=0.5, flow=math.nan, phases
     untrusted = math.nan if math.isnan(flow) else 0.1
     pairs = [MaskPair(first, iou, flow, untrusted) for first in close_pairs(times)] if not no_masks else []
     spacing = typical_spacing(times)
-    segments = presence_segments(times, is_present(coverage, 0.001), spacing)
+    segments = presence_segments(times, is_present(coverage, 0.001))
     statistics = {
         **detection_statistics(rows, 0.001),
         "presence": segment_summary(segments, times, spacing),
@@ -49,7 +49,7 @@ def analysis_of(folder, include_suspect=False, *, iou=0.5, flow=math.nan, phases
         statistics["phases"] = dict.fromkeys(phase for phase in phases if phase)
     annotated = None if in_view is None else np.array([shown is not None for shown in in_view])
     seen = None if in_view is None else np.array([bool(shown) for shown in in_view])
-    return Analysis(rows, pairs, phases, seen, annotated, None, statistics)
+    return Analysis(rows, pairs, phases, seen, annotated, annotated, None, statistics)
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_no_line_crosses_what_nobody_saw(draw):
 
 
 def test_a_line_is_broken_where_a_step_is_longer_than_two_spacings():
-    times, values = broken_line(np.array([0.0, 1, 3, 6]), np.array([1, 2, 3, 4]), 1.0)
+    times, values = broken_line(np.array([0.0, 1, 2, 6]), np.array([1, 2, 3, 4]), 1.0)
     assert values.tolist() == pytest.approx([1, 2, 3, math.nan, 4], nan_ok=True) and len(times) == 5
     assert broken_line(np.array([5.0]), np.array([1]), math.nan)[1].tolist() == [1]
 

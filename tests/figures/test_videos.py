@@ -39,7 +39,7 @@ def video(name, coverage, *, times=None, appearances=0, video_data="unmarked", b
     histogram = np.zeros(BINS)
     histogram[colour, 0] = 1
     seen = [(row, Appearance(brightness + row.frame, 0.5, 30.0 + row.frame, histogram)) for row in rows[:appearances]]
-    analysis = Analysis(rows, [], None, None, None, None, statistics)
+    analysis = Analysis(rows, [], None, None, None, None, None, statistics)
     return Video(name, Generated(Path(), SCHEMES["binary"], rows, run), analysis, seen)
 
 

@@ -20,7 +20,8 @@ from surgseg.files import IMAGE_SUFFIXES, UserError, is_hidden, list_some, natur
 # level is above the black of limited-range video (16) with its noise, and below dim tissue.
 LIT = 24
 _NEARLY_BLACK = 16  # gray level of 4095 in 65535: the brightest of a 12-bit picture that fills the low bits of 16
-_METADATA = (b"Exif\0", b"eXIf", b"Raw profile type", b"ns.adobe.com/xap", b"XML:com.adobe.xmp")  # may hold a rotation
+_METADATA = ("exif", "xmp", "Raw profile type exif", "XML:com.adobe.xmp")  # keys of Pillow; each may hold a rotation
+_LATE = (b"eXIf", b"Raw profile type", b"XML:com.adobe.xmp")  # the same behind the pixels of a PNG
 
 
 def read_frame(source: Path | bytes, name: str = "") -> np.ndarray:
@@ -56,7 +57,8 @@ def frame_size(data: bytes, name: str) -> tuple[int, int, int]:
     with open_image(data, name) as image:
         _check_colours(image, name)
         plain = image.format in ("PNG", "JPEG") and image.mode in ("L", "RGB") and ";16" not in str(image.tile)
-        if plain and not any(mark in data for mark in _METADATA):
+        behind = data[data.rfind(b"IDAT") :] if image.format == "PNG" else b""
+        if plain and not any(key in image.info for key in _METADATA) and not any(mark in behind for mark in _LATE):
             return (*image.size, 1)
     picture, orientation = read_upright(data, name)
     return picture.shape[1], picture.shape[0], orientation

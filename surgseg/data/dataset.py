@@ -10,7 +10,7 @@ import numpy as np
 
 from surgseg.data.pairs import FRAME_SUFFIXES, MASK_SUFFIXES, video_and_clip
 from surgseg.data.sources import archives_beside, data_kind
-from surgseg.data.videos import check_guesses, compile_pattern, video_by_pattern
+from surgseg.data.videos import check_folders, check_guesses, compile_pattern, video_by_pattern
 from surgseg.files import UserError, list_some, natural_key, nfc, read_csv
 from surgseg.frames import check_same_size, images_by_name, read_upright, under_names
 from surgseg.labels import Scheme, load_scheme, read_scheme
@@ -129,6 +129,7 @@ def load_folders(
     if video_pattern:
         samples = _by_pattern(samples, frame_dir, video_pattern)
     else:
+        check_folders({s.video for s in samples if "/" in s.name})
         check_guesses({_without_suffix(s.name): s.video for s in samples if "/" not in s.name})
     return Prepared(parent, samples, scheme, data_kind(frame_dir))
 

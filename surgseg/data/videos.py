@@ -16,6 +16,8 @@ _PARTS = (  # how recorders and people name the files of one recording; the grou
     re.compile(r"(.*\d)[_\-. ]+\d{1,6}"),
     re.compile(r"(.*\d)[a-h]", re.IGNORECASE),
 )
+_SPLIT_FOLDERS = ("train", "training", "val", "valid", "validation", "test", "testing")
+_ASK = "give --video-pattern, a regular expression whose one group is the video, such as '(op[0-9]+)'"
 _MOST_PARTS = 20  # more files with one beginning are a data set, such as cholec80_01 to cholec80_80
 
 
@@ -38,6 +40,13 @@ def video_by_pattern(pattern: re.Pattern, name: str) -> str:
     return match.group(1)
 
 
+def check_folders(folders: Iterable[str], or_else: str = "") -> None:
+    """Raise `UserError` if folders that were taken for videos are named as the parts of a data set."""
+    wrong = sorted({folder for folder in folders if folder.lower() in _SPLIT_FOLDERS})
+    if wrong:
+        raise UserError(f"folders named {list_some(wrong)} are parts of a data set, not videos; {_ASK}{or_else}")
+
+
 def check_guesses(videos: Mapping[str, str], or_else: str = "") -> None:
     """Raise `UserError` if the videos guessed from file names may be wrong.
 
@@ -46,10 +55,7 @@ def check_guesses(videos: Mapping[str, str], or_else: str = "") -> None:
     """
     doubt = _doubt(videos)
     if doubt:
-        raise UserError(
-            f"the file names do not tell which frames are of one video: {doubt}; give --video-pattern, a "
-            f"regular expression whose one group is the video, such as '(op[0-9]+)'{or_else}"
-        )
+        raise UserError(f"the file names do not tell which frames are of one video: {doubt}; {_ASK}{or_else}")
 
 
 def _doubt(videos: Mapping[str, str]) -> str:

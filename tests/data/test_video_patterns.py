@@ -97,6 +97,16 @@ def test_both_ways_into_training_refuse_and_take_a_pattern(tmp_path):
         prepared_pairs(folders)
 
 
+def test_folders_of_a_split_are_no_videos(tmp_path):
+    names = [f"{part}/op{op}_{frame}" for part, op in (("train", 1), ("train", 2), ("Test", 3)) for frame in range(2)]
+    folders = write_pairs(tmp_path, names)
+    for read in (prepared_pairs, lambda folders: load_folders(*folders)):
+        with pytest.raises(UserError, match=r"folders named Test, train are parts of a data set, .*--video-pattern"):
+            read(folders)
+    assert {sample.video for sample in load_folders(*folders, video_pattern="(op.)_").samples} == {"op1", "op2", "op3"}
+    assert {pair.video for pair in prepared_pairs(folders, video_pattern="(op.)_")} == {"op1", "op2", "op3"}
+
+
 def test_a_pattern_joins_the_parts_of_an_operation_in_their_order(tmp_path):
     folders = write_pairs(tmp_path, PARTS)
     pairs = prepared_pairs(folders, video_pattern="(OP[0-9]+)_")

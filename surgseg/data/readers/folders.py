@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from surgseg.data.pairs import FRAME_SUFFIXES, MASK_SUFFIXES, Found, Pair, Problem, drop_collisions, video_and_clip
 from surgseg.data.sources import SourceFile
-from surgseg.data.videos import check_guesses, compile_pattern, video_by_pattern
+from surgseg.data.videos import check_folders, check_guesses, compile_pattern, video_by_pattern
 from surgseg.files import UserError, list_some, natural_key, nfc
 
 OTHER_MASKS = ("_endo_mask", "_endo_color_mask")  # CholecSeg8k's masks beside the watershed mask
@@ -52,8 +52,11 @@ def pair_folders(
     if pattern:
         pairs = _by_video_pattern(pairs, pattern)
     elif video_id is None and not video_and_clip((root_name,))[0]:
-        guessed = {key: pair.video for pair, (key, *files) in zip(pairs, matched) if not place_of(*files)}
-        check_guesses(guessed, ", or --video-id NAME if all are of one video")
+        or_else = ", or --video-id NAME if all are of one video"
+        places = [place_of(frame, mask) for _, frame, mask in matched]
+        check_folders((place[0] for place in places if place and not video_and_clip(place)[0]), or_else)
+        guessed = {key: pair.video for pair, (key, *_), place in zip(pairs, matched, places) if not place}
+        check_guesses(guessed, or_else)
     pairs, collisions = drop_collisions(_number_the_rest(pairs))
     return Found(pairs, problems + collisions)
 

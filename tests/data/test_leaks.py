@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from surgseg.data.dataset import Sample
-from surgseg.data.leaks import NEAR, check_videos, describe_near_copies, near_copies
+from surgseg.data.leaks import check_videos, describe_near_copies, near_copies
+from surgseg.data.likeness import NEAR, frame_hashes, nearest
 from surgseg.data.splits import Split, make_split
 from surgseg.files import UserError
 from surgseg.frames import read_frame
@@ -116,6 +117,32 @@ def test_frames_that_fill_the_picture_are_compared_too():
     assert found.by_part == {"val": 0, "test": 1} and found.examples[0][:2] == ("test1", "train1")
 
 
+ORIENTATIONS = {
+    "mirrored": lambda pixels: pixels[:, ::-1],
+    "upside down": lambda pixels: pixels[::-1],
+    "half turn": lambda pixels: pixels[::-1, ::-1],
+    "quarter turn": np.rot90,
+    "quarter turn back": lambda pixels: np.rot90(pixels, -1),
+    "transposed": lambda pixels: pixels.swapaxes(0, 1),
+    "mirrored quarter turn": lambda pixels: np.rot90(pixels[:, ::-1]),
+}
+
+
+@pytest.mark.parametrize("name", ORIENTATIONS)
+def test_a_copy_in_another_orientation_is_near_also_when_it_has_moved(name):
+    train = [under_vignette(scene(seed), 62) for seed in range(6)]
+    turned = [np.ascontiguousarray(ORIENTATIONS[name](pixels)) for pixels in (train[2], moved(train[4]))]
+    found = compare(train, test=[*turned, scene(50)])
+    assert found.by_part["test"] == 2 and found.examples[0] == ("test0", "train2", 0)
+    assert found.examples[1][:2] == ("test1", "train4")
+
+
+def test_a_frame_that_is_not_square_is_found_turned_by_a_quarter():
+    wide = cv2.resize(scene(1), (2 * SIZE, SIZE))
+    tall = np.ascontiguousarray(np.rot90(wide))
+    assert nearest(*(frame_hashes([pixels])[0] for pixels in (tall, wide)))[0] <= NEAR
+
+
 def test_parts_are_counted_apart_and_a_frame_once():
     train = [scene(0), scene(0), scene(1)]
     found = compare(train, val=[scene(0), scene(5)], test=[scene(1), scene(0), scene(6), scene(7)])
@@ -162,7 +189,7 @@ def test_an_empty_val_part_and_a_train_part_without_pictures():
 
 
 def test_more_held_out_frames_than_one_chunk(monkeypatch):
-    monkeypatch.setattr("surgseg.data.leaks.CHUNK", 2)
+    monkeypatch.setattr("surgseg.data.likeness.CHUNK", 2)
     pictures = [scene(seed) for seed in range(5)]
     found = compare(pictures[::-1], test=pictures, distance=0)
     assert found.count == 5 and ("test0", "train4", 0) in found.examples
@@ -173,6 +200,7 @@ def test_the_warning_holds_counts_and_names():
     text = describe_near_copies(compare([scene(0), scene(1)], val=[scene(1)], test=[scene(0), scene(2), black]))
     assert "WARNING: 2 of 3 held-out frames (val 1, test 1)" in text and "1 blank left out" in text
     assert "val0 and train1 (0 of 416 bits differ)" in text and "test0 and train0" in text
+    assert "crops, zooms" in text
 
 
 def test_nothing_near_nothing_said():

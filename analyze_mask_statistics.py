@@ -80,7 +80,8 @@ def work(args: argparse.Namespace) -> int:
         args,
         phases=read_phases(args.phase_file, args.annotation_rate) if args.phase_file else None,
         tools=read_tools(args.tool_file, args.tools, args.annotation_rate) if args.tool_file else None,
-        ground_truth=match_ground_truth(generated, args.mask_dir, args.mask_video) if args.mask_dir else None,
+        ground_truth=args.mask_dir
+        and match_ground_truth(generated, args.mask_dir, args.mask_video, reviewed=args.masks_reviewed),
     )
     analysis = analyse(generated, request)
     result = {

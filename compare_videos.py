@@ -114,12 +114,11 @@ def read_video(args: argparse.Namespace, index: int, name: str):
 
     generated = read_generated(args.generated_dirs[index])
     tools = read_tools(args.tool_files[index], args.tools, args.annotation_rate) if args.tool_files else None
-    mask_video = args.mask_videos[index] if args.mask_videos else None
-    request = request_of(
-        args,
-        tools=tools,
-        ground_truth=match_ground_truth(generated, args.mask_dirs[index], mask_video) if args.mask_dirs else None,
-    )
+    truth = None
+    if args.mask_dirs:
+        mask_video = args.mask_videos[index] if args.mask_videos else None
+        truth = match_ground_truth(generated, args.mask_dirs[index], mask_video, reviewed=args.masks_reviewed)
+    request = request_of(args, tools=tools, ground_truth=truth)
     analysis = analyse(generated, request)
     return Video(name, generated, analysis, measure_appearances(generated, analysis.rows))
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from surgseg.console import make_parser, report_errors
+from surgseg.console import add_reviewed_option, make_parser, report_errors
 from surgseg.data.convert import Target
 from surgseg.data.options import add_label_options, add_work_options, check_threads, chosen_scheme, report_preparation
 from surgseg.data.pairs import Found, describe_problems, with_threshold
@@ -59,6 +59,7 @@ def build_parser():
         help="regular expression whose one group is the video in a frame's path, such as '(OP[0-9]+)_'; joins files "
         "of one operation (default: from folder or file names)",
     )
+    add_reviewed_option(files)
     labels = add_label_options(parser)
     labels.add_argument(
         "--instrument-codes", type=int, nargs="+", metavar="CODE", help="gray levels of instruments (default: 31 32)"
@@ -102,7 +103,7 @@ def run(args) -> int:
     kinds = {data_kind(args.frame_dir), data_kind(args.mask_dir)}
     if len(kinds) > 1:
         raise UserError(f"{args.frame_dir} and {args.mask_dir}: one is synthetic, the other is not")
-    result = prepare(found, target, scheme, kinds.pop())
+    result = prepare(found, target, scheme, kinds.pop(), reviewed=args.masks_reviewed)
     return report_preparation(result, target.root, target.frames, args.skip_bad)
 
 

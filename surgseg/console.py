@@ -57,6 +57,14 @@ def add_void_option(group) -> None:
     )
 
 
+def add_reviewed_option(group) -> None:
+    group.add_argument(
+        "--masks-reviewed",
+        action="store_true",
+        help="a person has checked all masks: masks that a model predicted count as true (default: only if corrected)",
+    )
+
+
 def resolve_device(name: str):
     """Return the torch device. `auto` takes CUDA, else MPS, else the CPU. Raises `UserError` for an absent device."""
     import torch

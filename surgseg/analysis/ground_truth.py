@@ -18,11 +18,35 @@ from surgseg.generate.folder import FrameRow, Generated
 from surgseg.labels import VOID
 from surgseg.mask_folders import settle_masks
 from surgseg.masks import read_mask
+from surgseg.predicted import WHAT_TO_DO, predicted_masks
 from surgseg.threads import ahead
 
 
-def match_ground_truth(generated: Generated, mask_dir: Path, video: str | None = None) -> dict[str, Path]:
-    """Return row name -> mask file for the masks of `mask_dir` that belong to rows of `generated`.
+def match_ground_truth(
+    generated: Generated, mask_dir: Path, video: str | None = None, *, reviewed: bool = False
+) -> dict[str, Path]:
+    """Return row name -> true mask for the masks of `mask_dir` that belong to rows of `generated` (`_masks_of_rows`).
+
+    Masks that a model predicted are left out, unless a person has `reviewed` all of them; the generated folder's own
+    masks always are. Raises `UserError` if no true mask is left.
+    """
+    matched = _masks_of_rows(generated, mask_dir, video)
+    own = {generated.mask_path(row) for row in generated.rows} - {None}
+    own = {path.resolve() for path in own}
+    true = {name: path for name, path in matched.items() if path.resolve() not in own}
+    if not true:
+        raise UserError(f"{mask_dir} holds the masks of {generated.folder} itself: nothing to compare them with")
+    predicted = set() if reviewed else predicted_masks(true.values())
+    true = {name: path for name, path in true.items() if path not in predicted}
+    if not true:
+        raise UserError(f"all {len(matched)} masks of {mask_dir} are predictions of a model, not truth: {WHAT_TO_DO}")
+    if predicted:
+        print(f"{len(predicted)} of {len(matched)} masks of {mask_dir} are predictions of a model: left out")
+    return true
+
+
+def _masks_of_rows(generated: Generated, mask_dir: Path, video: str | None) -> dict[str, Path]:
+    """Return row name -> mask file.
 
     A mask belongs to the row of its own name. Where no mask has the name of a row, or masks of several videos have, it
     belongs to the row whose frame number (from 0, counted in the video) ends its name. `video` selects one video where

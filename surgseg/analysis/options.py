@@ -8,6 +8,7 @@ from pathlib import Path
 from surgseg.analysis.cholec80 import RATE
 from surgseg.analysis.flow import FLOW_PAIRS
 from surgseg.analysis.presence import MIN_AREA
+from surgseg.console import add_reviewed_option
 from surgseg.files import UserError
 
 
@@ -52,6 +53,7 @@ def add_counting_options(parser: argparse.ArgumentParser):
         action="store_true",
         help="measure the masks again, for masks corrected by hand (default: use frames.csv)",
     )
+    add_reviewed_option(group)
     group.add_argument(
         "--flow-pairs",
         type=int,

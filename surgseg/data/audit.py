@@ -44,6 +44,7 @@ def make_audit(records: dict[str, dict], rows: list[dict], scheme: Scheme, data:
         "repaired_rgba_masks": [record["name"] for record in known if record["mode"] == "RGBA"],
         "identical_frames": _identical(known),
         "turned_by_exif": [record["name"] for record in known if record.get("orientation", 1) != 1],
+        "predicted_masks": {record["name"]: record["predicted"] for record in known if record.get("predicted")},
         "numbered_by_order": [record["name"] for record in known if record.get("numbered_by_order")],
     }
     if (scheme.lookup() >= 0).all():  # every remaining code is background: list the codes that occur
@@ -208,6 +209,12 @@ def _notes(audit: dict) -> list[str]:
     if audit["numbered_by_order"]:
         names = audit["numbered_by_order"]
         notes.append(f"numbered in order, not by the number in the file name: {len(names)} ({list_some(names, 4)})")
+    if audit["predicted_masks"]:
+        count = len(audit["predicted_masks"])
+        notes.append(
+            f"masks that a model predicted: {count}; they train as pseudo-labels, and nothing is scored against them: "
+            "correct them, or prepare them with --masks-reviewed after a person has checked all of them"
+        )
     if not audit["splits"]:
         notes.append("one video only, so no split by video: add videos, or train with --split time")
     return notes

@@ -16,6 +16,7 @@ from surgseg.files import IMAGE_SUFFIXES, UserError, make_folder, write_bytes
 from surgseg.frames import check_same_size, frame_size
 from surgseg.labels import Scheme
 from surgseg.masks import encode_mask, remap
+from surgseg.predicted import mask_hash
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ def prepare_pair(pair: Pair, scheme: Scheme, lookup: np.ndarray, settings: str, 
         "sources": stamps(pair),
         "bytes": len(frame),
         "settings": settings,
+        "predicted": mask_hash(ids) if pair.predicted else None,
     }
 
 

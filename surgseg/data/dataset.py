@@ -16,6 +16,7 @@ from surgseg.frames import check_same_size, images_by_name, read_upright, under_
 from surgseg.labels import Scheme, load_scheme, read_scheme
 from surgseg.mask_folders import settle_masks
 from surgseg.masks import read_mask
+from surgseg.predicted import predicted_masks
 
 MANIFEST_FIELDS = ("name", "video", "clip", "frame", "width", "height", "instrument_fraction", "void_fraction", "split")
 
@@ -24,7 +25,7 @@ FRAME_FOLDERS = ("sample_frames", "frames")
 
 @dataclass(frozen=True)
 class Sample:
-    """One labelled frame. `part` is the manifest's split column; it may be ""."""
+    """One labelled frame. `part` is the manifest's split column; it may be "". `predicted`: a model made its mask."""
 
     name: str
     frame: Path
@@ -33,6 +34,7 @@ class Sample:
     number: int = 0
     part: str = ""
     instrument_fraction: float = 1.0
+    predicted: bool = False
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,13 @@ def _by_pattern(samples: list[Sample], root: Path, video_pattern: str) -> list[S
         replace(sample, video=video_by_pattern(pattern, name), number=number)
         for number, (name, sample) in enumerate(zip(names, samples))
     ]
+
+
+def mark_predicted(prepared: Prepared) -> Prepared:
+    """Return the data with `predicted` set where the mask is a prediction of a model, and not corrected since."""
+    found = predicted_masks(sample.mask for sample in prepared.samples)
+    samples = [replace(sample, predicted=True) if sample.mask in found else sample for sample in prepared.samples]
+    return replace(prepared, samples=samples)
 
 
 def read_sample(sample: Sample, num_classes: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,15 +1,17 @@
-"""Find leaks from training into held-out frames: videos in several parts, and frames that look alike."""
+"""Find leaks from training into held-out frames: videos in several parts, frames that look alike, masks
+that a model predicted."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from surgseg.data.likeness import BITS, NEAR, frame_hashes, nearest
 from surgseg.data.splits import PARTS, Split
 from surgseg.files import UserError, list_some, natural_key
+from surgseg.predicted import WHAT_TO_DO
 
 SHARING = ("random", "time")  # splits that divide videos on purpose
 HELD_OUT = PARTS[1:]
@@ -55,6 +57,32 @@ def check_videos(split: Split, samples: list, *, allow_shared: bool = False) -> 
             f"split {split.name!r} puts frames of one video into several parts, so its scores would measure memory: "
             f"{shown}; use --split video{anyway}"
         )
+
+
+def with_true_masks(split: Split, samples: list) -> Split:
+    """Leave predicted masks out of val and test: nothing is scored against a model's own output.
+
+    Raises `UserError` if no true mask is left there.
+    """
+    parts = {part: [i for i in split.parts[part] if not samples[i].predicted] for part in HELD_OUT}
+    left_out = [samples[i].name for part in HELD_OUT for i in split.parts[part] if samples[i].predicted]
+    if left_out and not any(parts.values()):
+        raise UserError(
+            f"split {split.name!r}: all {len(left_out)} masks of the val and test parts are predictions of a model "
+            f"({list_some(left_out, 2)}), so there is no truth to score on: {WHAT_TO_DO}"
+        )
+    kept = {part: np.array(indices, dtype=np.int64) for part, indices in parts.items()}
+    return replace(split, parts={**split.parts, **kept}, left_out=tuple(left_out))
+
+
+def true_samples(samples: list) -> list:
+    """Return the samples whose mask is no prediction. Print how many are left out; raise `UserError` if all are."""
+    true = [sample for sample in samples if not sample.predicted]
+    if not true:
+        raise UserError(f"all {len(samples)} masks are predictions of a model, not truth: {WHAT_TO_DO}")
+    if len(true) < len(samples):
+        print(f"{len(samples) - len(true)} of {len(samples)} masks are predictions of a model: they are not scored")
+    return true
 
 
 def near_copies(

@@ -20,26 +20,59 @@ FLAT = 2.0  # gray levels: a frame is blank if the standard deviation of its cel
 GRID = 16  # cells along each axis of the field
 FALLOFF = 2.5  # cells: standard deviation of the blurred copy that is subtracted
 # Bits of 416 that may differ in near copies, measured at 256x256. Different frames: in 7,764 pairs of real frames of
-# different videos (six, of EndoVis 2015, Cholec80, CholecSeg8k) at least 148 bits differ in any orientation; with the
-# same vignette drawn on them 128; in SYNTHETIC synthetic pairs XXX. So there was no false alarm. Found: all copies of the
-# 144 real frames in each of the eight orientations, also as JPEG (quality 25; 32 bits); at a third of the size, 10 % brighter or darker, shifted by 2 %, rotated by 1 degree; 84 % of those
-# shifted by 2 % on both axes. In synthetic clips (25 frames/s): all pairs up to 8 frames apart, 99 % of those 12 frames
-# apart, 56 % of those 25 frames apart.
+# different videos (six, of EndoVis 2015, Cholec80, CholecSeg8k) at least 148 bits differ in any orientation; with a
+# vignette drawn on them 128; in 363,258 synthetic pairs 131. So there was no false alarm. Found: all copies of the 144
+# real frames in each of the eight orientations, also as JPEG (quality 25); at a third of the size, 10 % brighter or
+# darker, shifted by 2 %, rotated by 1 degree; 84 % of those shifted by 2 % on both axes. In synthetic clips (25
+# frames/s): all pairs up to 8 frames apart, 99 % of those 12 frames apart, 56 % of those 25 frames apart.
 NEAR = 104
 CHUNK = 256  # frames compared at a time: 7 MB for 6,464 training frames
 
 
 def frame_hashes(frames, indices=None) -> tuple[np.ndarray, np.ndarray]:
-    """The hashes (M, BITS) bool of the M frames that are not blank, and the indices of these.
+    """The hashes (M, BITS) float32 (+1 or -1) of the M frames that are not blank, and the indices of these.
 
     `frames` holds (H, W, 3) uint8 RGB frames; `indices` chooses among them (default: all).
     """
     indices = range(len(frames)) if indices is None else indices
-    found = {index: bits for index in indices if (bits := frame_hash(frames[index])) is not None}
-    return np.array(list(found.values()), dtype=bool).reshape(-1, BITS), np.array(list(found), dtype=np.int64)
+    found = {index: bits for index in indices if (bits := _frame_hash(frames[index])) is not None}
+    hashes = np.array(list(found.values()), dtype=np.float32).reshape(-1, BITS)
+    return 2 * hashes - 1, np.array(list(found), dtype=np.int64)
 
 
-def frame_hash(frame: np.ndarray) -> np.ndarray | None:
+def pack(hashes: np.ndarray) -> np.ndarray:
+    """Hashes (M, BITS) of +1 or -1 as (M, BITS / 8) uint8, as weights files store them."""
+    return np.packbits(hashes > 0, axis=1)
+
+
+def unpack(packed: np.ndarray) -> np.ndarray:
+    """Return the hashes (M, BITS) float32 that `pack` packed."""
+    return 2 * np.unpackbits(np.asarray(packed, np.uint8).reshape(-1, BITS // 8), axis=1).astype(np.float32) - 1
+
+
+def nearest(hashes: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For each row of `hashes`: the bits that differ from the nearest row of `others`, and its index.
+
+    Both are those of `frame_hashes`. Each row is compared in its eight orientations. Without
+    `others`, BITS + 1 bits differ.
+    """
+    differing, indices = np.full(len(hashes), BITS + 1), np.zeros(len(hashes), dtype=np.int64)
+    if not len(others):
+        return differing, indices
+    for start in range(0, len(hashes), CHUNK):
+        rows = hashes[start : start + CHUNK]
+        best, place = np.full((2, len(rows)), -BITS - 1)
+        for order, sign in _ORIENTATIONS:
+            product = (rows[:, order] * sign) @ others.T  # (bits that agree) - (bits that differ)
+            nearer = product.argmax(axis=1)
+            agreement = product[np.arange(len(rows)), nearer].astype(np.int64)
+            place = np.where(agreement > best, nearer, place)
+            best = np.maximum(agreement, best)
+        differing[start : start + CHUNK], indices[start : start + CHUNK] = (BITS - best) // 2, place
+    return differing, indices
+
+
+def _frame_hash(frame: np.ndarray) -> np.ndarray | None:
     """Difference hash of the endoscope's field of view: (BITS,) bool, or None for a blank frame.
 
     Each bit says whether a cell of the field's thumbnail is brighter than its left or its upper neighbour. Two things
@@ -55,28 +88,6 @@ def frame_hash(frame: np.ndarray) -> np.ndarray | None:
     if cells[_OVAL].std() < FLAT:
         return None
     return np.concatenate([(cells[:, 1:] > cells[:, :-1])[_ACROSS], (cells[1:] > cells[:-1])[_DOWN]])
-
-
-def nearest(hashes: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each row of `hashes`: the bits that differ from the nearest row of `others`, and its index.
-
-    Both are (., BITS) bool. Each row is compared in its eight orientations. Without `others`, BITS + 1 bits differ.
-    """
-    differing, indices = np.full(len(hashes), BITS + 1), np.zeros(len(hashes), dtype=np.int64)
-    if not len(others):
-        return differing, indices
-    signed = 2 * others.T.astype(np.float32) - 1
-    for start in range(0, len(hashes), CHUNK):
-        rows = 2 * hashes[start : start + CHUNK].astype(np.float32) - 1
-        best, place = np.full((2, len(rows)), -BITS - 1)
-        for order, sign in _ORIENTATIONS:
-            product = (rows[:, order] * sign) @ signed  # (bits that agree) - (bits that differ)
-            nearer = product.argmax(axis=1)
-            agreement = product[np.arange(len(rows)), nearer].astype(np.int64)
-            place = np.where(agreement > best, nearer, place)
-            best = np.maximum(agreement, best)
-        differing[start : start + CHUNK], indices[start : start + CHUNK] = (BITS - best) // 2, place
-    return differing, indices
 
 
 def _field(frame: np.ndarray) -> np.ndarray | None:

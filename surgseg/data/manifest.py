@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from surgseg.data.dataset import MANIFEST_FIELDS
@@ -32,9 +32,10 @@ def write_manifest(root: Path, rows: list[dict]) -> None:
     write_csv(root / "manifest.csv", MANIFEST_FIELDS, rows)
 
 
-def with_splits(rows: list[dict], prescribed: dict[str, str]) -> list[dict]:
+def with_splits(rows: list[dict], prescribed: dict[str, str], predicted: Collection[str] = ()) -> list[dict]:
     """Return the rows in natural order with their parts: `prescribed` (by name) by the data set, otherwise by video.
 
+    `predicted` names the frames whose mask a model made: a video of such frames alone trains if two others are left.
     Without a prescribed part, the frames of a single video get the part "". Raises `UserError` if only some frames
     have a prescribed part: the data set's split would be lost.
     """
@@ -47,7 +48,7 @@ def with_splits(rows: list[dict], prescribed: dict[str, str]) -> list[dict]:
             f"{len(ordered) - len(without)} frames have a part (train, val, test) that their data set prescribes, "
             f"{len(without)} have none ({list_some(without, 3)}): prepare them into another --output-root"
         )
-    assignment = assign_by_video(rows) or {}
+    assignment = assign_by_video([{**row, "predicted": row["name"] in predicted} for row in rows]) or {}
     return [{**row, "split": assignment.get(row["video"], "")} for row in ordered]
 
 

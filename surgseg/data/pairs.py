@@ -26,7 +26,8 @@ class Pair:
 
     `number` orders the frames of a video; video and number make the name of the frame in the prepared folder.
     `read_codes` takes the bytes of the mask file, and its name for errors. It returns ((H, W) uint8 source codes, a
-    word for the kind of file). `split` is train, val or test if the data set prescribes it.
+    word for the kind of file). `split` is train, val or test if the data set prescribes it. `predicted`: a model
+    made the mask.
     """
 
     video: str
@@ -37,6 +38,7 @@ class Pair:
     split: str = ""
     read_codes: Callable[[bytes, str], tuple[np.ndarray, str]] = decode_codes
     numbered_by_order: bool = False
+    predicted: bool = False
 
     @property
     def name(self) -> str:

@@ -22,6 +22,7 @@ from surgseg.files import UserError, list_some, natural_key, read_json, write_js
 from surgseg.labels import Scheme, read_scheme, write_scheme
 from surgseg.mask_folders import codes_are_levels
 from surgseg.masks import decode_codes, decode_levels
+from surgseg.predicted import predicted_masks
 
 
 @dataclass
@@ -41,11 +42,14 @@ class PrepareResult:
     replaced: list[str] = field(default_factory=list)
 
 
-def prepare(found: Found, target: Target, scheme: Scheme, data: str = "real", licence: str = "") -> PrepareResult:
+def prepare(
+    found: Found, target: Target, scheme: Scheme, data: str = "real", licence: str = "", *, reviewed: bool = False
+) -> PrepareResult:
     """Write every good pair of `found` into `target`, then the folder's classes.json, audit.json, manifest.csv.
 
     `data` is "real" or "synthetic". Pairs that an earlier run finished are kept. The rows of the videos in `found` are
-    replaced; other videos of the folder keep theirs. Bad pairs become problems of the result. Raises `UserError` if no
+    replaced; other videos of the folder keep theirs. Bad pairs become problems of the result. The audit names the masks
+    that a model predicted, unless a person has `reviewed` all of them. Raises `UserError` if no
     pair is usable or the folder does not fit: another class scheme, another kind of data, or corrected masks.
     """
     licence = licence if data == "real" else ""
@@ -55,6 +59,9 @@ def prepare(found: Found, target: Target, scheme: Scheme, data: str = "real", li
     if not found.pairs:
         raise UserError(f"no usable pair of frame and mask\n{describe_problems(found.problems)}".rstrip())
     found = _settle_codes(found, scheme)
+    if not reviewed:
+        predicted = predicted_masks(pair.mask.path for pair in found.pairs if pair.mask.path is not None)
+        found = replace(found, pairs=[replace(pair, predicted=pair.mask.path in predicted) for pair in found.pairs])
     videos = {pair.video for pair in found.pairs}
     rows = manifest.read_manifest(target.root)
     other_rows = [row for row in rows if row["video"] not in videos]
@@ -64,6 +71,8 @@ def prepare(found: Found, target: Target, scheme: Scheme, data: str = "real", li
     corrected = {pair.name for pair in found.pairs if _is_corrected(pair, journal.get(pair.name), target)}
     finished = [pair for pair in found.pairs if _is_finished(pair, journal.get(pair.name), settings, target)]
     records = {pair.name: journal[pair.name] for pair in finished}
+    for record in records.values() if reviewed else ():
+        record["predicted"] = None
     todo = [pair for pair in found.pairs if pair.name not in records]
     again = [pair for pair in todo if pair.name in journal]
     _check_corrections([pair.name for pair in todo if pair.name in corrected], target)
@@ -213,7 +222,9 @@ def _write_tables(
     journal = {name: r for name, r in manifest.read_journal(target.root).items() if r["video"] not in videos}
     everything = {**journal, **records}
     rows = [manifest.manifest_row(record, scheme) for record in records.values()] + others
-    rows = manifest.with_splits(rows, {name: record.get("split", "") for name, record in everything.items()})
+    prescribed = {name: record.get("split", "") for name, record in everything.items()}
+    predicted = {name for name, record in everything.items() if record.get("predicted")}
+    rows = manifest.with_splits(rows, prescribed, predicted)
     old = read_json(target.root / "audit.json") if (target.root / "audit.json").is_file() else {}
     old_problems = [item for item in old.get("problems", []) if item["video"] and item["video"] not in videos]
     result.audit = audit.make_audit(everything, rows, scheme, data)

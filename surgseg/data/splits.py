@@ -32,17 +32,20 @@ class Split:
     """A named division of samples.
 
     `parts` holds the sample indices of each part; `by` is "video" or "frame", the kind of key in `assignment`.
+    `left_out` names the val and test frames without a true mask; they are in no part.
     """
 
     name: str
     by: str
     assignment: dict[str, str]
     parts: dict[str, np.ndarray]
+    left_out: tuple[str, ...] = ()
 
     @property
     def hash(self) -> str:
-        """12 hex digits that change if a key changes its part."""
-        return hashlib.sha256(json.dumps(sorted(self.assignment.items())).encode()).hexdigest()[:12]
+        """12 hex digits that change if a key changes its part, or another frame is left out."""
+        keys = [*sorted(self.assignment.items()), *self.left_out]
+        return hashlib.sha256(json.dumps(keys).encode()).hexdigest()[:12]
 
     @property
     def scored_part(self) -> str | None:
@@ -62,11 +65,16 @@ def assign_by_video(rows: list[dict[str, Any]]) -> dict[str, str] | None:
     """Assign whole videos to train/val/test, with about 70/10/20 % of the frames and instruments in each if possible.
 
     `rows` are manifest rows (`video`, `instrument_fraction`). Two videos give train and test; one video gives None.
+    Videos whose masks are all predicted (`predicted`) train, if two others are left.
     Deterministic: the assignment depends on the videos and their frame counts, not on the order of rows.
     """
     frames = Counter(str(row["video"]) for row in rows)
     if len(frames) < 2:
         return None
+    true_videos = {str(row["video"]) for row in rows if not row.get("predicted")}
+    if 2 <= len(true_videos) < len(frames):
+        known = assign_by_video([row for row in rows if str(row["video"]) in true_videos])
+        return {video: known.get(video, "train") for video in sorted(frames, key=natural_key)}
     with_instrument = {str(row["video"]) for row in rows if float(row.get("instrument_fraction") or 0) > 0}
     # The first video of each part: the largest with instruments trains, the two smallest with instruments test and
     # validate. If too few videos have instruments, the smallest without them are taken.
@@ -160,7 +168,7 @@ def _videos(samples: list) -> list[str]:
 
 
 def _video_split(samples: list) -> Split:
-    rows = [{"video": s.video, "instrument_fraction": s.instrument_fraction} for s in samples]
+    rows = [vars(sample) for sample in samples]
     assignment = assign_by_video(rows)
     if assignment is None:
         raise UserError(

@@ -38,7 +38,9 @@ class FrameRow:
 
     `frame` is the index in the source from 0, `time_s` its time in seconds. `coverage`, `mean_confidence` and
     `uncertainty` are those of `predict.Measures`. `components` counts connected regions of instrument above
-    MIN_COMPONENT_AREA. `suspect`: the frame was decoded after damage and before the next keyframe.
+    MIN_COMPONENT_AREA. `suspect`: the frame was decoded after damage and before the next keyframe. `mask_hash` is that
+    of `predicted.mask_hash` for the predicted mask. `trained`: 1 if the frame looks like one that trained the weights,
+    0 if not, "" if it was not compared. Folders of earlier versions lack the last two columns.
     """
 
     name: str
@@ -49,6 +51,8 @@ class FrameRow:
     uncertainty: float
     components: int
     suspect: bool
+    mask_hash: str = ""
+    trained: str = ""
 
     def line(self) -> str:
         """Return the row as a line of `frames.csv`."""
@@ -59,9 +63,12 @@ class FrameRow:
     @classmethod
     def parse(cls, row: dict[str, str]) -> FrameRow:
         """Return the row of a `csv.DictReader` dict. Raises ValueError, KeyError or TypeError if it is not valid."""
-        found = cls(**{field.name: _READ[field.type](row[field.name]) for field in fields(cls)})
+        given = [field for field in fields(cls) if field.name in row or field.name not in ADDED]
+        found = cls(**{field.name: _READ[field.type](row[field.name]) for field in given})
         if not all(0 <= getattr(found, key) <= 1 for key in Measures._fields):
             raise ValueError("coverage, confidence or uncertainty outside 0..1")
+        if not re.fullmatch("([0-9a-f]{8})?", found.mask_hash) or found.trained not in ("", "0", "1"):
+            raise ValueError("mask_hash or trained is cut off")
         if not math.isfinite(found.time_s) or min(found.frame, found.components) < 0:
             raise ValueError("time_s is no number of seconds, or frame or components are negative")
         return found
@@ -69,6 +76,7 @@ class FrameRow:
 
 _READ = {"str": str, "int": int, "float": float, "bool": {"0": False, "1": True}.__getitem__}  # by type of the field
 COLUMNS = tuple(field.name for field in fields(FrameRow))
+ADDED = ("mask_hash", "trained")  # columns that folders of earlier versions lack
 
 
 def check_name(name: str) -> str:
@@ -179,7 +187,7 @@ def read_generated(folder: Path | str) -> Generated:
 def _read_rows(path: Path, whole: bool) -> list[FrameRow]:
     if not whole and b"\n" not in path.read_bytes():
         return []  # the run was killed before its header was written
-    raw = read_csv(path, COLUMNS)
+    raw = read_csv(path, [name for name in COLUMNS if name not in ADDED])
     if raw and not whole and not path.read_bytes().endswith(b"\n"):
         raw = raw[:-1]  # the run was killed within this line
     rows = []

@@ -31,6 +31,7 @@ from surgseg.labels import Scheme, write_scheme
 from surgseg.masks import count_components, encode_mask, read_mask
 from surgseg.overlay import Painter
 from surgseg.predict import Measures
+from surgseg.predicted import mask_hash
 from surgseg.video.reader import Frame
 from surgseg.video.writer import partial_path
 
@@ -47,7 +48,7 @@ class GeneratedWriter:
 
     `store` may be called from several threads, `commit` in the order of the frames from one thread. `earlier` is the
     result of `find_earlier`. `parts` maps folders of images to their suffix. The overlay video is drawn anew from its
-    first frame: `earlier_frames()` gives the frames of the rows that stay.
+    first frame: `earlier_frames()` gives the frames of the rows that stay. `trained` gives that column of a frame.
     """
 
     def __init__(
@@ -60,9 +61,10 @@ class GeneratedWriter:
         overlay_video: bool = False,
         earlier: Earlier | None = None,
         earlier_frames: Callable[[], Iterable[Frame]] = tuple,
+        trained: Callable[[Frame], str] = lambda frame: "",
     ):
         self.folder, self.scheme, self.name, self.parts = Path(folder), scheme, name, parts
-        self.earlier, self.earlier_frames = earlier or Earlier(), earlier_frames
+        self.earlier, self.earlier_frames, self.trained = earlier or Earlier(), earlier_frames, trained
         self.rows_written, self.detected = self.earlier.rows, self.earlier.detected
         self.suspects, self.last_time_s = self.earlier.suspects, self.earlier.last_time_s
         self.overlay_video = overlay_video
@@ -139,7 +141,14 @@ class GeneratedWriter:
                 data = encode_frame(frame.image if part == "frames" else picture, f".{suffix}")
             write_bytes(self.folder / part / f"{name}.{suffix}", data)
         row = FrameRow(
-            name, frame.index, frame.time_s, **measures._asdict(), components=components, suspect=frame.suspect
+            name,
+            frame.index,
+            frame.time_s,
+            **measures._asdict(),
+            components=components,
+            suspect=frame.suspect,
+            mask_hash=mask_hash(ids),
+            trained=self.trained(frame),
         )
         return Stored(row, picture if self.overlay_video else None)
 

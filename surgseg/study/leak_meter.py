@@ -11,7 +11,7 @@ import numpy as np
 from surgseg.console import PARTIAL, seed_everything
 from surgseg.data.cache import open_cache
 from surgseg.data.dataset import Prepared
-from surgseg.data.leaks import near_copies
+from surgseg.data.leaks import near_copies, with_true_masks
 from surgseg.data.splits import SPLIT_NAMES, Split, make_split
 from surgseg.evaluation import evaluate_samples
 from surgseg.files import UserError, check_folder, write_json
@@ -44,7 +44,8 @@ def run_leak_meter(
         if name not in SPLIT_NAMES:
             raise UserError(f"--splits {name}: use {', '.join(SPLIT_NAMES)}")
     check_folder(output_dir)
-    made = [make_split(prepared.samples, name=name, seed=train.seed) for name in names]
+    made = (make_split(prepared.samples, name=name, seed=train.seed) for name in names)
+    made = [with_true_masks(split, prepared.samples) for split in made]
     splits = level_splits(made, prepared.samples, train.seed)
     runs = []
     for split in splits:

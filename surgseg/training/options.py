@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from models import ARCHITECTURES
-from surgseg.console import add_device_option, add_void_option
+from surgseg.console import add_device_option, add_reviewed_option, add_void_option
 from surgseg.data.splits import SPLIT_NAMES
 from surgseg.files import UserError
 from surgseg.places import find_data, find_weights
@@ -48,6 +48,7 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
         help="with --frame-dir: regular expression whose one group is the video in a frame's path, such as "
         "'(OP[0-9]+)_' (default: from folder or file names)",
     )
+    add_reviewed_option(group)
 
 
 def add_split_options(parser: argparse.ArgumentParser) -> None:
@@ -200,15 +201,18 @@ def machine_of(args: argparse.Namespace, device, processes):
 
 def load_data(args: argparse.Namespace):
     """The `Prepared` data that the options name, or those at a default path; None if there are none."""
-    from surgseg.data.dataset import load_folders, load_prepared
+    from surgseg.data.dataset import load_folders, load_prepared, mark_predicted
 
     if args.frame_dir or args.mask_dir:
         if args.data_root or not (args.frame_dir and args.mask_dir):
             raise UserError("--frame-dir and --mask-dir go together, and without --data-root")
-        return load_folders(args.frame_dir, args.mask_dir, args.class_scheme, args.video_pattern)
-    if args.video_pattern:
+        prepared = load_folders(args.frame_dir, args.mask_dir, args.class_scheme, args.video_pattern)
+    elif args.video_pattern:
         raise UserError(
             "--video-pattern goes with --frame-dir and --mask-dir; a prepared folder's manifest has the videos"
         )
-    root = args.data_root or find_data()
-    return None if root is None else load_prepared(root)
+    elif root := args.data_root or find_data():
+        prepared = load_prepared(root)
+    else:
+        return None
+    return prepared if args.masks_reviewed else mark_predicted(prepared)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from surgseg.data.leaks import check_videos
+from surgseg.data.leaks import check_videos, with_true_masks
 from surgseg.data.splits import SPLIT_NAMES, Split, make_split, video_folds
 from surgseg.data.videos import warn_of_divided
 from surgseg.files import UserError, list_some
@@ -34,7 +34,8 @@ class SplitConfig:
 def choose_split(config: SplitConfig, samples: list) -> Split:
     """Return the split of `samples`; that of the first fold if `config` asks for all folds.
 
-    Raises `UserError` for contradictory options, and if one video is in several parts.
+    Raises `UserError` for contradictory options, if one video is in several parts, and if only predicted masks would be
+    scored.
     """
     if config.fold is not None and not config.folds:
         raise UserError("--fold chooses one of --folds K or --folds videos: give that too")
@@ -52,7 +53,7 @@ def choose_split(config: SplitConfig, samples: list) -> Split:
         seed=config.seed,
     )
     check_videos(split, samples, allow_shared=config.allow_shared_videos)
-    return split
+    return with_true_masks(split, samples)
 
 
 def choose_folds(config: SplitConfig, samples: list) -> dict[int | None, Split]:
@@ -63,6 +64,11 @@ def choose_folds(config: SplitConfig, samples: list) -> dict[int | None, Split]:
     return {fold: choose_split(replace(config, fold=fold), samples) for fold in range(1, count + 1)}
 
 
+def pseudo_labels(split: Split, samples: list) -> int:
+    """Return how many training masks are predictions of a model."""
+    return sum(samples[index].predicted for index in split.parts["train"])
+
+
 def describe_split(split: Split, samples: list) -> str:
     """Return the frames and videos of each part as text, with a warning if the split leaks."""
     lines = [f"Split: {split.name} (hash {split.hash})"]
@@ -70,6 +76,11 @@ def describe_split(split: Split, samples: list) -> str:
         videos = list(dict.fromkeys(samples[index].video for index in indices))
         shown = ", ".join(videos[:8]) + (", ..." if len(videos) > 8 else "")
         lines.append(f"  {part:<6}{len(indices):>7} frames, {len(videos):>3} videos  {shown}")
+    if pseudo := pseudo_labels(split, samples):
+        count = len(split.parts["train"])
+        lines.append(f"  {pseudo} of {count} training masks are predictions of a model (pseudo-labels)")
+    if split.left_out:
+        lines.append(f"  {len(split.left_out)} frames of val and test are left out: a model predicted their masks")
     if split.leaks:
         lines.append(
             "  WARNING: this split puts frames of one video into several parts; neighbouring frames are near-copies,\n"

@@ -53,6 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="regular expression whose one group is the video in a mask's name, such as '(OP[0-9]+)_' (default: from "
         "the manifest or the name)",
     )
+    console.add_reviewed_option(parser)
     model = parser.add_argument_group("--mode model")
     model.add_argument(
         "--model-path", type=Path, default=DEFAULT_WEIGHTS, help=f"weights file (default: {DEFAULT_WEIGHTS})"
@@ -137,9 +138,12 @@ def score_dataset(args: argparse.Namespace, metrics_path: Path) -> tuple:
     from surgseg.evaluation import facts_of_predictions, metrics_of, score_folders, write_metrics
 
     scheme = find_scheme(args)
-    scored, masks = score_folders(
-        args.mask_dir, args.pred_dir, scheme, args.void, require_all=args.require_all, video_pattern=args.video_pattern
-    )
+    options = {
+        "require_all": args.require_all,
+        "reviewed": args.masks_reviewed,
+        "video_pattern": args.video_pattern,
+    }
+    scored, masks = score_folders(args.mask_dir, args.pred_dir, scheme, args.void, **options)
     about = facts_of_predictions(args.pred_dir, scored, masks)
     run = console.run_metadata(vars(args))
     metrics = metrics_of(scored, scheme, about, masks=masks, data=data_kind(args.mask_dir), run=run)
@@ -171,7 +175,8 @@ def find_scheme(args: argparse.Namespace):
 def score_model(args: argparse.Namespace, metrics_path: Path) -> tuple:
     """Predict and score a part of the data. Returns (metrics, class scheme, folder of true masks)."""
     from surgseg.checkpoint import load_checkpoint
-    from surgseg.data.dataset import load_prepared
+    from surgseg.data.dataset import load_prepared, mark_predicted
+    from surgseg.data.leaks import true_samples
     from surgseg.data.splits import stored_part
     from surgseg.evaluation import evaluate_samples
 
@@ -181,10 +186,12 @@ def score_model(args: argparse.Namespace, metrics_path: Path) -> tuple:
     if root is None:
         raise UserError("no prepared data in data/full_dataset or data/sample_frames; name it with --data-root")
     prepared = load_prepared(root)
+    if not args.masks_reviewed:
+        prepared = mark_predicted(prepared)
     trained_on = checkpoint.training.get("data", "unknown")
     if trained_on != prepared.data:
         print(f"Warning: these weights were trained on {trained_on} data, and are scored on {prepared.data} data.")
-    samples = stored_part(prepared.samples, checkpoint.training.get("split"), args.split_part)
+    samples = true_samples(stored_part(prepared.samples, checkpoint.training.get("split"), args.split_part))
     metrics = evaluate_samples(
         checkpoint,
         samples,

@@ -78,6 +78,7 @@ def work(args: argparse.Namespace) -> int:
 def prepare(args: argparse.Namespace, sampling, sources: list) -> tuple:
     """Load the model once for all videos. Return (`Predictor`, `VideoRequest`)."""
     from surgseg.checkpoint import load_checkpoint
+    from surgseg.data.seen import trained_splits, trained_videos
     from surgseg.generate.run import VideoRequest
     from surgseg.onnx import choose_network
     from surgseg.predict import Predictor
@@ -121,6 +122,8 @@ def prepare(args: argparse.Namespace, sampling, sources: list) -> tuple:
         keep_source_name=args.keep_source_name,
         rate=args.image_rate,
         facts=facts,
+        trained_videos=frozenset(trained_videos(trained_splits(checkpoint.training))),
+        trained_frames=checkpoint.trained_frames,
     )
     return predictor, request
 

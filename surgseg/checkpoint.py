@@ -26,7 +26,8 @@ class Checkpoint:
     """The content of a weights file. `image_size` is (height, width), `training["data"]` "real" or "synthetic".
 
     `mean` and `std` normalise the frames (default: the architecture's). A pixel is instrument if its instrument
-    probability is at least `threshold`; if `threshold` is None, it takes its most probable class.
+    probability is at least `threshold`; if `threshold` is None, it takes its most probable class. `trained_frames`
+    (M, bytes) uint8 are hashes of the frames that trained it or its ancestors (`data.likeness.pack`).
     """
 
     model: nn.Module
@@ -39,6 +40,7 @@ class Checkpoint:
     threshold: float | None = 0.5
     metrics: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
+    trained_frames: torch.Tensor | None = None
     sha256: str = ""
 
     def __post_init__(self):
@@ -66,7 +68,8 @@ def save_checkpoint(path: Path | str, checkpoint: Checkpoint, *, keep_previous: 
         "training": checkpoint.training,
     }
     state = {key: value.detach().cpu().contiguous() for key, value in checkpoint.model.state_dict().items()}
-    save_tensors(path, {**metadata, "state_dict": state}, keep_previous=keep_previous)
+    hashes = {} if checkpoint.trained_frames is None else {"trained_frames": checkpoint.trained_frames}
+    save_tensors(path, {**metadata, **hashes, "state_dict": state}, keep_previous=keep_previous)
     write_json(path.with_suffix(".json"), metadata)
     checkpoint.sha256 = file_sha256(path)
 
@@ -146,6 +149,7 @@ def _from_own(path: Path, value: dict) -> Checkpoint:
         model = build_model(value["arch"], scheme.num_classes, **value["model_args"])
         stored = ("arch", "model_args", "image_size", "mean", "std", "threshold", "metrics", "training")
         checkpoint = Checkpoint(model, scheme=scheme, **{name: value[name] for name in stored})
+        checkpoint.trained_frames = value.get("trained_frames")  # files of earlier versions lack it
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: incomplete weights file ({error!r})") from error
     load_strictly(model, value["state_dict"], str(path))

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from surgseg.checkpoint import Checkpoint
 from surgseg.console import quiet
 from surgseg.data.dataset import Prepared, Sample, read_sample, videos_of_masks
+from surgseg.data.seen import find_seen, hash_files, seen_warnings
 from surgseg.data.splits import apply_assignment
 from surgseg.files import UserError, list_some, make_folder, natural_key, read_json, write_csv, write_json
 from surgseg.frames import images_by_name, list_images, under_names
@@ -23,10 +24,9 @@ from surgseg.labels import Scheme
 from surgseg.mask_folders import settle_masks
 from surgseg.masks import read_mask, write_mask
 from surgseg.predict import Predictor
+from surgseg.predicted import LISTING, WHAT_TO_DO, mask_hash, predicted_masks
 from surgseg.scores.metrics import FRAME_METRICS, confusion, frame_coverage, frame_metrics, summarise
 from surgseg.threads import ahead
-
-LISTING = "predictions.json"
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def predict_and_score(
     def load(sample: Sample):
         return sample, *read_sample(sample, scheme.num_classes)
 
-    scores = []
+    scores, hashes = [], {}
     bar = tqdm(total=len(samples), desc="Predicting", unit="frame", disable=quiet())
     with ThreadPoolExecutor(max(2, os.cpu_count() or 1)) as pool, bar:
         loaded = ahead(pool, load, samples, 2 * predictor.batch_size)
@@ -80,7 +80,10 @@ def predict_and_score(
                     scores.append(score_frame(found, mask, scheme, void))
                     if pred_dir is not None:
                         write_mask(pred_dir / f"{sample.name}.png", found, scheme)
+                        hashes[sample.name] = mask_hash(found)
                 bar.update(len(batch))
+    if pred_dir is not None:
+        write_json(pred_dir / LISTING, {**read_json(pred_dir / LISTING), "hashes": hashes})
     return Scored.of([s.name for s in samples], [s.video for s in samples], scores, void)
 
 
@@ -132,19 +135,21 @@ def evaluate_samples(
 
 
 def known_of_split(checkpoint: Checkpoint, samples: list[Sample], prepared: Prepared) -> dict[str, Any]:
-    """Return `split` and `warnings` of `scored_set`: what the split of the weights file says about scored samples."""
-    stored = checkpoint.training.get("split")
+    """Return `split`, `seen` and `warnings` of `scored_set`: which samples trained the weights, or are like those."""
+    trained, stored = checkpoint.trained_frames, checkpoint.training.get("split")
+    seen = find_seen(samples, checkpoint.training, trained, None if trained is None else hash_files(samples))
+    facts = {"seen": seen, "warnings": seen_warnings(seen)}
     if not stored:
-        return {"split": None, "warnings": {"split not known": "the weights file does not say what it was trained on"}}
+        facts["warnings"]["split not known"] = "the weights file does not say what it was trained on"
+        return {"split": None, **facts}
     train = {prepared.samples[index].video for index in apply_assignment(prepared.samples, stored)["train"]}
     videos = {sample.video for sample in samples}
-    warnings = {}
     if shared := len(train & videos):
-        warnings[f"{shared} of {len(videos)} videos trained the weights"] = (
+        facts["warnings"][f"{shared} of {len(videos)} videos trained the weights"] = (
             f"{shared} of the {len(videos)} scored videos have frames in the training part too; neighbouring frames "
             "are near copies, so the scores say little about an unseen operation"
         )
-    return {"split": {key: stored.get(key) for key in ("name", "hash", "by")}, "warnings": warnings}
+    return {"split": {key: stored.get(key) for key in ("name", "hash", "by")}, **facts}
 
 
 def earlier_predictions(folder: Path) -> list[Path]:
@@ -183,16 +188,26 @@ def score_folders(
     void: str,
     *,
     require_all: bool = False,
+    reviewed: bool = False,
     video_pattern: str | None = None,
 ) -> tuple[Scored, int]:
     """Score the existing predictions against the masks of the same names; return (scores, number of all masks).
 
-    Names are those of `under_names`; `video_pattern` is that of `videos_of_masks`. Raises `UserError` that lists the
-    files if a mask is missing or is the prediction itself, sizes differ or an id is not one of the classes.
+    Masks that a model predicted are left out, unless a person has `reviewed` all of them. Names are those of
+    `under_names`; `video_pattern` is that of `videos_of_masks`. Raises `UserError` that lists the files if a mask is
+    missing or is the prediction itself, sizes differ or an id is not one of the classes.
     """
     num_classes = scheme.num_classes
     masks = images_by_name(mask_dir)
     predictions = under_names(masks, images_by_name(pred_dir))
+    predicted = set() if reviewed else predicted_masks(masks.values())
+    for name in [name for name, path in masks.items() if path in predicted]:
+        del masks[name]
+        predictions.pop(name, None)
+    if predicted:
+        if not masks:
+            raise UserError(f"all {len(predicted)} masks of {mask_dir} are predictions of a model: {WHAT_TO_DO}")
+        print(f"{len(predicted)} masks of {mask_dir} are predictions of a model: they are not scored against")
     common = sorted(masks.keys() & predictions.keys(), key=natural_key)
     if not common:
         raise UserError(

@@ -8,17 +8,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from surgseg.data.likeness import BITS, NEAR, frame_hashes, nearest
+from surgseg.data.likeness import BITS, BLIND, NEAR, frame_hashes, nearest
 from surgseg.data.splits import PARTS, Split
 from surgseg.files import UserError, list_some, natural_key
 from surgseg.predicted import WHAT_TO_DO
 
 SHARING = ("random", "time")  # splits that divide videos on purpose
 HELD_OUT = PARTS[1:]
-BLIND = (
-    "Copies that are mirrored or turned by quarters are found too; crops, zooms, strong changes of colour or contrast "
-    "and drawn-over text are not."
-)
 EXAMPLES = 3  # pairs named in the warning
 
 
@@ -121,6 +117,6 @@ def describe_near_copies(found: NearCopies) -> str | None:
     return (
         f"  WARNING: {found.count} of {found.compared} held-out frames ({per_part}) have a near copy in train{blank},\n"
         f"  so scores on them measure memory. Closest: {shown}.\n"
-        f"  {BLIND}\n"
+        f"  {BLIND}.\n"
         "  Divide by video, and keep a recording that has two names in one part (--val-videos, --test-videos)."
     )

@@ -26,6 +26,10 @@ FALLOFF = 2.5  # cells: standard deviation of the blurred copy that is subtracte
 # darker, shifted by 2 %, rotated by 1 degree; 84 % of those shifted by 2 % on both axes. In synthetic clips (25
 # frames/s): all pairs up to 8 frames apart, 99 % of those 12 frames apart, 56 % of those 25 frames apart.
 NEAR = 104
+BLIND = (
+    "Mirrored and turned copies are found too; crops, zooms, strong changes of colour or contrast and drawn-over text "
+    "are not"
+)
 CHUNK = 256  # frames compared at a time: 7 MB for 6,464 training frames
 
 

@@ -33,6 +33,8 @@ class Earlier:
     last_frame: int = -1
     last_time_s: float = 0.0
     sessions: int = 0
+    compared: int = 0
+    trained: int = 0
     finished: dict | None = None  # its run.json if it is complete
 
 
@@ -106,7 +108,9 @@ def _find_rows(folder: Path, run: dict, sessions: int) -> Earlier:
             break
         detected = found.detected + (row.coverage > 0 and not row.suspect)
         suspects = found.suspects + row.suspect
-        found = Earlier(found.rows + 1, found.size + len(line), detected, suspects, row.frame, row.time_s, sessions)
+        compared, trained = found.compared + (row.trained != ""), found.trained + (row.trained == "1")
+        size = found.size + len(line)
+        found = Earlier(found.rows + 1, size, detected, suspects, row.frame, row.time_s, sessions, compared, trained)
     return found if found.rows else nothing
 
 

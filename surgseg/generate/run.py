@@ -6,11 +6,13 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import av
 from tqdm import tqdm
 
 from surgseg.console import quiet
+from surgseg.data.likeness import BLIND, NEAR, frame_hashes, nearest, unpack
 from surgseg.devices import out_of_memory
 from surgseg.files import UserError, sole_writer
 from surgseg.generate.earlier import find_earlier
@@ -28,6 +30,8 @@ class VideoRequest:
     """The settings for every video. `parts` maps folders of images to their suffix. `rate` is for folders of images,
     in frames per second. `facts` are the entries of `run.json` about the weights and the run. `overwrite_before`: a
     run in the folder that was written before this time (seconds, as of `time.time`) is replaced, a later one continued.
+    `trained_videos` are the names of the videos that trained the weights or their ancestors, `trained_frames` their
+    packed hashes or None.
     """
 
     sampling: Sampling
@@ -38,6 +42,8 @@ class VideoRequest:
     keep_source_name: bool
     rate: float
     facts: dict
+    trained_videos: frozenset[str] = frozenset()
+    trained_frames: Any = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,8 @@ def generate(source: VideoSource, folder: Path, name: str, request: VideoRequest
             with source.open(request.sampling, request.rate) as again:
                 yield from again
 
+        if _trained_weights(source, request):
+            print("WARNING: a video of this name trained these weights: its masks say nothing about other operations")
         writer = GeneratedWriter(
             folder,
             predictor.scheme,
@@ -83,6 +91,7 @@ def generate(source: VideoSource, folder: Path, name: str, request: VideoRequest
             overlay_video=request.overlay_video,
             earlier=earlier,
             earlier_frames=earlier_frames,
+            trained=_trained_column(request, reader.rate if not source.images else request.rate),
         )
         return _apply(reader, predictor, writer, request, described)
 
@@ -93,11 +102,31 @@ def _last_written(folder: Path) -> float:
     return run.stat().st_mtime if run.is_file() else float("inf")
 
 
+def _trained_weights(source: VideoSource, request: VideoRequest) -> bool:
+    """Whether a video of this name trained the weights; `run.json` keeps the answer, not the name."""
+    return source.path.stem.lower() in {video.lower() for video in request.trained_videos}
+
+
+def _trained_column(request: VideoRequest, rate: float | None) -> Callable[[Frame], str]:
+    """Return a function that gives the column `trained` of a frame. It compares the first frame of each second."""
+    if request.trained_frames is None:
+        return lambda frame: ""
+    trained = unpack(request.trained_frames)
+    spacing = request.sampling.step / rate if request.sampling.step and rate else 1.0
+
+    def column(frame: Frame) -> str:
+        hashes, _ = frame_hashes([frame.image]) if frame.time_s % 1 < spacing else ((), ())
+        return str(int(nearest(hashes, trained)[0][0] <= NEAR)) if len(hashes) else ""
+
+    return column
+
+
 def _describer(source: VideoSource, reader, request: VideoRequest, predictor: Predictor) -> Callable[[], dict]:
     """Return a function that gives the entries of `run.json` except the writer's own, with frame counts at its call."""
     kept = {"source": {"name": source.path.name, "path": str(source.path)}} if request.keep_source_name else {}
     fixed = {
         "video_data": reader.data,
+        "training_video": _trained_weights(source, request),
         "fingerprint": source.fingerprint(),
         **request.facts,
         "threshold": predictor.threshold,
@@ -205,6 +234,11 @@ def report_video(result: VideoResult) -> None:
     )
     if run["video"]["deinterlaced"]:
         print("The video is interlaced; its frames were deinterlaced (bwdif)")
+    if run["frames_trained"]:
+        print(
+            f"WARNING: {run['frames_trained']} of {run['frames_compared']} frames (one a second compared) look like "
+            f"frames that trained the weights: the masks say nothing about other operations. {BLIND}."
+        )
     stages = ", ".join(f"{stage} {timing[f'{stage}_s']:.1f}" for stage in ("decode", "predict", "write", "total"))
     rate = timing["frames"] / timing["total_s"] if timing["total_s"] else 0.0
     print(f"Seconds: {stages} ({rate:.1f} frames/s, {run['backend']['name']} on {run['backend']['device']})")

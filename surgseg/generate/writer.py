@@ -67,6 +67,7 @@ class GeneratedWriter:
         self.earlier, self.earlier_frames, self.trained = earlier or Earlier(), earlier_frames, trained
         self.rows_written, self.detected = self.earlier.rows, self.earlier.detected
         self.suspects, self.last_time_s = self.earlier.suspects, self.earlier.last_time_s
+        self.frames_compared, self.frames_trained = self.earlier.compared, self.earlier.trained
         self.overlay_video = overlay_video
         self._video: OverlayVideo | None = None
         self._paint = Painter(scheme) if overlay_video or "overlays" in parts else None
@@ -162,6 +163,8 @@ class GeneratedWriter:
         self.last_time_s = round(row.time_s, 6)  # the value that a continued run reads from the table
         self.detected += row.coverage > 0 and not row.suspect
         self.suspects += row.suspect
+        self.frames_compared += row.trained != ""
+        self.frames_trained += row.trained == "1"
 
     def _append(self, line: str) -> None:
         try:
@@ -197,6 +200,8 @@ class GeneratedWriter:
             "frames_written": self.rows_written,
             "frames_detected": self.detected,
             "frames_suspect": self.suspects,
+            "frames_compared": self.frames_compared,
+            "frames_trained": self.frames_trained,
             **run,
             "timing": {**run.get("timing", {}), "sessions": self.earlier.sessions + 1},
         }

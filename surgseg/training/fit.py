@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from torch import nn
 
 from models import backbone_of, build_model, parameter_count
@@ -14,6 +15,8 @@ from surgseg.checkpoint import Checkpoint, default_threshold, init_from, load_ch
 from surgseg.data.cache import Cache, open_cache
 from surgseg.data.dataset import Prepared
 from surgseg.data.leaks import describe_near_copies, near_copies
+from surgseg.data.likeness import frame_hashes
+from surgseg.data.seen import find_seen, inherited_frames, inherited_splits, seen_warnings, split_record
 from surgseg.data.splits import Split
 from surgseg.devices import out_of_memory
 from surgseg.files import UserError, remove_leftovers
@@ -36,7 +39,7 @@ from surgseg.training.resume import (
     resume_path,
     save_state,
 )
-from surgseg.training.split import check_labels
+from surgseg.training.split import check_labels, pseudo_labels
 
 LEARNING_RATE = {"random": 1e-3, "pretrained": 3e-4}  # of AdamW, peak after warm-up, by the starting weights
 IMAGE_SIZE = (256, 256)
@@ -144,7 +147,10 @@ def fit(
         checkpoint = load_checkpoint(weights_path) if machine.processes.first else None
         return TrainedRun(checkpoint, weights_path, history_path)
     trainer = _make_trainer(started.network, cache, prepared, model, train, machine, class_weights)
+    ancestors, inherited = read_ancestors(model)
     describe_run(model, trainer, split, cache, started.origin)
+    if ancestors and machine.processes.first:
+        warn_of_ancestors(ancestors, inherited, prepared, split, cache)
     if state is not None:
         trainer.restore(state)
         print(f"Resumed after epoch {len(trainer.history)} of {train.epochs}.")
@@ -162,7 +168,9 @@ def fit(
         training={
             **record,
             "data": prepared.data,
-            "split": split.to_json(),
+            "split": split_record(split, prepared.samples),
+            "ancestors": ancestors,
+            "pseudo_labels": pseudo_labels(split, prepared.samples),
             "start": started.origin,
             "epochs": len(trainer.history),
             "history": trainer.history,
@@ -174,6 +182,8 @@ def fit(
         },
     )
     if machine.processes.first and trainer.history:  # without a finished epoch, nothing is replaced
+        hashes = inherited_frames(cache.frames, split.parts["train"], inherited)
+        checkpoint.trained_frames = torch.from_numpy(hashes)
         try:
             save_checkpoint(weights_path, checkpoint)
         except UserError as error:
@@ -218,6 +228,24 @@ def start_model(model: ModelConfig, prepared: Prepared) -> StartedModel:
         return StartedModel(network, f"{model.init_from.name} (--init-from)", True)
     weights = model.weights or default_weights(model.arch, prepared.data)
     return StartedModel(network, load_pretraining(network, model.arch, weights), weights != "none")
+
+
+def read_ancestors(model: ModelConfig) -> tuple[list[dict], torch.Tensor | None]:
+    """Return the splits and the hashed frames that trained the file that the model starts from, if it is of ours."""
+    path = model.init_from or Path(model.weights or "none")
+    start = load_tensors(path) if path.is_file() else {}
+    if "format_version" not in start:
+        return [], None
+    return inherited_splits(start.get("training", {})), start.get("trained_frames")
+
+
+def warn_of_ancestors(ancestors: list[dict], trained, prepared: Prepared, split: Split, cache: Cache) -> None:
+    """Print what the ancestors' training says about the part that is scored."""
+    indices = split.parts[split.scored_part] if split.scored_part else []
+    hashes = frame_hashes(cache.frames, indices)[0]
+    seen = find_seen([prepared.samples[index] for index in indices], {"ancestors": ancestors}, trained, hashes)
+    for sentence in seen_warnings(seen, "the weights that this training starts from").values():
+        print(f"WARNING: {sentence}.")
 
 
 def resolve(train: TrainConfig, model: ModelConfig, *, pretrained: bool) -> TrainConfig:

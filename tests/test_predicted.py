@@ -97,7 +97,7 @@ def test_masks_of_no_record_are_true(tmp_path):
 
 def test_predicted_masks_are_not_scored_and_a_split_without_truth_is_refused(generated):
     prepared = mark_predicted(load_folders(generated / "frames", generated / "masks"))
-    with pytest.raises(UserError, match="predictions of a model.*--masks-reviewed"):
+    with pytest.raises(UserError, match=r"predictions of a model.+--masks-reviewed"):
         choose_split(SplitConfig(split="random"), prepared.samples)
 
 

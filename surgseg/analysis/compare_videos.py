@@ -22,7 +22,7 @@ from surgseg.analysis.presence import frame_ends
 from surgseg.analysis.stability import is_present
 from surgseg.analysis.statistics import evenly_spaced
 from surgseg.frames import read_frame
-from surgseg.generate.folder import FrameRow, Generated
+from surgseg.generate.folder import FrameRow, Generated, training_warnings
 from surgseg.scores.metrics import nanmean
 from surgseg.threads import ahead
 
@@ -193,6 +193,8 @@ def warnings(videos: Sequence[Video]) -> list[str]:
         for video in videos
         if not video.generated.run.get("complete")
     ]
+    for video in videos:
+        found += [f"{video.name}: {text}" for text in training_warnings(video.generated.run).values()]
     for video in videos[1:]:
         found += [f"{videos[0].name} and {video.name} {text}" for text in _uneven_sampling(videos[0], video)]
     return found

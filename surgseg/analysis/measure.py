@@ -20,7 +20,7 @@ from surgseg.analysis.presence import MIN_AREA, agreement, presence_segments, se
 from surgseg.analysis.stability import MaskPair, is_present, stability
 from surgseg.analysis.statistics import describe, detection_statistics, evenly_spaced
 from surgseg.files import UserError, list_some
-from surgseg.generate.folder import MIN_COMPONENT_AREA, FrameRow, Generated
+from surgseg.generate.folder import MIN_COMPONENT_AREA, FrameRow, Generated, training_warnings
 from surgseg.labels import VOID
 from surgseg.masks import count_components, read_mask
 from surgseg.scores.metrics import FRAME_METRICS
@@ -181,7 +181,12 @@ def _against_truth(
     matched = [row for row in rows if row.name in scores and not math.isnan(scores[row.name]["true_coverage"])]
     if not matched:
         raise UserError("every mask of the ground truth is void alone, so there is nothing to compare with")
-    about = {"threshold": generated.run.get("threshold"), "averaging": "means over frames"}
+    about = {
+        "threshold": generated.run.get("threshold"),
+        "averaging": "means over frames",
+        "seen": {key: generated.run.get(key) for key in ("training_video", "frames_trained", "frames_compared")},
+        "warnings": training_warnings(generated.run),
+    }
     counts = np.stack([one["counts"] for one in scores.values()])
     of_rows = [scores[row.name] for row in matched]
     true_rows = [replace(row, coverage=scores[row.name]["true_coverage"]) for row in matched]

@@ -12,10 +12,11 @@ import av
 from tqdm import tqdm
 
 from surgseg.console import quiet
-from surgseg.data.likeness import BLIND, NEAR, frame_hashes, nearest, unpack
+from surgseg.data.likeness import NEAR, frame_hashes, nearest, unpack
 from surgseg.devices import out_of_memory
 from surgseg.files import UserError, sole_writer
 from surgseg.generate.earlier import find_earlier
+from surgseg.generate.folder import training_warnings
 from surgseg.generate.pipeline import run_pipeline
 from surgseg.generate.writer import GeneratedWriter
 from surgseg.launch import launched
@@ -81,8 +82,6 @@ def generate(source: VideoSource, folder: Path, name: str, request: VideoRequest
             with source.open(request.sampling, request.rate) as again:
                 yield from again
 
-        if _trained_weights(source, request):
-            print("WARNING: a video of this name trained these weights: its masks say nothing about other operations")
         writer = GeneratedWriter(
             folder,
             predictor.scheme,
@@ -234,11 +233,8 @@ def report_video(result: VideoResult) -> None:
     )
     if run["video"]["deinterlaced"]:
         print("The video is interlaced; its frames were deinterlaced (bwdif)")
-    if run["frames_trained"]:
-        print(
-            f"WARNING: {run['frames_trained']} of {run['frames_compared']} frames (one a second compared) look like "
-            f"frames that trained the weights: the masks say nothing about other operations. {BLIND}."
-        )
+    for sentence in training_warnings(run).values():
+        print(f"WARNING: {sentence}.")
     stages = ", ".join(f"{stage} {timing[f'{stage}_s']:.1f}" for stage in ("decode", "predict", "write", "total"))
     rate = timing["frames"] / timing["total_s"] if timing["total_s"] else 0.0
     print(f"Seconds: {stages} ({rate:.1f} frames/s, {run['backend']['name']} on {run['backend']['device']})")

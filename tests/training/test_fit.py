@@ -15,7 +15,7 @@ from surgseg.data.splits import make_split
 from surgseg.files import UserError, read_csv
 from surgseg.training.config import ModelConfig, TrainConfig
 from surgseg.training.feed import Feed
-from surgseg.training.fit import check_run, fit, resolve_init_from, start_model
+from surgseg.training.fit import check_run, fit, read_ancestors, resolve_init_from, start_model
 from surgseg.training.loop import HISTORY_FIELDS
 from surgseg.training.machine import Machine
 
@@ -53,6 +53,35 @@ def test_what_is_saved_is_what_is_returned(tiny_prepared, tmp_path, capsys):
     row = fitted.history[fitted.chosen_epoch - 1]
     assert loaded.metrics == {key: row[key] for key in ("val_loss", "val_iou", "val_dice", "val_accuracy")}
     assert len(read_csv(tmp_path / "history.csv", HISTORY_FIELDS)) == 2
+
+
+def test_a_chain_of_fine_tuning_keeps_what_trained_its_ancestors_and_warns(tiny_prepared, tmp_path, capsys):
+    first = run(tiny_prepared, tmp_path / "1", name="random")
+    assert first.checkpoint.training["ancestors"] == []
+    start = replace(UNET, init_from=first.weights_path)
+    second = run(tiny_prepared, tmp_path / "2", start, test_videos=["video01"])
+    capsys.readouterr()
+    third = run(tiny_prepared, tmp_path / "3", replace(UNET, init_from=second.weights_path), test_videos=["video04"])
+    training = load_checkpoint(third.weights_path).training
+    assert [split["name"] for split in training["ancestors"]] == ["videos", "random"]
+    assert set(training["ancestors"][1]["assignment"].values()) == {"train"}
+    assert "trained the weights that this training starts from (by their names)" in capsys.readouterr().out
+
+
+def test_a_weights_file_of_ours_as_a_backbone_is_an_ancestor_too(tiny_run):
+    as_start = read_ancestors(ModelConfig(init_from=tiny_run.weights))
+    as_backbone = read_ancestors(ModelConfig(weights=str(tiny_run.weights)))
+    assert as_start[0] == as_backbone[0] != [] and torch.equal(as_start[1], as_backbone[1])
+    assert read_ancestors(ModelConfig(weights="imagenet")) == ([], None)
+
+
+def test_pseudo_labels_are_counted_in_the_weights_file(tiny_prepared, tmp_path, monkeypatch, capsys):
+    prepared = load_prepared(tiny_prepared)
+    train = make_split(prepared.samples).parts["train"]
+    samples = [replace(sample, predicted=index in train[:2]) for index, sample in enumerate(prepared.samples)]
+    monkeypatch.setitem(globals(), "load_prepared", lambda root: replace(prepared, samples=samples))
+    run(tiny_prepared, tmp_path)
+    assert load_checkpoint(tmp_path / "w.pth").training["pseudo_labels"] == 2
 
 
 def test_the_test_part_is_never_looked_at(tiny_prepared, tmp_path, monkeypatch, capsys):

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from surgseg.checkpoint import Checkpoint
 from surgseg.console import quiet
 from surgseg.data.dataset import Prepared, Sample, read_sample, videos_of_masks
-from surgseg.data.seen import find_seen, hash_files, seen_warnings
+from surgseg.data.seen import find_seen, hash_files, seen_warnings, training_warnings
 from surgseg.data.splits import apply_assignment
 from surgseg.files import UserError, list_some, make_folder, natural_key, read_json, write_csv, write_json
 from surgseg.frames import images_by_name, list_images, under_names
@@ -256,6 +256,9 @@ def facts_of_predictions(pred_dir: Path, scored: Scored, masks: int) -> dict[str
     names = listing.get("names") if isinstance(listing, dict) else None
     listed = isinstance(names, list) and set(scored.names) <= set(names)
     about = {**listing.get("scored", {}), "expected": len(names)} if listed else {"expected": masks}
+    run = pred_dir.parent / "run.json"
+    if run.is_file():  # the masks of a generated folder
+        about["warnings"] = {**about.get("warnings", {}), **training_warnings(read_json(run))}
     found = scored.counts[:, :-1].sum(0)
     if found[1:].any() and (found == np.diag(found.diagonal())).all():
         text = "every prediction equals its mask in every pixel: make sure that these are no copies of the masks"

@@ -392,7 +392,10 @@ def test_videos_that_also_trained_the_weights_are_counted(samples):
     assert list(found["warnings"]) == ["2 of 2 videos trained the weights"]
     apart = bright_checkpoint(training={"split": split_of("video", train=["video01"], test=["video02"])})
     assert known_of_split(apart, mine[-1:], whole(samples))["warnings"] == {}
-    assert list(known_of_split(apart, mine, whole(samples))["warnings"]) == ["1 of 2 videos trained the weights"]
+    assert list(known_of_split(apart, mine, whole(samples))["warnings"]) == [
+        "6 frames trained the weights",
+        "1 of 2 videos trained the weights",
+    ]
     assert list(known_of_split(bright_checkpoint(), mine, whole(samples))["warnings"]) == ["split not known"]
 
 

@@ -21,8 +21,9 @@ from surgseg.analysis.measure import Analysis, video_end
 from surgseg.analysis.presence import frame_ends
 from surgseg.analysis.stability import is_present
 from surgseg.analysis.statistics import evenly_spaced
+from surgseg.data.seen import training_warnings
 from surgseg.frames import read_frame
-from surgseg.generate.folder import FrameRow, Generated, training_warnings
+from surgseg.generate.folder import FrameRow, Generated
 from surgseg.scores.metrics import nanmean
 from surgseg.threads import ahead
 

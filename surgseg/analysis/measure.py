@@ -19,8 +19,9 @@ from surgseg.analysis.neighbours import measure_pairs
 from surgseg.analysis.presence import MIN_AREA, agreement, presence_segments, segment_summary, typical_spacing
 from surgseg.analysis.stability import MaskPair, is_present, stability
 from surgseg.analysis.statistics import describe, detection_statistics, evenly_spaced
+from surgseg.data.seen import training_warnings
 from surgseg.files import UserError, list_some
-from surgseg.generate.folder import MIN_COMPONENT_AREA, FrameRow, Generated, training_warnings
+from surgseg.generate.folder import MIN_COMPONENT_AREA, FrameRow, Generated
 from surgseg.labels import VOID
 from surgseg.masks import count_components, read_mask
 from surgseg.scores.metrics import FRAME_METRICS

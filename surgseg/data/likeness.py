@@ -14,6 +14,7 @@ import numpy as np
 
 from surgseg.frames import LIT
 
+SIDE = 240  # pixels: larger frames are first reduced by a whole number, which is quick
 LIT_SHARE = 0.1  # lit share of a row or column that belongs to the field; the edge columns of a round field have less
 FIELD = 0.25  # least field, as a share of the frame's height and of its width; smaller ones are reflexes or captions
 FLAT = 2.0  # gray levels: a frame is blank if the standard deviation of its cells is smaller; 144 real frames: >= 10
@@ -30,7 +31,7 @@ BLIND = (
     "Mirrored and turned copies are found too; crops, zooms, strong changes of colour or contrast and drawn-over text "
     "are not"
 )
-CHUNK = 256  # frames compared at a time: 7 MB for 6,464 training frames
+CHUNK = 32  # frames compared at a time: 7 MB for 6,464 training frames
 
 
 def frame_hashes(frames, indices=None) -> tuple[np.ndarray, np.ndarray]:
@@ -65,6 +66,13 @@ def nearest(hashes: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndar
         return differing, indices
     for start in range(0, len(hashes), CHUNK):
         rows = hashes[start : start + CHUNK]
+        turned = np.concatenate([rows[:, order] * sign for order, sign in _ORIENTATIONS])
+        product = (turned @ others.T).reshape(len(_ORIENTATIONS), len(rows), -1).max(axis=0)  # bits alike - bits unlike
+        indices[start : start + CHUNK] = product.argmax(axis=1)
+        differing[start : start + CHUNK] = (BITS - product.max(axis=1)) // 2
+    return differing, indices
+    for start in range(0, len(hashes), CHUNK):
+        rows = hashes[start : start + CHUNK]
         best, place = np.full((2, len(rows)), -BITS - 1)
         for order, sign in _ORIENTATIONS:
             product = (rows[:, order] * sign) @ others.T  # (bits that agree) - (bits that differ)
@@ -83,6 +91,9 @@ def _frame_hash(frame: np.ndarray) -> np.ndarray | None:
     that all videos have in common are removed: the light's falloff towards the edge (by subtracting a blurred copy),
     and the dark corners around a round field (only cells in the ellipse inside the field count).
     """
+    height, width = frame.shape[:2]
+    if (factor := min(height, width) // SIDE) > 1:
+        frame = cv2.resize(frame, (width // factor, height // factor), interpolation=cv2.INTER_AREA)
     field = _field(frame)
     if field is None:
         return None

@@ -121,3 +121,22 @@ def seen_warnings(seen: dict[str, Any], weights: str = "these weights, or those 
             "frames are among them is not known"
         )
     return found
+
+
+def training_warnings(run: dict) -> dict[str, str]:
+    """Return a sentence, without full stop, for each sign in a generated folder's `run.json` that its video trained.
+
+    One frame a second was compared with the training frames, where the weights file holds their hashes.
+    """
+    found = {}
+    if run.get("training_video"):
+        found["video trained the weights"] = (
+            "a video of this name trained the weights, or those they started from: its masks say little about other "
+            "operations"
+        )
+    if run.get("frames_trained"):
+        found["frames trained the weights"] = (
+            f"{run['frames_trained']} of {run['frames_compared']} compared frames of this video look like a frame that "
+            f"trained the weights, or those they started from: its masks say little about other operations. {BLIND}"
+        )
+    return found

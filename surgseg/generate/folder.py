@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from surgseg.data.likeness import BLIND
 from surgseg.files import UserError, is_hidden, list_some, read_csv, read_json
 from surgseg.labels import Scheme, read_scheme
 from surgseg.predict import Measures
@@ -127,25 +126,6 @@ def read_run(folder: Path) -> dict | None:
     path = folder / "run.json"
     run = read_json(path) if path.is_file() else None
     return run if isinstance(run, dict) and run.get("schema") == SCHEMA and _known_parts(run.get("parts")) else None
-
-
-def training_warnings(run: dict) -> dict[str, str]:
-    """Return a sentence, without full stop, for each sign in `run.json` that this video trained the weights.
-
-    One frame a second was compared with the training frames, where the weights file holds their hashes.
-    """
-    found = {}
-    if run.get("training_video"):
-        found["video trained the weights"] = (
-            "a video of this name trained the weights, or those they started from: its masks say little about other "
-            "operations"
-        )
-    if run.get("frames_trained"):
-        found["frames trained the weights"] = (
-            f"{run['frames_trained']} of {run['frames_compared']} compared frames of this video look like a frame that "
-            f"trained the weights, or those they started from: its masks say little about other operations. {BLIND}"
-        )
-    return found
 
 
 def _known_parts(parts) -> bool:

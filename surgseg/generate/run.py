@@ -13,10 +13,10 @@ from tqdm import tqdm
 
 from surgseg.console import quiet
 from surgseg.data.likeness import NEAR, frame_hashes, nearest, unpack
+from surgseg.data.seen import training_warnings
 from surgseg.devices import out_of_memory
 from surgseg.files import UserError, sole_writer
 from surgseg.generate.earlier import find_earlier
-from surgseg.generate.folder import training_warnings
 from surgseg.generate.pipeline import run_pipeline
 from surgseg.generate.writer import GeneratedWriter
 from surgseg.launch import launched

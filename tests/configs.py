@@ -1,4 +1,4 @@
-"""Training configs as `fit.resolve` leaves them, for tests of what lies below it."""
+"""Training configs as `start.resolve` leaves them, for tests of what lies below it."""
 
 from surgseg.training.config import TrainConfig
 

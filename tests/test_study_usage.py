@@ -11,7 +11,7 @@ from surgseg import onnx
 from surgseg.figures import style
 from surgseg.files import read_json
 from surgseg.synthetic.release import write_release
-from surgseg.training import fit
+from surgseg.training import start
 from tests.test_docs import module_of
 
 USAGE = """
@@ -31,7 +31,7 @@ visualize_comparison.py
 def release(tmp_path, monkeypatch):
     """A small release in an empty folder, and small networks in place of the study's."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(fit, "IMAGE_SIZE", (32, 48))
+    monkeypatch.setattr(start, "IMAGE_SIZE", (32, 48))
     for arch in ("unet", "deeplabv3"):
         small = replace(ARCHITECTURES[arch], module="tests.networks:SmallDeepLab", options=())
         monkeypatch.setitem(ARCHITECTURES, arch, small)

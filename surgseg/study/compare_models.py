@@ -22,11 +22,12 @@ from surgseg.study.report import comparison_block, pretraining_sentence, run_nam
 from surgseg.study.results import Job, Results, content_hash, make_header
 from surgseg.study.scoring import score_run
 from surgseg.training.config import ModelConfig, TrainConfig
-from surgseg.training.fit import TrainedRun, check_run, finish, fit, resolve_init_from, start_model
+from surgseg.training.fit import TrainedRun, check_run, finish, fit
 from surgseg.training.history import write_history
 from surgseg.training.loop import CTRL_C
 from surgseg.training.machine import Machine
 from surgseg.training.split import SplitConfig, choose_folds, describe_split
+from surgseg.training.start import resolve_init_from, start_model
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How a model is trained. `fit.resolve` replaces None and "auto"; the result is stored with the weights."""
+    """How a model is trained. `start.resolve` replaces None and "auto"; the result is stored with the weights."""
 
     epochs: int = 15
     batch_size: int = 4  # frames of one forward pass, over all processes

@@ -5,22 +5,19 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from torch import nn
 
-from models import backbone_of, build_model, parameter_count
-from surgseg.checkpoint import Checkpoint, default_threshold, init_from, load_checkpoint, load_tensors, save_checkpoint
+from models import backbone_of, parameter_count
+from surgseg.checkpoint import Checkpoint, default_threshold, load_checkpoint, save_checkpoint
 from surgseg.data.cache import Cache, open_cache
 from surgseg.data.dataset import Prepared
 from surgseg.data.leaks import describe_near_copies, near_copies
-from surgseg.data.likeness import frame_hashes
-from surgseg.data.seen import find_seen, inherited_frames, inherited_splits, seen_warnings, split_record
+from surgseg.data.seen import inherited_frames, split_record
 from surgseg.data.splits import Split
 from surgseg.devices import out_of_memory
 from surgseg.files import UserError, remove_leftovers
-from surgseg.pretraining import default_weights, load_pretraining
 from surgseg.scores.report import epoch_block
 from surgseg.training.batches import least_frames
 from surgseg.training.config import ModelConfig, TrainConfig, check_config
@@ -40,18 +37,7 @@ from surgseg.training.resume import (
     save_state,
 )
 from surgseg.training.split import check_labels, pseudo_labels
-
-LEARNING_RATE = {"random": 1e-3, "pretrained": 3e-4}  # of AdamW, peak after warm-up, by the starting weights
-IMAGE_SIZE = (256, 256)
-BACKBONE_RATE = 0.1  # with `init_from`
-
-
-class StartedModel(NamedTuple):
-    """A network with its starting weights, the origin of these in words, and whether they are pretrained."""
-
-    network: nn.Module
-    origin: str
-    pretrained: bool
+from surgseg.training.start import read_ancestors, resolve, resolve_init_from, start_model, warn_of_ancestors
 
 
 @dataclass(frozen=True)
@@ -204,57 +190,6 @@ def check_run(model: ModelConfig, train: TrainConfig, machine: Machine) -> None:
     least_batch = 1 if train.freeze_norm else model.architecture.least_batch
     processes = machine.processes
     check_config(model, train, least_frames(processes, machine.device, least_batch), processes.count)
-
-
-def resolve_init_from(model: ModelConfig) -> ModelConfig:
-    """Return the config with its image size. With `init_from`, architecture, `model_args` and size are that file's."""
-    if model.init_from is None:
-        return replace(model, image_size=model.image_size or IMAGE_SIZE)
-    start = load_tensors(model.init_from)
-    model = replace(model, arch=start.get("arch", model.arch))
-    model_args = start.get("model_args", {})
-    return replace(
-        model,
-        **{name: model_args[name] for name in model.architecture.options if name in model_args},
-        image_size=model.image_size or tuple(start.get("image_size", IMAGE_SIZE)),
-    )
-
-
-def start_model(model: ModelConfig, prepared: Prepared) -> StartedModel:
-    """Build the network and load its starting weights. Raises `UserError` if they are not available or do not fit."""
-    network = build_model(model.arch, prepared.scheme.num_classes, **model.model_args)
-    if model.init_from is not None:
-        init_from(network, model.init_from)
-        return StartedModel(network, f"{model.init_from.name} (--init-from)", True)
-    weights = model.weights or default_weights(model.arch, prepared.data)
-    return StartedModel(network, load_pretraining(network, model.arch, weights), weights != "none")
-
-
-def read_ancestors(model: ModelConfig) -> tuple[list[dict], torch.Tensor | None]:
-    """Return the splits and the hashed frames that trained the file that the model starts from, if it is of ours."""
-    path = model.init_from or Path(model.weights or "none")
-    start = load_tensors(path) if path.is_file() else {}
-    if "format_version" not in start:
-        return [], None
-    return inherited_splits(start.get("training", {})), start.get("trained_frames")
-
-
-def warn_of_ancestors(ancestors: list[dict], trained, prepared: Prepared, split: Split, cache: Cache) -> None:
-    """Print what the ancestors' training says about the part that is scored."""
-    indices = split.parts[split.scored_part] if split.scored_part else []
-    hashes = frame_hashes(cache.frames, indices)[0]
-    seen = find_seen([prepared.samples[index] for index in indices], {"ancestors": ancestors}, trained, hashes)
-    for sentence in seen_warnings(seen, "the weights that this training starts from").values():
-        print(f"WARNING: {sentence}.")
-
-
-def resolve(train: TrainConfig, model: ModelConfig, *, pretrained: bool) -> TrainConfig:
-    """Return the config with its rates, by the starting weights."""
-    return replace(
-        train,
-        learning_rate=train.learning_rate or LEARNING_RATE["pretrained" if pretrained else "random"],
-        backbone_rate=train.backbone_rate or (BACKBONE_RATE if model.init_from else 1.0),
-    )
 
 
 def _make_trainer(

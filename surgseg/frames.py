@@ -140,7 +140,7 @@ def list_images(folder: Path | str) -> list[Path]:
 def images_by_name(folder: Path | str) -> dict[str, Path]:
     """Return the images below `folder` by their path in it without suffix, such as "video01/000000", in natural order.
 
-    Raises `UserError` for two files of one name, such as a.png and a.jpg.
+    Letters are composed (`nfc`). Raises `UserError` for two files of one name, such as a.png and a.jpg.
     """
     files: dict[str, Path] = {}
     for path in list_images(folder):

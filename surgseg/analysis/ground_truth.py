@@ -58,8 +58,8 @@ def _masks_of_rows(generated: Generated, mask_dir: Path, video: str | None) -> d
     if not paths:
         raise UserError(f"{mask_dir} holds no masks")
     settle_masks(Path(mask_dir), generated.scheme)
-    rows = {nfc(row.name) for row in generated.rows}
-    same = {last: name for name in paths if (last := name.rpartition("/")[2]) in rows}
+    rows = {nfc(row.name): row.name for row in generated.rows}
+    same = {rows[last]: name for name in paths if (last := name.rpartition("/")[2]) in rows}
     of_rows = [name for name in paths if name.rpartition("/")[2] in rows]
     if same and video is None and len(of_rows) == len(same) and len({video_of(name) for name in of_rows}) == 1:
         return {row: paths[name] for row, name in same.items()}

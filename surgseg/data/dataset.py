@@ -124,26 +124,12 @@ def load_folders(
     beside = mask_dir.resolve().parent / "classes.json"
     scheme = read_scheme(beside) if scheme_name is None and beside.is_file() else load_scheme(scheme_name or "binary")
     settle_masks(mask_dir, scheme)
+    videos = videos_of(list(frames), video_pattern, nfc(frame_dir.name))
     samples = [
-        Sample(name, frames[name], masks[name], video_of(name, nfc(frame_dir.name)), number_of(name))
-        for name in sorted(frames, key=natural_key)
+        Sample(name, frames[name], masks[name], video, number if video_pattern else number_of(name))
+        for number, (name, video) in enumerate(sorted(zip(frames, videos), key=lambda item: natural_key(item[0])))
     ]
-    if video_pattern:
-        samples = _by_pattern(samples, frame_dir, video_pattern)
-    else:
-        check_folders({s.video for s in samples if "/" in s.name})
-        check_guesses({_without_suffix(s.name): s.video for s in samples if "/" not in s.name})
     return Prepared(parent, samples, scheme, data_kind(frame_dir))
-
-
-def _by_pattern(samples: list[Sample], root: Path, video_pattern: str) -> list[Sample]:
-    """The samples with the videos of the pattern, numbered by their order: a video may be joined from several."""
-    pattern = compile_pattern(video_pattern)
-    names = [nfc(sample.frame.relative_to(root).with_suffix("").as_posix()) for sample in samples]
-    return [
-        replace(sample, video=video_by_pattern(pattern, name), number=number)
-        for number, (name, sample) in enumerate(zip(names, samples))
-    ]
 
 
 def mark_predicted(prepared: Prepared) -> Prepared:
@@ -169,16 +155,25 @@ def videos_of_masks(mask_dir: Path, names: list[str], video_pattern: str | None 
 
     Raises `UserError` if the names do not tell the videos.
     """
-    if video_pattern:
-        pattern = compile_pattern(video_pattern)
-        return [video_by_pattern(pattern, name) for name in names]
     parent = mask_dir.resolve().parent
-    if is_prepared(parent):
+    if video_pattern is None and is_prepared(parent):
         listed = {nfc(row["name"]): nfc(row["video"]) for row in read_csv(parent / "manifest.csv", ["name", "video"])}
         if set(names) <= set(listed):
             return [listed[name] for name in names]
-    videos = [video_of(name) for name in names]
-    check_guesses({_without_suffix(name): video for name, video in zip(names, videos)})
+    return videos_of(names, video_pattern)
+
+
+def videos_of(names: list[str], video_pattern: str | None = None, otherwise: str = "video") -> list[str]:
+    """The video of each name (a path in its folder, without suffix): by the pattern, else as `video_of` guesses.
+
+    Raises `UserError` if file names do not tell the videos.
+    """
+    if video_pattern:
+        pattern = compile_pattern(video_pattern)
+        return [video_by_pattern(pattern, name) for name in names]
+    videos = [video_of(name, otherwise) for name in names]
+    check_folders({video for name, video in zip(names, videos) if "/" in name})
+    check_guesses({_without_suffix(name): video for name, video in zip(names, videos) if "/" not in name})
     return videos
 
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-import surgseg.training.fit as module
 from models import ARCHITECTURES
 from surgseg.checkpoint import load_checkpoint
 from surgseg.data.dataset import load_prepared
 from surgseg.data.splits import make_split
 from surgseg.files import UserError, read_csv
+from surgseg.training import start
 from surgseg.training.config import ModelConfig, TrainConfig
 from surgseg.training.feed import Feed
 from surgseg.training.fit import check_run, fit
@@ -134,8 +134,8 @@ def test_of_a_model_without_backbone_it_is_said_that_all_of_it_learns(tiny_prepa
     [("deeplabv3", "real", "imagenet"), ("deeplabv3", "synthetic", "none"), ("unet", "real", "none")],
 )
 def test_only_a_deeplab_on_real_data_starts_from_imagenet(tiny_prepared, monkeypatch, arch, data, weights):
-    monkeypatch.setattr(module, "build_model", lambda *args, **options: torch.nn.Identity())
-    monkeypatch.setattr(module, "load_pretraining", lambda model, arch, weights: weights)
+    monkeypatch.setattr(start, "build_model", lambda *args, **options: torch.nn.Identity())
+    monkeypatch.setattr(start, "load_pretraining", lambda model, arch, weights: weights)
     prepared = replace(load_prepared(tiny_prepared), data=data)
     assert start_model(replace(UNET, arch=arch, weights=None), prepared)[1] == weights
     assert start_model(replace(UNET, arch=arch, weights="coco"), prepared)[1] == "coco"

@@ -30,6 +30,7 @@ class ImageReader:
     """
 
     data = "unmarked"
+    notes = ()
     can_jump = True  # images that are skipped are not decoded
 
     def __init__(self, folder: Path | str, rate: float = 25.0, sampling: Sampling = ALL_FRAMES):
@@ -81,8 +82,13 @@ class ImageReader:
             "codec": self.images[0].suffix.lower().lstrip("."),
             "pixel_format": self._mode,
             "container": "images",
+            "bytes_unread": 0,
             "video_tracks": 1,
             "rotation": 0,
+            "mirrored": False,
+            "matrix": None,
+            "transfer": None,
+            "tone_mapped": False,
             "deinterlaced": None,
         }
 

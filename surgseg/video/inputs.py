@@ -12,12 +12,14 @@ import numpy as np
 
 from surgseg.files import IMAGE_SUFFIXES, UserError, is_hidden, list_some, natural_key
 from surgseg.video.images import ImageReader
+from surgseg.video.joined import JoinedReader
 from surgseg.video.reader import VideoReader
+from surgseg.video.recordings import find_recordings
 from surgseg.video.sampling import ALL_FRAMES, Sampling
 
 VIDEO_SUFFIXES = (
     ".mp4 .m4v .mov .avi .mkv .webm .mpg .mpeg .vob .ts .m2ts .mts .mxf .wmv .asf .flv .3gp .dv "
-    ".h264 .264 .hevc .265 .mjpeg"
+    ".h264 .264 .hevc .265 .mjpeg .dcm"
 ).split()
 _ENDS = 1 << 20  # bytes at each end of a file that its fingerprint reads
 _BLOCKS, _BLOCK = 256, 4096  # blocks that it reads between the ends, and bytes of each
@@ -25,22 +27,31 @@ _BLOCKS, _BLOCK = 256, 4096  # blocks that it reads between the ends, and bytes 
 
 @dataclass(frozen=True)
 class VideoSource:
-    """A video file, or a folder of images that is read as one (`images`)."""
+    """A video file, or a folder of images that is read as one (`images`), or files of one operation (`parts`, in
+    order, from `path` on). Files that were appended to each other in one file are parts too."""
 
     path: Path
     images: bool = False
+    parts: tuple[Path, ...] = ()
 
-    def open(self, sampling: Sampling = ALL_FRAMES, image_rate: float = 25.0) -> VideoReader | ImageReader:
+    def open(
+        self, sampling: Sampling = ALL_FRAMES, image_rate: float = 25.0
+    ) -> VideoReader | ImageReader | JoinedReader:
         """Open a reader of the frames that `sampling` takes; `image_rate`: frames per second of a folder of images."""
         if self.images:
             return ImageReader(self.path, image_rate, sampling)
-        return VideoReader(self.path, sampling)
+        parts = [(path, part) for path in self.files for part in find_recordings(path)]
+        return JoinedReader(parts, sampling) if len(parts) > 1 else VideoReader(self.path, sampling)
+
+    @property
+    def files(self) -> list[Path]:
+        return self._images() if self.images else list(self.parts or [self.path])
 
     @property
     def size(self) -> int:
         """Bytes."""
         try:
-            return sum(file.stat().st_size for file in (self._images() if self.images else [self.path]))
+            return sum(file.stat().st_size for file in self.files)
         except OSError:  # a broken link: opening it raises the error
             return 0
 
@@ -48,27 +59,41 @@ class VideoSource:
         """Return a hash that identifies the video without its name: sha256, hex.
 
         Of a file: over its size, both ends and blocks spread between them. A small change elsewhere is not noticed;
-        reading all of a large file takes too long. Of a folder of images: over the names and sizes of all of them.
+        reading all of a large file takes too long. Of several files: over theirs. Of a folder of images: over the names
+        and sizes of all of them.
         """
+        if not self.images and not self.parts:
+            return _fingerprint_of(self.path)
         digest = hashlib.sha256()
-        if self.images:
-            for file in self._images():
-                digest.update(f"{file.name} {file.stat().st_size}\n".encode())
-            return digest.hexdigest()
-        size = self.path.stat().st_size
-        digest.update(str(size).encode())
-        with self.path.open("rb") as stream:
-            digest.update(stream.read(_ENDS))
-            for block in range(_BLOCKS):
-                stream.seek(size * block // _BLOCKS)
-                digest.update(stream.read(_BLOCK))
-            stream.seek(max(size - _ENDS, 0))
-            digest.update(stream.read(_ENDS))
+        for file in self.files:
+            part = f"{file.name} {file.stat().st_size}\n" if self.images else _fingerprint_of(file)
+            digest.update(part.encode())
         return digest.hexdigest()
 
     def _images(self) -> list[Path]:
         found = [path for path in self.path.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
         return sorted((path for path in found if not is_hidden(path.name)), key=lambda path: natural_key(path.name))
+
+
+def _fingerprint_of(path: Path) -> str:
+    size = path.stat().st_size
+    digest = hashlib.sha256(str(size).encode())
+    with path.open("rb") as stream:
+        digest.update(stream.read(_ENDS))
+        for block in range(_BLOCKS):
+            stream.seek(size * block // _BLOCKS)
+            digest.update(stream.read(_BLOCK))
+        stream.seek(max(size - _ENDS, 0))
+        digest.update(stream.read(_ENDS))
+    return digest.hexdigest()
+
+
+def join_sources(sources: Sequence[VideoSource]) -> VideoSource:
+    """Return video files, in order, as one video. Raises `UserError` for a folder of images."""
+    for source in sources:
+        if source.images:
+            raise UserError(f"{source.path} is a folder of images: --join takes video files")
+    return VideoSource(sources[0].path, parts=tuple(source.path for source in sources))
 
 
 def find_sources(names: Sequence[str]) -> list[VideoSource]:

@@ -15,6 +15,8 @@ from av.codec.codec import Capabilities
 from surgseg.files import UserError
 from surgseg.video.deinterlace import Deinterlacer
 from surgseg.video.gop_skip import Jump
+from surgseg.video.picture import ToRgb
+from surgseg.video.recordings import Recording, find_recordings
 from surgseg.video.sampling import ALL_FRAMES, Sampler, Sampling
 from surgseg.video.source import Packets, measure_length, open_video, video_tracks
 from surgseg.video.timeline import Place, Timeline
@@ -41,21 +43,22 @@ class VideoReader:
 
     All frames are decoded and counted; those of the sample are converted to RGB and yielded. Long gaps in the sample
     are neither decoded nor counted where the format allows it. Reading stops when the sample is complete; `ended` is
-    then False.
+    then False. `part`: one recording of a file that holds several (default: the first).
 
-    Damage is counted (see `counts`); frames between damage and the next keyframe are marked suspect. Rotation metadata
-    is applied, interlaced frames are deinterlaced (bwdif), a frame of another size is scaled to that of the first one.
-    Raises `UserError` if no frame can be decoded.
+    Damage is counted (see `counts`); frames between damage and the next keyframe are marked suspect. Pictures are shown
+    by their metadata (see `ToRgb`), interlaced ones are deinterlaced (bwdif), one of another size is scaled to that of
+    the first. Raises `UserError` if no frame can be decoded.
     """
 
-    def __init__(self, path: Path | str, sampling: Sampling = ALL_FRAMES):
+    def __init__(self, path: Path | str, sampling: Sampling = ALL_FRAMES, part: Recording | None = None):
         self.path = Path(path)
-        self.frames_read = self.suspects = self.rescaled = self.rotation = 0
+        self.part = part or find_recordings(self.path)[0]
+        self.frames_read = self.suspects = self.rescaled = 0
         self.covered_s = self._last_s = 0.0
         self.interlaced = self.ended = self._jumped = False
-        self.size: tuple[int, int] | None = None  # (H, W) as delivered, known from the first frame on
         self._deinterlacer: Deinterlacer | None = None
-        self.container, self.stream = open_video(self.path)
+        self.container, self.stream = open_video(self.path, self.part)
+        self.to_rgb = ToRgb(self.stream.codec_context)
         self.format = self.container.format.name
         self._start_decoder()
         self.packets = Packets(self.container, self.stream, self.timeline)
@@ -99,7 +102,7 @@ class VideoReader:
         """Seconds from the first frame to the end of the last; None where it cannot be found. The header's value counts
         if the last packets agree with it; else the length is measured over all packets, undecoded."""
         if self._length is None:
-            self._length = measure_length(self.path, self.duration, self.rate) or self.duration
+            self._length = measure_length(self.path, self.part, self.duration, self.rate) or self.duration
         return self._length
 
     @property
@@ -108,6 +111,15 @@ class VideoReader:
         if 0 < self.stream.frames < self.path.stat().st_size:  # not even one byte a frame: a damaged header
             return self.stream.frames - self.packets.discarded
         return round(self.duration * self.rate) if self.duration and self.rate else None
+
+    @property
+    def notes(self) -> list[str]:
+        """What the user has to know of the file."""
+        notes = [f"{self.path.name} is HDR ({self.to_rgb.transfer}): its frames are mapped to sRGB"]
+        notes = notes if self.to_rgb.hdr else []
+        if self.part.unread:
+            notes.append(f"the last {self.part.unread} bytes of {self.path.name} are a recording cut off: not read")
+        return notes
 
     @property
     def can_jump(self) -> bool:
@@ -133,18 +145,16 @@ class VideoReader:
 
     def describe(self) -> dict:
         """The video's properties for `run.json`, in plain types, without its path and name."""
-        height, width = self.size or (self.stream.codec_context.height, self.stream.codec_context.width)
         return {
-            "width": width,
-            "height": height,
+            **self.to_rgb.describe(),
             "rate": self.rate,
             "rate_assumed": False,
             "duration_s": self.duration,
             "codec": self.stream.codec_context.name,
             "pixel_format": self.stream.codec_context.pix_fmt,
             "container": self.format,
+            "bytes_unread": self.part.unread,
             "video_tracks": len(video_tracks(self.container)),
-            "rotation": self.rotation,
             "deinterlaced": "bwdif" if self.interlaced else None,
         }
 
@@ -167,15 +177,12 @@ class VideoReader:
             self.packets.wanted_from = self._wanted_from
         decoded = 0  # of the sample
         for picture, index, time_s, suspect in self._deinterlaced():
-            if self.size is None:
-                self.rotation = int(round(picture.rotation / 90) * 90) % 360
-                flipped = self.rotation % 180 == 90
-                self.size = (picture.width, picture.height) if flipped else (picture.height, picture.width)
+            self.to_rgb.begin(picture)
             if self.sampler.selects(index, time_s):
-                self.rescaled += (picture.height, picture.width) != self._coded_size
+                self.rescaled += self.to_rgb.rescales(picture)
                 decoded += 1
                 if decoded > skip:
-                    yield Frame(index, time_s, self._to_rgb(picture), suspect)
+                    yield Frame(index, time_s, self.to_rgb(picture), suspect)
             if self.sampler.done:
                 return
         self.ended = True
@@ -187,16 +194,6 @@ class VideoReader:
         """The time stamp from which frames are needed: a little before the second that the sampler waits for."""
         begin = self.sampler.wanted_from - (2 / self.rate if self.rate else 1.0)
         return begin / self.stream.time_base + (self._start or 0)
-
-    @property
-    def _coded_size(self) -> tuple[int, int]:
-        """(H, W) before rotation."""
-        return self.size if self.rotation % 180 == 0 else self.size[::-1]
-
-    def _to_rgb(self, picture: av.VideoFrame) -> np.ndarray:
-        height, width = self._coded_size
-        image = picture.to_ndarray(format="rgb24", width=width, height=height)
-        return np.ascontiguousarray(np.rot90(image, self.rotation // 90))
 
     def _deinterlaced(self) -> Iterator[tuple]:
         """The frames of `_decoded`, filtered from the first interlaced frame on."""
@@ -287,10 +284,11 @@ class VideoReader:
             missing = (self.expected or 0) - self.timeline.slot - self.timeline.slot_step
         elif self.stream.frames:
             missing = (self.expected or 0) - self.timeline.next_index
-        elif self.duration and self.rate and self.timeline.next_index:
+        elif self.duration and self.rate and self.timeline.next_index and not self.timeline.begins:
             missing = round((self.duration - self.covered_s) * self.rate)
             if missing < 0.5 * self.rate + 2 or self.packets.others_end(self.container.duration):
                 missing = 0  # muxers round by up to half a second, and sound may be longer than the picture
         else:
             missing = 0
         self.timeline.lost += max(missing, 0)
+        self.timeline.next_index += max(missing, 0)

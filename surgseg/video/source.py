@@ -11,6 +11,7 @@ from av.stream import Disposition
 
 from surgseg.files import UserError
 from surgseg.video.gop_skip import Jump, leave_gaps, starts_h264
+from surgseg.video.recordings import Recording
 from surgseg.video.timeline import Timeline
 
 _HOLE = 4096  # bytes between two packets of a Matroska file: more than headers need
@@ -22,7 +23,7 @@ _STILL = ("mjpeg", "png", "bmp", "gif")  # codecs of cover pictures; not every f
 _NO_VIDEO = ("tty", "image2")  # FFmpeg reads text and single images as "video"
 
 
-def open_video(path: Path) -> tuple:
+def open_video(path: Path, part: Recording) -> tuple:
     """Return (open PyAV container, its main video stream). Raises `UserError` for what cannot be decoded."""
     if path.is_dir():
         raise UserError(f"{path} is a folder, not a video file")
@@ -31,8 +32,10 @@ def open_video(path: Path) -> tuple:
     if path.stat().st_size == 0:
         raise UserError(f"{path} is empty (0 bytes)")
     try:
+        place = f"file:{path}" if part.end is None else f"subfile,,start,{part.start},end,{part.end},,:file:{path}"
+        options = {"framerate": str(part.rate)} if part.rate else {}  # of raw streams, which have no times
         av.logging.set_level(None)  # with a level, which torchvision may have set, decoder threads can deadlock
-        container = av.open(f"file:{path}", metadata_errors="replace")
+        container = av.open(place, options=options, metadata_errors="replace")
     except PermissionError as error:
         raise UserError(f"{path} cannot be read: permission denied") from error
     except (OSError, av.error.FFmpegError) as error:
@@ -150,7 +153,7 @@ class Packets:
         """Raise `UserError` if the disk or network failed. This is no damage of the file: a later run can continue."""
         if error.errno not in _DISK:
             return
-        path = Path(self.container.name[len("file:") :])
+        path = Path(self.container.name.partition("file:")[2])
         try:
             with path.open("rb") as stream:
                 stream.seek(-1, 2)
@@ -202,13 +205,13 @@ class Packets:
         return damaged
 
 
-def measure_length(path: Path, claimed: float | None, rate: float | None) -> float | None:
+def measure_length(path: Path, part: Recording, claimed: float | None, rate: float | None) -> float | None:
     """Return the seconds from the first packet of the video to the end of its last one.
 
     If the header states a length (`claimed`), the last seconds are read first; if they agree with it, no others are.
     """
     if claimed:
-        container, stream = open_video(path)
+        container, stream = open_video(path, part)
         with container:
             start = stream.start_time or 0
             try:
@@ -218,7 +221,7 @@ def measure_length(path: Path, claimed: float | None, rate: float | None) -> flo
                 length = None
         if length and abs(length - claimed) < 2:
             return length
-    container, stream = open_video(path)
+    container, stream = open_video(path, part)
     with container:
         return _length(container, stream, rate, None)
 

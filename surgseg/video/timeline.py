@@ -48,7 +48,7 @@ class Timeline:
         self._keys: deque[Place] = deque(maxlen=_REMEMBERED)  # undamaged keyframes
         self._errors = 0  # since the last frame
         self._last: int | None = None
-        self._begins = False  # no frame has come since a jump
+        self.begins = False  # no frame has come since a jump
 
     def packet(self, pts: int | None, corrupt: bool = False, hole: bool = False, dts: int | None = None) -> None:
         """Record a packet that is sent to the decoder; `hole`: bytes of the file before it belong to no packet."""
@@ -98,8 +98,8 @@ class Timeline:
         self._errors = 0
         index = self.next_index + missing
         self.next_index = index + 1
-        self.lost += missing if self._damage or not self._begins else 0  # a decoder may drop frames where it starts
-        self._begins = False
+        self.lost += missing if self._damage or not self.begins else 0  # a decoder may drop frames where it starts
+        self.begins = False
         place = Place(index, number)
         if corrupt:
             self.damaged += 1
@@ -157,12 +157,12 @@ class Timeline:
         if unexplained and not self._damage:
             self.damaged += 1
             self._hurt(number - 0.5)
-        return (max(skipped, gap) if self._damage or corrupt or self._begins else 0), number
+        return (max(skipped, gap) if self._damage or corrupt or self.begins else 0), number
 
     def jump(self, index: int) -> None:
         """Record a `Jump`: the next packet is a keyframe, and the first frame of its group has the index `index`."""
         self.finish()
-        self.next_index, self._last, self._begins = index, None, True
+        self.next_index, self._last, self.begins = index, None, True
 
     def finish(self) -> None:
         """Record the end of the stream: packets after damage that gave no frame are lost frames."""

@@ -3,6 +3,7 @@
   python generate_masks_from_model.py --video-path operation.mp4 --output-dir data/operation
   python generate_masks_from_model.py --video-path operation.mp4 --frame-step 1 --save masks video
   python generate_masks_from_model.py --video-path "videos/*.mp4" --output-dir data/all
+  python generate_masks_from_model.py --video-path part_1.mp4 part_2.mp4 --join
 
 The generated folder holds frames/, masks/, classes.json, frames.csv (time, coverage, confidence of
 each frame) and run.json. The same command continues a run that was stopped or killed; it leaves a
@@ -49,10 +50,14 @@ def work(args: argparse.Namespace) -> int:
     let_waiting_threads_sleep()
     from surgseg.generate.earlier import check_target
     from surgseg.generate.shares import parse_share, share_out
-    from surgseg.video.inputs import find_sources
+    from surgseg.video.inputs import find_sources, join_sources
 
     number, count = parse_share(args.share) if args.share else (0, 1)
-    jobs = options.targets(args, find_sources(args.video_path))
+    sources = find_sources(args.video_path)
+    if args.join and len(sources) > 1:
+        print(f"One video of {len(sources)} parts: {', '.join(source.path.name for source in sources)}")
+        sources = [join_sources(sources)]
+    jobs = options.targets(args, sources)
     for _, folder, _ in jobs:
         check_folder(folder)
     if len(jobs) == 1:  # errors of the video are raised before the model is loaded
@@ -130,14 +135,14 @@ def prepare(args: argparse.Namespace, sampling, sources: list) -> tuple:
 
 def generate_one(source, folder, name: str, request, predictor) -> int:
     """Apply the model to a single video. Return the exit status."""
-    from surgseg.generate.run import generate, report_video
+    from surgseg.generate.run import generate, incomplete, report_video
 
     result = generate(source, folder, name, request, predictor)
     report_video(result)
     if result.state == "stopped":
         print(f"Partial: stopped by {result.message}; the same command continues from here", file=sys.stderr)
     elif not result.whole:
-        print(f"Partial: {result.run['frames_lost']} frames of the video were lost to damage", file=sys.stderr)
+        print(f"Partial: {incomplete(result.run)}", file=sys.stderr)
     print(f"Next: python analyze_mask_statistics.py --generated-dir {shlex.quote(str(folder))}")
     return 0 if result.whole else PARTIAL
 

@@ -101,6 +101,32 @@ def test_the_sources_name_stays_out_unless_asked_for(bright, film, tmp_path):
     assert json.loads((tmp_path / "kept" / "run.json").read_text())["source"]["name"] == film.name
 
 
+def test_parts_of_an_operation_are_one_folder(bright, tmp_path, capsys):
+    parts = [write_film(tmp_path / f"OP7_{number}.mp4", count) for number, count in enumerate((20, 30, 25))]
+    whole = ("--join", "--frame-step", "4")
+    assert run(parts, tmp_path / "out", *whole) == 0
+    assert "One video of 3 parts: OP7_0.mp4, OP7_1.mp4, OP7_2.mp4" in capsys.readouterr().out
+    generated = read_generated(tmp_path / "out")
+    assert [row.frame for row in generated.rows] == list(range(0, 75, 4))
+    assert np.allclose([row.time_s for row in generated.rows], np.arange(0, 75, 4) / 25)
+    begins = [{"first_frame": first, "start_s": first / 25} for first in (0, 20, 50)]
+    assert generated.run["video"]["parts"] == begins and generated.run["video"]["duration_s"] == 3
+    assert b"OP7" not in b"".join(folder_bytes(tmp_path / "out").values())
+    assert run(parts, tmp_path / "out", *whole) == 0 and "is finished already" in capsys.readouterr().out
+    assert run([parts[1], parts[0], parts[2]], tmp_path / "out", *whole) == 2  # another operation
+    assert run(parts, tmp_path / "named", *whole, "--keep-source-name") == 0
+    assert json.loads((tmp_path / "named" / "run.json").read_text())["source"]["parts"][1] == "OP7_1.mp4"
+
+
+def test_a_recording_that_is_not_read_ends_with_status_3(bright, film, tmp_path, capsys):
+    path = tmp_path / "film.mp4"
+    path.write_bytes(film.read_bytes() + film.read_bytes()[:100])
+    for _ in range(2):  # also where the folder is finished
+        assert run(path, tmp_path / "out") == 3
+        assert "Partial: the last 100 bytes of the file were not read" in capsys.readouterr().err
+    assert run([path, film], tmp_path / "both") == 3
+
+
 def test_part_of_the_video_is_said_to_be_a_part(bright, film, tmp_path, capsys):
     assert run(film, tmp_path / "out", "--frame-step", "1", "--max-frames", "15", "--frame-format", "none") == 0
     assert "Covered 0.6 s of 2.4 s" in capsys.readouterr().out

@@ -38,6 +38,12 @@ def add_input_options(parser: argparse.ArgumentParser) -> None:
     )
     add_image_rate(group)
     group.add_argument(
+        "--join",
+        action="store_true",
+        help="the files of --video-path are the parts of one operation, in this order: one folder, numbers and times "
+        "continue (default: each file is a video)",
+    )
+    group.add_argument(
         "--share",
         metavar="K/N",
         help="do only share K of N of the videos, where file locks do not work (default: all; processes that "

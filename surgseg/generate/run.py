@@ -49,7 +49,7 @@ class VideoRequest:
 
 @dataclass(frozen=True)
 class VideoResult:
-    """The result of a video. `state`: done, finished before, damaged (done, with frames lost), stopped or failed."""
+    """The result of a video. `state`: done, finished before, damaged (done, but `incomplete`), stopped or failed."""
 
     name: str
     folder: Path
@@ -60,7 +60,14 @@ class VideoResult:
     @property
     def whole(self) -> bool:
         """Whether all requested frames are written and none was lost."""
-        return self.state in ("done", "finished before") and not self.run.get("frames_lost")
+        return self.state in ("done", "finished before") and not incomplete(self.run)
+
+
+def incomplete(run: dict) -> str:
+    """Say what of a video was not read; "" if all was."""
+    lost, unread = run.get("frames_lost"), run.get("video", {}).get("bytes_unread")
+    said = [f"{lost} frames of the video were lost to damage"] if lost else []
+    return "; ".join(said + ([f"the last {unread} bytes of the file were not read"] if unread else []))
 
 
 def generate(source: VideoSource, folder: Path, name: str, request: VideoRequest, predictor: Predictor) -> VideoResult:
@@ -77,6 +84,8 @@ def generate(source: VideoSource, folder: Path, name: str, request: VideoRequest
             return VideoResult(name, folder, "finished before", earlier.finished)
         if request.facts["weights_data"] == "synthetic" and reader.data != "synthetic":
             print("Warning: these weights were trained on synthetic frames, and this video is not marked synthetic")
+        for note in reader.notes:
+            print(f"Note: {note}")
 
         def earlier_frames() -> Iterator[Frame]:
             with source.open(request.sampling, request.rate) as again:
@@ -122,7 +131,10 @@ def _trained_column(request: VideoRequest, rate: float | None) -> Callable[[Fram
 
 def _describer(source: VideoSource, reader, request: VideoRequest, predictor: Predictor) -> Callable[[], dict]:
     """Return a function that gives the entries of `run.json` except the writer's own, with frame counts at its call."""
-    kept = {"source": {"name": source.path.name, "path": str(source.path)}} if request.keep_source_name else {}
+    names = {"name": source.path.name, "path": str(source.path)}
+    if source.parts:
+        names["parts"] = [path.name for path in source.parts]
+    kept = {"source": names} if request.keep_source_name else {}
     fixed = {
         "video_data": reader.data,
         "training_video": _trained_weights(source, request),
@@ -166,7 +178,7 @@ def _apply(reader, predictor: Predictor, writer: GeneratedWriter, request: Video
     timing = {**seconds, "frames": writer.rows_written - earlier.rows}
     run = {**described(), "covered_s": _covered(reader, writer, sampling, outcome.stopped), "timing": timing}
     written = writer.finish(run, outcome.stopped)
-    state = "stopped" if outcome.stopped else "damaged" if written["frames_lost"] else "done"
+    state = "stopped" if outcome.stopped else "damaged" if incomplete(written) else "done"
     return VideoResult(writer.name, writer.folder, state, written, outcome.stopped or "")
 
 

@@ -54,6 +54,8 @@ def films(tmp_path_factory):
     write_film(root / "plain.mp4", 22, SIZE)
     write_film(root / "uneven.mp4", 22, SIZE, ticks=lambda index: index * 100 // 3 + index % 2)
     damage(write_film(root / "damaged.mp4", 40, SIZE, gop=8), at=0.4, share=0.15)
+    parts = [write_film(root / f"part_{count}.mp4", count, SIZE).read_bytes() for count in (9, 13)]
+    (root / "appended.mp4").write_bytes(b"".join(parts))
     for index in range(11):
         save_image(root / "images" / f"{index}.png", draw(index, *SIZE))
         save_image(root / "sizes" / f"{index}.png", draw(index, *(SIZE if index != 1 else (32, 48))))
@@ -172,6 +174,7 @@ CASES = {
     ),
     "spread in bursts": ("uneven.mp4", "--sample spread --max-frames 9 --burst 3 --batch-size 2 --save masks video", 0),
     "bursts": ("plain.mp4", "--frame-step 5 --burst 2 --start 0.1 --end 0.8 --batch-size 4 --save overlays", 0),
+    "two recordings": ("appended.mp4", "--frame-step 2 --batch-size 4", 0),
     "damaged": ("damaged.mp4", "--frame-step 2 --batch-size 5", 3),
     "images": ("images", "--frame-step 1 --batch-size 4 --save masks video", 3),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import struct
 from pathlib import Path
-from typing import BinaryIO, Callable, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from surgseg.files import UserError
 
@@ -38,8 +38,7 @@ def find_recordings(path: Path) -> list[Recording]:
             head = stream.read(132)
             if head[128:] == b"DICM":
                 return [_in_dicom(stream, path)]
-            read = next((read for place, mark, read in _FORMATS if head[place:].startswith(mark)), None)
-            starts, whole = _starts(stream, size, read) if read else ([], True)
+            starts, whole = _starts(stream, size)
     except OSError:  # opening the video raises the error
         return [Recording()]
     if len(starts) < 2:
@@ -48,18 +47,22 @@ def find_recordings(path: Path) -> list[Recording]:
     return found if whole else [*found[:-2], found[-2]._replace(unread=size - starts[-1])]
 
 
-def _starts(stream: BinaryIO, size: int, read: Callable[[BinaryIO], tuple[bytes, int]]) -> tuple[list[int], bool]:
+def _starts(stream: BinaryIO, size: int) -> tuple[list[int], bool]:
     """Return the places where recordings begin, and whether the last one has content.
 
-    A recording begins with a top-level element of the first one's kind, after content.
+    A recording begins with a mark of its format among the top-level elements, behind the content of the one before.
     """
-    starts, place, first, whole = [], 0, None, True
+    starts, place, read, whole = [], 0, None, True
     while place + 24 <= size:
         stream.seek(place)
-        kind, length = read(stream)
-        if whole and kind == (first or kind):
+        head = stream.read(24)
+        begins = next((read for at, mark, read in _FORMATS if head[at:].startswith(mark)), None)
+        if whole and begins:
             starts.append(place)
-            first, whole = kind, False
+            read, whole = begins, False
+        if read is None:
+            break
+        kind, length = read(head)
         whole |= kind in _CONTENT and (kind != b"moov" or place + length <= size)  # an index cut off is of no use
         if length < 8:  # unknown, or no element
             break
@@ -67,37 +70,38 @@ def _starts(stream: BinaryIO, size: int, read: Callable[[BinaryIO], tuple[bytes,
     return starts, whole
 
 
-def _box(stream: BinaryIO) -> tuple[bytes, int]:
-    length, kind = struct.unpack(">I4s", stream.read(8))
-    return kind, struct.unpack(">Q", stream.read(8))[0] if length == 1 else length
+def _box(head: bytes) -> tuple[bytes, int]:
+    """The kind and the bytes of an element of an mp4 file."""
+    length, kind, long = struct.unpack_from(">I4sQ", head)
+    return kind, long if length == 1 else length
 
 
-def _riff(stream: BinaryIO) -> tuple[bytes, int]:
-    _, length, kind = struct.unpack("<4sI4s", stream.read(12))
+def _chunk(head: bytes) -> tuple[bytes, int]:
+    """Of an AVI file."""
+    _, length, kind = struct.unpack_from("<4sI4s", head)
     return kind, 8 + length + length % 2
 
 
-def _element(stream: BinaryIO) -> tuple[bytes, int]:
-    """A Matroska element: the leading zero bits of its id and of its length give the bytes of each."""
-    data = stream.read(12)
-    kind = data[: 9 - data[0].bit_length()]
-    rest = data[len(kind) :]
+def _element(head: bytes) -> tuple[bytes, int]:
+    """Of a Matroska file: the leading zero bits of the kind and of the length give the bytes of each."""
+    kind = head[: 9 - head[0].bit_length()]
+    rest = head[len(kind) :]
     width = 9 - rest[0].bit_length()
     length = int.from_bytes(rest[:width], "big") - (1 << 7 * width)
     unknown = width > 8 or length == (1 << 7 * width) - 1
     return kind, 0 if unknown else len(kind) + width + length
 
 
-def _object(stream: BinaryIO) -> tuple[bytes, int]:
-    """An object of an ASF (WMV) file."""
-    return stream.read(16), int.from_bytes(stream.read(8), "little")
+def _object(head: bytes) -> tuple[bytes, int]:
+    """Of an ASF (WMV) file."""
+    return head[:16], int.from_bytes(head[16:24], "little")
 
 
 _ASF_DATA = bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c")
 _CONTENT = (b"moov", b"AVI ", b"\x18\x53\x80\x67", _ASF_DATA)  # kinds of elements that every recording has
-_FORMATS = (  # place and bytes of a format's mark; what reads the kind and the length of an element
-    *((4, mark, _box) for mark in (b"ftyp", b"moov", b"mdat", b"wide")),
-    (0, b"RIFF", _riff),
+_FORMATS = (  # place and bytes of the mark with which a recording begins, and how its elements are read
+    (4, b"ftyp", _box),
+    (8, b"AVI ", _chunk),
     (0, b"\x1a\x45\xdf\xa3", _element),
     (0, bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c"), _object),
 )

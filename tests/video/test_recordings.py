@@ -54,12 +54,30 @@ def test_a_recording_cut_off_behind_another_is_told_and_not_read(tmp_path, name)
     assert facts["notes"] == [f"the last 60 bytes of {name} are a recording cut off: not read"]
 
 
+def test_recordings_of_different_formats_may_follow_each_other(tmp_path):
+    films = [
+        write_film(tmp_path / name, 10, **KINDS[name]) for name in ("film.mp4", "mpeg4.avi", "film.mkv", "film.wmv")
+    ]
+    path = tmp_path / "joined.mp4"
+    path.write_bytes(b"".join(film.read_bytes() for film in films))
+    assert [frame.index for frame in read(path)[0]] == list(range(40))
+
+
+def test_bytes_that_are_no_recording_are_no_part(tmp_path):
+    film = write_film(tmp_path / "film.mp4", 3)
+    film.write_bytes(film.read_bytes() + b"trailer" * 100)
+    assert find_recordings(film) == [Recording()]
+
+
 def test_appended_recordings_of_different_size_are_refused_by_their_place(tmp_path):
     small, large = (write_film(tmp_path / f"{size[0]}.mp4", 3, size) for size in ((120, 160), (240, 320)))
     path = tmp_path / "film.mp4"
     path.write_bytes(small.read_bytes() + large.read_bytes())
     place = small.stat().st_size
-    with pytest.raises(UserError, match=rf"film\.mp4, from byte {place} on, is 320x240 pixels, the first part 160x120"):
+    with pytest.raises(
+        UserError,
+        match=rf"film\.mp4 from byte {place} on, where it can be cut, is 320x240 pixels, the first part 160x120",
+    ):
         read(path)
 
 

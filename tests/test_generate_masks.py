@@ -112,7 +112,7 @@ def test_parts_of_an_operation_are_one_folder(bright, tmp_path, capsys):
     begins = [{"first_frame": first, "start_s": first / 25} for first in (0, 20, 50)]
     assert generated.run["video"]["parts"] == begins and generated.run["video"]["duration_s"] == 3
     assert b"OP7" not in b"".join(folder_bytes(tmp_path / "out").values())
-    assert run(parts, tmp_path / "out", *whole) == 0 and "is finished already" in capsys.readouterr().out
+    assert run(parts, tmp_path / "out", *whole) == 0 and "finished" in capsys.readouterr().out
     assert run([parts[1], parts[0], parts[2]], tmp_path / "out", *whole) == 2  # another operation
     assert run(parts, tmp_path / "named", *whole, "--keep-source-name") == 0
     assert json.loads((tmp_path / "named" / "run.json").read_text())["source"]["parts"][1] == "OP7_1.mp4"
@@ -124,7 +124,7 @@ def test_a_recording_that_is_not_read_ends_with_status_3(bright, film, tmp_path,
     for _ in range(2):  # also where the folder is finished
         assert run(path, tmp_path / "out") == 3
         assert "Partial: the last 100 bytes of the file were not read" in capsys.readouterr().err
-    assert run([path, film], tmp_path / "both") == 3
+    assert run([path, film], tmp_path / "both") == 3 and "damaged (" in capsys.readouterr().out
 
 
 def test_part_of_the_video_is_said_to_be_a_part(bright, film, tmp_path, capsys):

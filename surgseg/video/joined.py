@@ -18,8 +18,9 @@ _SAME_RATE = 0.02  # relative difference; a recorder's average varies a little
 class JoinedReader:
     """Parts of one operation: a part's numbers and times continue those of the part before.
 
-    `parts`: (file, recording in it). A part begins at the end of the part before, `length_s` of it; a pause between
-    the recordings is not known. Raises `UserError` for a part of another size or rate, or of unknown length.
+    `parts`: (file, recording in it). A part begins at the end of the part before, with what is cut off there by its
+    header; a pause between the recordings is not known. Raises `UserError` for a part of another size or rate, or of
+    unknown length.
     """
 
     def __init__(self, parts: Sequence[tuple[Path, Recording]], sampling: Sampling = ALL_FRAMES):
@@ -89,7 +90,7 @@ class JoinedReader:
                         self._counts += Counter(reader.counts())
                         self._reader = None
                 index += reader.timeline.next_index
-                time_s += self._lengths[number]
+                time_s += self._lengths[number] + reader.missing_s
             if not reader.ended:
                 return
         self.ended = True

@@ -54,7 +54,7 @@ class VideoReader:
         self.path = Path(path)
         self.part = part or find_recordings(self.path)[0]
         self.frames_read = self.suspects = self.rescaled = 0
-        self.covered_s = self._last_s = 0.0
+        self.covered_s = self.missing_s = self._last_s = 0.0
         self.interlaced = self.ended = self._jumped = False
         self._deinterlacer: Deinterlacer | None = None
         self.container, self.stream = open_video(self.path, self.part)
@@ -292,3 +292,4 @@ class VideoReader:
             missing = 0
         self.timeline.lost += max(missing, 0)
         self.timeline.next_index += max(missing, 0)
+        self.missing_s = max(missing, 0) / self.rate if self.rate else 0.0

@@ -6,7 +6,7 @@ import pytest
 from surgseg.files import UserError
 from surgseg.video.inputs import VideoSource, find_sources, join_sources
 from surgseg.video.sampling import ALL_FRAMES, Sampling
-from tests.films import damage, write_film
+from tests.films import damage, fast_start, write_film
 from tests.helpers import save_image
 from tests.video.test_reader import assert_square
 
@@ -61,6 +61,14 @@ def test_damage_in_a_part_does_not_move_the_parts_behind_it(parts, tmp_path):
     frames, facts = read([parts[0], hurt, parts[2]])
     assert facts["frames_lost"] > 0 and frames[-1].index == 104 and frames[-1].time_s == pytest.approx(4.16)
     assert [entry["first_frame"] for entry in facts["parts"]] == [0, 20, 80]
+
+
+def test_an_end_that_is_cut_off_a_part_leaves_its_place_free(parts, tmp_path):
+    cut = fast_start(write_film(tmp_path / "cut.mp4", 100, gop=10))
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size * 2 // 5])
+    frames, facts = read([cut, parts[0]])
+    assert facts["frames_lost"] > 30 and facts["parts"][1] == {"first_frame": 100, "start_s": 4.0}
+    assert frames[-1].index == 119 and frames[-1].time_s == pytest.approx(4.76)
 
 
 def test_a_reader_that_is_stopped_begins_no_other_part(parts):

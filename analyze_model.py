@@ -144,9 +144,9 @@ def score_dataset(args: argparse.Namespace, metrics_path: Path) -> tuple:
         "video_pattern": args.video_pattern,
     }
     scored, masks = score_folders(args.mask_dir, args.pred_dir, scheme, args.void, **options)
-    about = facts_of_predictions(args.pred_dir, scored, masks)
-    run = console.run_metadata(vars(args))
-    metrics = metrics_of(scored, scheme, about, masks=masks, data=data_kind(args.mask_dir), run=run)
+    data, run = data_kind(args.mask_dir), console.run_metadata(vars(args))
+    about = {**facts_of_predictions(args.pred_dir, scored, masks), "data": data}
+    metrics = metrics_of(scored, scheme, about, masks=masks, data=data, run=run)
     write_metrics(metrics_path, scored, scheme, metrics)
     return metrics, scheme, args.mask_dir
 

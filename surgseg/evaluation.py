@@ -115,7 +115,12 @@ def evaluate_samples(
     if batch_size < 1:
         raise UserError(f"--batch-size {batch_size}: at least 1 is needed")
     predictor = Predictor(checkpoint, device, threshold, batch_size)
-    about = {"part": part, "threshold": predictor.threshold, **known_of_split(checkpoint, samples, prepared)}
+    about = {
+        "data": prepared.data,
+        "part": part,
+        "threshold": predictor.threshold,
+        **known_of_split(checkpoint, samples, prepared),
+    }
     listing = {"weights_sha256": checkpoint.sha256, "scored": about}
     scored = predict_and_score(predictor, samples, pred_dir, void, listing)
     metrics = metrics_of(

@@ -191,7 +191,7 @@ def test_a_part_of_the_predictions_is_a_partial_result_that_nobody_overlooks(cap
             save_image(Path(f"preds/a_{index}.png"), np.ones((4, 4), np.uint8))
     assert analyze_model.main([*FOLDERS]) == 3
     lines = capsys.readouterr().out.strip().splitlines()
-    assert "Scored: 5 of 20 frames, part not known, 1 video" in lines
+    assert "Scored: 5 of 20 frames, part not known, 1 video, real data" in lines
     assert any(line.startswith("WARNING: only 5 of 20 frames (25%) have a prediction") for line in lines)
     assert lines[-1].startswith("WARNING: only 5 of 20 frames")
     scored = json.loads(Path("outputs/analysis_metrics.json").read_text())["scored"]
@@ -206,7 +206,7 @@ def test_saved_predictions_know_their_part_and_miss_the_ones_that_are_gone(tool_
     assert analyze_model.main(["--mask-dir", str(tool_run.data / "masks"), "--pred-dir", str(preds)]) == 3
     shown = capsys.readouterr().out
     count = made["frames"]
-    assert f"Scored: {count - 1} of {count} frames, test part, 1 video; split manifest (hash" in shown
+    assert f"Scored: {count - 1} of {count} frames, test part, 1 video, real data; split manifest (hash" in shown
     (preds / "predictions.json").unlink()
     assert analyze_model.main(["--mask-dir", str(tool_run.data / "masks"), "--pred-dir", str(preds)]) == 3
     assert "part not known" in capsys.readouterr().out

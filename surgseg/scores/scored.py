@@ -16,6 +16,7 @@ def scored_set(
     void: str,
     *,
     expected: int | None = None,
+    data: str | None = None,
     part: str | None = None,
     split: dict[str, Any] | None = None,
     threshold: float | None = None,
@@ -25,9 +26,9 @@ def scored_set(
     """Return the facts about N scored frames, `scored` of a metrics JSON.
 
     `counts` (N, K + 1, K) and `videos` are those of the frames, `void` their treatment. `expected` is the number of
-    frames that belong to the set (default: N), `part` is test, val, all or None (unknown), `split` has name, hash and
-    by ("video" or "frame"). `warnings` holds a sentence for each short name: the name goes into the titles of figures,
-    the sentence onto the screen. `facts` are further entries.
+    frames that belong to the set (default: N), `data` is real or synthetic, `part` is test, val, all or None (unknown),
+    `split` has name, hash and by ("video" or "frame"). `warnings` holds a sentence for each short name: the name goes
+    into the titles of figures, the sentence onto the screen. `facts` are further entries.
     """
     frames, pixels, ignored = len(videos), counts.sum(), counts[:, -1].sum()
     expected = frames if expected is None else expected
@@ -43,6 +44,7 @@ def scored_set(
         "frames": frames,
         "expected": expected,
         "videos": len(set(videos)),
+        "data": data,
         "part": part,
         "split": split,
         "threshold": threshold,
@@ -58,6 +60,8 @@ def scored_set(
 def scored_lines(scored: dict[str, Any]) -> list[str]:
     """Return what was scored, and a line `WARNING: ...` for each warning, for the screen."""
     lines = [f"Scored: {_set_of(scored)}, {scored['videos']} video{'s' * (scored['videos'] != 1)}"]
+    if scored["data"]:
+        lines[0] += f", {scored['data']} data"
     if split := scored["split"]:
         lines[0] += f"; split {split['name']} (hash {split['hash']}, by {split['by']})"
     void = f"void pixels {'ignored' if scored['void_policy'] == 'ignore' else 'counted as background'}: "

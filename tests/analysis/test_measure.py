@@ -302,6 +302,10 @@ def test_masks_of_equal_name_in_two_videos_are_not_taken_for_each_other(tmp_path
         match_ground_truth(generated, tmp_path / "t")
     found = match_ground_truth(generated, tmp_path / "t", "op1")
     assert {name: path.parent.name for name, path in found.items()} == {"video_000000": "op1"}
+    for part in ("a", "b"):
+        write_mask(tmp_path / "u" / "op1" / part / "video_000000.png", pixels(5), SCHEMES["binary"])
+    with pytest.raises(UserError, match="two masks for one frame"):
+        match_ground_truth(generated, tmp_path / "u")
 
 
 def test_a_mask_of_void_alone_says_nothing_of_detection(tmp_path):

@@ -109,6 +109,9 @@ def test_names_stay_different_and_numbers_whole_when_they_are_shortened():
         shown = fit_names(videos, width)
         assert len(set(shown)) == 30 and max(map(len, shown)) == width
         assert [name for name in shown if "07" in name] == [shown[7]] and "11" in shown[11]
+    for width in range(12, 26):
+        shown = fit_names([f"the_operation_{number}_left_camera" for number in (10, 25, 38)], width)
+        assert all(str(number) in name for number, name in zip((10, 25, 38), shown)), "25 must not become 5"
     apart = ["x" * 10 + first + "y" * 20 + second + "z" * 10 for first in "ab" for second in "cd"]
     assert fit_names(apart, 9) == ["xxxx…1", "xxxx…2", "xxxx…3", "xxxx…4"]
     assert fit_names([], 5) == [] and fit_names(["x" * 9, "x" * 9], 5) == ["xx…xx"] * 2

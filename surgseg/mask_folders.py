@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -14,21 +14,23 @@ import numpy as np
 from surgseg.files import UserError, list_some
 from surgseg.frames import list_images, open_image
 from surgseg.labels import VOID, Scheme, read_scheme
-from surgseg.masks import BINARY_FOLDERS, count_codes, decode_stored, gray_levels, palette_of, sample_bits
+from surgseg.masks import BINARY, count_codes, decode_stored, gray_levels, palette_of, sample_bits
 
 MaskFile = tuple[str, Callable[[], "Path | bytes"]]  # its name for errors, and a function: its path or bytes
 
 
-def settle_masks(folder: Path, scheme: Scheme, *, predictions: bool = False) -> None:
+def settle_masks(
+    folder: Path, scheme: Scheme, paths: Iterable[Path] | None = None, *, predictions: bool = False
+) -> None:
     """Decide for `read_mask` what 255 means in the masks below `folder`; print it if gray masks hold only 0 and 255.
 
-    It is class 1 if there are two classes and every file is gray and holds nothing but 0 and 255. Otherwise it is void:
-    if one file is indexed or holds another id, or a classes.json lies beside the folder (which says nothing about
-    `predictions`: they hold no void). Raises `UserError` for palettes that contradict each other. Files that cannot be
-    decoded are left to `read_mask`.
+    `paths` are the masks (default: all images there). 255 is class 1 if there are two classes and every file is gray
+    and holds nothing but 0 and 255. Otherwise it is void: if one file is indexed or holds another id, or a classes.json
+    lies beside the folder (which says nothing about `predictions`: they hold no void). Raises `UserError` for palettes
+    that contradict each other. Files that cannot be decoded are left to `read_mask`.
     """
-    BINARY_FOLDERS.discard(folder)
-    files = [(str(path), lambda path=path: path) for path in list_images(folder)]
+    BINARY[folder] = False
+    files = [(str(path), lambda path=path: path) for path in (list_images(folder) if paths is None else paths)]
     beside = folder.resolve().parent / "classes.json"
     described = not predictions and beside.is_file()
     headers = _headers(files)
@@ -50,7 +52,7 @@ def settle_masks(folder: Path, scheme: Scheme, *, predictions: bool = False) -> 
         )
         return
     print(f"Masks in {folder} hold only 0 and 255, in all files, so 255 is {scheme.names[1]}")
-    BINARY_FOLDERS.add(folder)
+    BINARY[folder] = True
 
 
 def codes_are_levels(files: Sequence[MaskFile], scheme: Scheme) -> bool:

@@ -15,7 +15,7 @@ from surgseg.files import UserError, list_some, write_bytes
 from surgseg.frames import open_image
 from surgseg.labels import VOID, Scheme
 
-BINARY_FOLDERS: set[Path] = set()  # their gray masks hold 0 and 255 alone: `mask_folders.settle_masks` finds them
+BINARY: dict[Path, bool] = {}  # whether 255 is class 1 in the masks of a folder, as `mask_folders.settle_masks` found
 
 
 class StoredMask(NamedTuple):
@@ -157,7 +157,7 @@ def write_mask(path: Path, ids: np.ndarray, scheme: Scheme) -> None:
 def read_mask(path: Path, num_classes: int) -> np.ndarray:
     """Read a prepared, predicted or corrected mask: (H, W) uint8 class ids, 255 for void.
 
-    Any format of `decode_stored` holds ids. One exception: in a folder of `BINARY_FOLDERS`, 255 is class 1. Raises
+    Any format of `decode_stored` holds ids. One exception: where `is_binary`, 255 is class 1. Raises
     `UserError` with pixel counts for larger ids.
     """
     ids, _ = decode_codes(path)
@@ -172,8 +172,8 @@ def read_mask(path: Path, num_classes: int) -> np.ndarray:
 
 
 def is_binary(path: Path) -> bool:
-    """Whether a mask lies in one of `BINARY_FOLDERS`."""
-    return not BINARY_FOLDERS.isdisjoint(Path(path).parents)
+    """Whether 255 is class 1 in a mask: by the nearest folder above it that `settle_masks` has decided, else not."""
+    return next((BINARY[folder] for folder in Path(path).parents if folder in BINARY), False)
 
 
 def count_components(instrument: np.ndarray, min_area: float) -> int:

@@ -1,5 +1,6 @@
 """Masks whose meaning lies in the container or in the other files of the folder."""
 
+import shutil
 import struct
 import zlib
 
@@ -9,7 +10,7 @@ from PIL import Image
 
 from surgseg.analysis.ground_truth import match_ground_truth, score_rows
 from surgseg.data.cache import open_cache
-from surgseg.data.dataset import load_folders
+from surgseg.data.dataset import load_folders, load_prepared
 from surgseg.evaluation import score_folders
 from surgseg.files import UserError
 from surgseg.generate.folder import read_generated
@@ -129,6 +130,21 @@ def test_255_is_the_instrument_where_all_files_hold_0_and_255_alone(tmp_path, ca
     save_image(tmp_path / "m" / "later.png", TOOL)
     assert settled(tmp_path / "m", "later.png") == [TOOL.tolist()]
     assert read_mask(tmp_path / "m" / "a.png", 2).sum() == 15 * 255  # void now
+
+
+def test_the_nearest_folder_decides(tmp_path):
+    save_image(tmp_path / "m" / "a.png", TOOL * np.uint8(255))
+    save_image(tmp_path / "m" / "inner" / "b.png", BORDER)
+    settle_masks(tmp_path / "m", BINARY)
+    write_mask(tmp_path / "m" / "inner" / "c.png", TOOL, BINARY)
+    assert settled(tmp_path / "m" / "inner", "b.png") == [BORDER.tolist()]
+    assert read_mask(tmp_path / "m" / "a.png", 2).tolist() == TOOL.tolist()
+
+
+def test_masks_left_over_from_another_scheme_do_not_count(tiny_prepared, tmp_path):
+    root = shutil.copytree(tiny_prepared, tmp_path / "p")
+    save_indexed(root / "masks" / "old.png", TOOL, [(9, 9, 9), (0, 0, 0)])
+    assert len(load_prepared(root).samples) == 24
 
 
 def test_scores_of_two_folders_settle_both(tmp_path):

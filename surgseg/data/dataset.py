@@ -87,7 +87,7 @@ def load_prepared(root: Path | str) -> Prepared:
         )
     samples.sort(key=lambda sample: natural_key(sample.name))
     scheme = read_scheme(root / "classes.json")
-    settle_masks(root / "masks", scheme)
+    settle_masks(root / "masks", scheme, [sample.mask for sample in samples])
     return Prepared(root, samples, scheme, data_kind(root))
 
 

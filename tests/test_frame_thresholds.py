@@ -103,6 +103,12 @@ def test_coverage_iou_and_dice_at_each_threshold(weights, frame, truth, drawn, t
     assert curves["coverage"][place] == 0.3 and curves["iou"][place] == pytest.approx(0.5)
 
 
+def test_255_is_the_instrument_in_a_gray_mask_alone(weights, frame, drawn, tmp_path):
+    mask = save_image(tmp_path / "m" / "truth.png", np.repeat([[0] * 5 + [255] * 5], 4, axis=0).astype(np.uint8))
+    assert run(frame, tmp_path / "out", "--mask", mask, "--thresholds", 0.3) == 0
+    assert said(tmp_path / "out")["thresholds"][0]["iou"] == pytest.approx(5 / 7)  # columns 3-9 against 5-9
+
+
 def test_figures_and_masks_carry_the_threshold(weights, frame, tmp_path):
     assert run(frame, tmp_path / "out", "--thresholds", 0.25, 0.5) == 0
     assert sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.png")) == [

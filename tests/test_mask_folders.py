@@ -169,6 +169,9 @@ def test_ground_truth_and_training_folders_are_settled(tmp_path):
         samples = load_folders(tmp_path / "f", tmp_path / "m").samples
         cache = open_cache(samples, TOOL.shape, BINARY, tmp_path / "cache")
         assert (cache.masks[1][-1] == expected).all() and (cache.masks[0] == TOOL).all()
+    write_scheme(tmp_path / "classes.json", BINARY)
+    samples = load_folders(tmp_path / "f", tmp_path / "m").samples
+    assert (open_cache(samples, TOOL.shape, BINARY, tmp_path / "cache").masks[1][-1] == 255).all()  # the same files
 
 
 # ---------------------------------------------------------------------------------------------- what an index means

@@ -27,7 +27,8 @@ def prepare(tmp_path, capsys):
     def run(*options):
         names = sorted(path.stem for path in (tmp_path / "m").iterdir())
         for number, name in enumerate(names):
-            save_image(tmp_path / "f" / f"{name}.png", noise_frame(number, SIZE))
+            if not (tmp_path / "f" / f"{name}.png").is_file():  # its time stamp stays
+                save_image(tmp_path / "f" / f"{name}.png", noise_frame(number, SIZE))
         words = ["--frame-dir", tmp_path / "f", "--mask-dir", tmp_path / "m", "--output-root", tmp_path / "out"]
         status = assets.main([str(word) for word in (*words, "--video-id", "op1", *options)])
         errors = capsys.readouterr().err
@@ -72,6 +73,12 @@ def test_codes_of_cholecseg8k_in_the_palette_are_found(tmp_path, prepare):
     save_indexed(tmp_path / "m" / "a_1.png", PARTS, grays(21, 31, 32))
     save_indexed(tmp_path / "m" / "a_2.png", TOOL, grays(31, 50))  # its palette has another order
     assert prepare()[:2] == (0, [1424, 96 * 160 - 1424])
+
+
+def test_without_an_instrument_the_known_codes_decide(tmp_path, prepare):
+    save_indexed(tmp_path / "m" / "a_1.png", TOOL, grays(21, 50))  # index 1 is no code of CholecSeg8k
+    status, found, (warning,), _ = prepare()
+    assert (status, found) == (0, [0]) and "no pixel is instrument" in warning
 
 
 def test_palettes_that_name_both_readings_are_refused(tmp_path, prepare):

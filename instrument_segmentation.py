@@ -185,7 +185,6 @@ def evaluate(args: argparse.Namespace, prepared, split, trained, machine, output
         run=console.run_metadata(vars(args), machine.device),
     )
     print(metrics_block("EVALUATION METRICS", metrics))
-    print(f"Scored on the {part} part at native size, {prepared.data} data.")
     table = output.results / "metrics_frames.csv"
     figures = write_examples(
         "spread",

@@ -23,6 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
     source = parser.add_argument_group("input")
     source.add_argument("--frame", type=Path, required=True, metavar="FILE", help="image of the frame (required)")
     source.add_argument("--mask", type=Path, metavar="FILE", help="true mask of the frame, class ids (default: none)")
+    console.add_reviewed_option(source)
     model = add_weights_options(parser)
     console.add_device_option(model)
     model.add_argument(
@@ -63,6 +64,7 @@ def work(args: argparse.Namespace) -> int:
     from surgseg.mask_folders import settle_masks
     from surgseg.masks import read_mask
     from surgseg.predict import Predictor
+    from surgseg.predicted import predicted_masks
 
     frame = read_frame(args.frame)
     device = console.resolve_device(args.device)
@@ -70,6 +72,8 @@ def work(args: argparse.Namespace) -> int:
     truth = None
     if args.mask:
         settle_masks(args.mask.parent, checkpoint.scheme)
+        if not args.masks_reviewed and predicted_masks([args.mask]):
+            raise UserError(f"{args.mask} is a prediction of a model, not truth: correct it, or give --masks-reviewed")
         truth = read_mask(args.mask, checkpoint.scheme.num_classes)
         check_size(frame, args.frame, truth, args.mask)
         truth = union_truth(truth, checkpoint.scheme.instrument_ids)

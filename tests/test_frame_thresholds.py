@@ -109,6 +109,14 @@ def test_255_is_the_instrument_in_a_gray_mask_alone(weights, frame, drawn, tmp_p
     assert said(tmp_path / "out")["thresholds"][0]["iou"] == pytest.approx(5 / 7)  # columns 3-9 against 5-9
 
 
+def test_a_predicted_mask_is_no_truth(weights, frame, tmp_path, capsys):
+    write_mask(tmp_path / "p" / "a.png", np.ones((4, 10), np.uint8), SCHEMES["binary"])
+    (tmp_path / "p" / "predictions.json").write_text('{"names": ["a"]}')
+    given = (frame, tmp_path / "out", "--mask", tmp_path / "p" / "a.png")
+    assert run(*given) == 2 and "prediction of a model" in capsys.readouterr().err
+    assert run(*given, "--masks-reviewed") == 0
+
+
 def test_figures_and_masks_carry_the_threshold(weights, frame, tmp_path):
     assert run(frame, tmp_path / "out", "--thresholds", 0.25, 0.5) == 0
     assert sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.png")) == [

@@ -19,6 +19,7 @@ from surgseg.data.splits import Split
 from surgseg.devices import out_of_memory
 from surgseg.files import UserError, remove_leftovers
 from surgseg.scores.report import epoch_block
+from surgseg.training.ancestors import read_ancestors, warn_of_ancestors
 from surgseg.training.batches import least_frames
 from surgseg.training.config import ModelConfig, TrainConfig, check_config
 from surgseg.training.history import write_history
@@ -37,7 +38,7 @@ from surgseg.training.resume import (
     save_state,
 )
 from surgseg.training.split import check_labels, pseudo_labels
-from surgseg.training.start import read_ancestors, resolve, resolve_init_from, start_model, warn_of_ancestors
+from surgseg.training.start import resolve, resolve_init_from, start_model
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,15 @@
-"""What a training starts from: network, starting weights and what trained them, learning rates."""
+"""What a training starts from: network, starting weights, learning rates."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import NamedTuple
 
-import torch
 from torch import nn
 
 from models import build_model
 from surgseg.checkpoint import init_from, load_tensors
-from surgseg.data.cache import Cache
 from surgseg.data.dataset import Prepared
-from surgseg.data.likeness import frame_hashes
-from surgseg.data.seen import find_seen, inherited_splits, seen_warnings
-from surgseg.data.splits import Split
 from surgseg.pretraining import default_weights, load_pretraining
 from surgseg.training.config import ModelConfig, TrainConfig
 
@@ -54,24 +48,6 @@ def start_model(model: ModelConfig, prepared: Prepared) -> StartedModel:
         return StartedModel(network, f"{model.init_from.name} (--init-from)", True)
     weights = model.weights or default_weights(model.arch, prepared.data)
     return StartedModel(network, load_pretraining(network, model.arch, weights), weights != "none")
-
-
-def read_ancestors(model: ModelConfig) -> tuple[list[dict], torch.Tensor | None]:
-    """Return the splits and the hashed frames that trained the file that the model starts from, if it is of ours."""
-    path = model.init_from or Path(model.weights or "none")
-    start = load_tensors(path) if path.is_file() else {}
-    if "format_version" not in start:
-        return [], None
-    return inherited_splits(start.get("training", {})), start.get("trained_frames")
-
-
-def warn_of_ancestors(ancestors: list[dict], trained, prepared: Prepared, split: Split, cache: Cache) -> None:
-    """Print what the ancestors' training says about the part that is scored."""
-    indices = split.parts[split.scored_part] if split.scored_part else []
-    hashes = frame_hashes(cache.frames, indices)[0]
-    seen = find_seen([prepared.samples[index] for index in indices], {"ancestors": ancestors}, trained, hashes)
-    for sentence in seen_warnings(seen, "the weights that this training starts from").values():
-        print(f"WARNING: {sentence}.")
 
 
 def resolve(train: TrainConfig, model: ModelConfig, *, pretrained: bool) -> TrainConfig:

@@ -13,12 +13,13 @@ from surgseg.data.dataset import load_prepared
 from surgseg.data.splits import make_split
 from surgseg.files import UserError, read_csv
 from surgseg.training import start
+from surgseg.training.ancestors import read_ancestors
 from surgseg.training.config import ModelConfig, TrainConfig
 from surgseg.training.feed import Feed
 from surgseg.training.fit import check_run, fit
 from surgseg.training.loop import HISTORY_FIELDS
 from surgseg.training.machine import Machine
-from surgseg.training.start import read_ancestors, resolve_init_from, start_model
+from surgseg.training.start import resolve_init_from, start_model
 
 UNET = ModelConfig(arch="unet", base_channels=2, image_size=(32, 48), weights="none")
 HERE = Machine(torch.device("cpu"), Path("cache"))

@@ -109,7 +109,8 @@ def test_a_metric_stands_beside_the_statistics_of_a_video(extended, tmp_path, ca
     _, _, metric = extended
     folder = write_folder(tmp_path / "g", [columns(0, 4), columns(0, 4)])
     truth = write_folder(tmp_path / "truth", [columns(0, 8), columns(0, 4)])
-    assert analyze_mask_statistics.main(["--generated-dir", str(folder), "--mask-dir", str(truth / "masks")]) == 0
+    given = ["--generated-dir", str(folder), "--mask-dir", str(truth / "masks"), "--masks-reviewed"]
+    assert analyze_mask_statistics.main(given) == 0
     assert re.search(r"Missed share, mean \(median\) +0\.250 \(0\.250\)", capsys.readouterr().out)
     rows = read_csv(folder / "mask_statistics_frames.csv")
     assert [float(row[metric]) for row in rows] == [0.5, 0.0]

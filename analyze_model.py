@@ -135,7 +135,8 @@ def run(args: argparse.Namespace) -> int:
 def score_dataset(args: argparse.Namespace, metrics_path: Path) -> tuple:
     """Score the masks of two folders. Returns (metrics, class scheme, folder of true masks)."""
     from surgseg.data.sources import data_kind
-    from surgseg.evaluation import facts_of_predictions, metrics_of, score_folders, write_metrics
+    from surgseg.evaluation.folders import facts_of_predictions, score_folders
+    from surgseg.evaluation.results import metrics_of, write_metrics
 
     scheme = find_scheme(args)
     options = {
@@ -178,7 +179,7 @@ def score_model(args: argparse.Namespace, metrics_path: Path) -> tuple:
     from surgseg.data.dataset import load_prepared, mark_predicted
     from surgseg.data.leaks import true_samples
     from surgseg.data.splits import stored_part
-    from surgseg.evaluation import evaluate_samples
+    from surgseg.evaluation.samples import evaluate_samples
 
     checkpoint = load_checkpoint(find_weights(args.model_path), args.arch)
     device = console.resolve_device(args.device)

@@ -108,7 +108,7 @@ def train_folds(args: argparse.Namespace, prepared, machine) -> int:
 
 def train_and_evaluate(args: argparse.Namespace, prepared, machine, split, output: Output, resume: str) -> int:
     """Train on a split, score, and draw the figures; --resume means `resume` of `fit`. Return the exit status."""
-    from surgseg.evaluation import earlier_predictions
+    from surgseg.evaluation.folders import earlier_predictions
     from surgseg.figures.training import draw_training_loss
     from surgseg.files import check_folder
     from surgseg.training.config import ModelConfig, TrainConfig
@@ -161,7 +161,7 @@ def train_and_evaluate(args: argparse.Namespace, prepared, machine, split, outpu
 
 def evaluate(args: argparse.Namespace, prepared, split, trained, machine, output: Output) -> list[Path]:
     """Score the test part, or the validation part if there is no test part. Return the files written."""
-    from surgseg.evaluation import evaluate_samples
+    from surgseg.evaluation.samples import evaluate_samples
     from surgseg.figures.examples import ImageFiles, write_examples
     from surgseg.figures.selection import synthetic_mark
     from surgseg.files import read_csv

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 def ahead(pool: ThreadPoolExecutor, work, items, depth: int):
@@ -19,3 +23,14 @@ def ahead(pool: ThreadPoolExecutor, work, items, depth: int):
     finally:
         for job in pending:
             job.cancel()
+
+
+def one_behind(items: Iterable[T]) -> Iterator[T]:
+    """Yield the items; take each from `items` before the one before it is used, so that its work has begun."""
+    before = None
+    for item in items:
+        if before is not None:
+            yield before
+        before = item
+    if before is not None:
+        yield before

@@ -11,7 +11,7 @@ from PIL import Image
 from surgseg.analysis.ground_truth import match_ground_truth, score_rows
 from surgseg.data.cache import open_cache
 from surgseg.data.dataset import load_folders, load_prepared
-from surgseg.evaluation import score_folders
+from surgseg.evaluation.folders import score_folders
 from surgseg.files import UserError
 from surgseg.generate.folder import read_generated
 from surgseg.labels import SCHEMES, write_scheme

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from surgseg.data.dataset import video_of
-from surgseg.evaluation import score_frame
+from surgseg.evaluation.results import score_frame
 from surgseg.files import UserError, list_some, natural_key, nfc
 from surgseg.frames import images_by_name
 from surgseg.generate.folder import FrameRow, Generated

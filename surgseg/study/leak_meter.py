@@ -13,7 +13,7 @@ from surgseg.data.cache import open_cache
 from surgseg.data.dataset import Prepared
 from surgseg.data.leaks import near_copies, with_true_masks
 from surgseg.data.splits import SPLIT_NAMES, Split, make_split
-from surgseg.evaluation import evaluate_samples
+from surgseg.evaluation.samples import evaluate_samples
 from surgseg.files import UserError, check_folder, write_json
 from surgseg.scores.report import heading, number
 from surgseg.study.intervals import mean_interval

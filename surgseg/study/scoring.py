@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from surgseg.data.dataset import Prepared, Sample
-from surgseg.evaluation import evaluate_samples
+from surgseg.evaluation.samples import evaluate_samples
 from surgseg.files import UserError, plain, read_json
 from surgseg.frames import read_frame
 from surgseg.predict import Predictor

@@ -12,7 +12,7 @@ from surgseg.data.dataset import Prepared, Sample
 from surgseg.data.likeness import BITS, frame_hashes, pack, unpack
 from surgseg.data.seen import find_seen, inherited_frames, inherited_splits, seen_warnings, split_record, trained_videos
 from surgseg.data.splits import make_split
-from surgseg.evaluation import known_of_split
+from surgseg.evaluation.samples import known_of_split
 from surgseg.labels import SCHEMES
 from tests.data.test_leaks import samples_of, scene
 from tests.films import bright_checkpoint

@@ -17,7 +17,7 @@ from surgseg.data.readers.cholecseg8k import read_cholecseg8k
 from surgseg.data.readers.folders import pair_folders
 from surgseg.data.sources import list_folder, open_source
 from surgseg.data.splits import apply_assignment, make_split
-from surgseg.evaluation import score_folders
+from surgseg.evaluation.folders import score_folders
 from surgseg.files import UserError, write_csv, write_json
 from surgseg.labels import SCHEMES
 from tests.helpers import code_mask, noise_frame, save_image, save_rgb_mask

@@ -14,15 +14,9 @@ from torch import nn
 from models import build_model
 from surgseg.checkpoint import Checkpoint
 from surgseg.data.dataset import Prepared, load_prepared
-from surgseg.evaluation import (
-    claim_prediction_folder,
-    evaluate_samples,
-    facts_of_predictions,
-    known_of_split,
-    metrics_of,
-    predict_and_score,
-    score_folders,
-)
+from surgseg.evaluation.folders import claim_prediction_folder, facts_of_predictions, score_folders
+from surgseg.evaluation.results import metrics_of
+from surgseg.evaluation.samples import evaluate_samples, known_of_split, predict_and_score
 from surgseg.files import UserError, file_sha256, read_csv
 from surgseg.labels import SCHEMES
 from surgseg.masks import read_mask, write_mask

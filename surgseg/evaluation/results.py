@@ -1,0 +1,56 @@
+"""The scores of a set of frames, and the metrics JSON and frame table made from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from surgseg.files import write_csv, write_json
+from surgseg.labels import Scheme
+from surgseg.scores.metrics import FRAME_METRICS, confusion, frame_coverage, frame_metrics, summarise
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The scores of N frames: `names`, `videos`, `counts` (N, K + 1, K), `frames` with (N,) float for each of
+    `FRAME_METRICS`, and how `void` was treated: "ignore" or "background"."""
+
+    names: list[str]
+    videos: list[str]
+    counts: np.ndarray
+    frames: dict[str, np.ndarray]
+    void: str
+
+    @classmethod
+    def of(cls, names: list[str], videos: list[str], scores: list[tuple[np.ndarray, dict]], void: str) -> Scored:
+        """Build it from the `score_frame` of each frame."""
+        counts, metrics = zip(*scores)
+        frames = {name: np.array([values[name] for values in metrics]) for name in FRAME_METRICS}
+        return cls(names, videos, np.stack(counts), frames, void)
+
+
+def score_frame(predicted: np.ndarray, truth: np.ndarray, scheme: Scheme, void: str) -> tuple[np.ndarray, dict]:
+    """Return ((K + 1, K) counts, `frame_metrics`) of two (H, W) uint8 masks of ids. Only `truth` holds void (255)."""
+    # torch.tensor copies: torch warns about the read-only arrays of image decoders
+    counts = confusion(torch.tensor(predicted)[None], torch.tensor(truth)[None], scheme.num_classes)
+    return counts[0].numpy(), frame_metrics(predicted, truth, scheme, void)
+
+
+def metrics_of(scored: Scored, scheme: Scheme, about: dict[str, Any] | None = None, **extra: Any) -> dict[str, Any]:
+    """Return the content of the metrics JSON: `summarise`, with the facts of `about`, and `extra` (data, run, ...)."""
+    return {**summarise(scored.videos, scored.counts, scored.frames, scheme, scored.void, about), **extra}
+
+
+def write_metrics(path: Path, scored: Scored, scheme: Scheme, metrics: dict[str, Any]) -> None:
+    """Write `metrics` to `path` and the table of frames beside it, `<stem>_frames.csv`."""
+    scores = {**scored.frames, **frame_coverage(scored.counts, scheme, scored.void)}
+    columns = {"name": scored.names, "video": scored.videos}
+    for key, values in scores.items():
+        columns[key] = ["" if np.isnan(value) else f"{value:.6f}" for value in values]
+    table = path.with_name(f"{path.stem}_frames.csv")
+    write_csv(table, columns, (dict(zip(columns, row)) for row in zip(*columns.values())))
+    write_json(path, metrics)

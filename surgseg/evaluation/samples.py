@@ -1,0 +1,142 @@
+"""Predict labelled frames with a model and score the predictions at native size."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from surgseg.checkpoint import Checkpoint
+from surgseg.console import quiet
+from surgseg.data.dataset import Prepared, Sample, read_sample
+from surgseg.data.seen import find_seen, hash_files, seen_warnings
+from surgseg.data.splits import apply_assignment
+from surgseg.evaluation.folders import claim_prediction_folder
+from surgseg.evaluation.results import Scored, metrics_of, score_frame, write_metrics
+from surgseg.files import UserError, list_some, read_json, write_json
+from surgseg.masks import write_mask
+from surgseg.predict import Pending, Predictor
+from surgseg.predicted import LISTING, mask_hash
+from surgseg.threads import ahead, one_behind
+
+
+def evaluate_samples(
+    checkpoint: Checkpoint,
+    samples: list[Sample],
+    device: torch.device,
+    *,
+    metrics_path: Path,
+    void: str,
+    prepared: Prepared,
+    part: str,
+    threshold: float | None = None,
+    batch_size: int = 4,
+    pred_dir: Path | None = None,
+    run: dict[str, Any] | None = None,
+    **extra: Any,
+) -> dict[str, Any]:
+    """Predict and score samples, the `part` of `prepared`, with a weights file; write and return the metrics.
+
+    Raises `UserError` if the classes of the data are not those of the weights file.
+    """
+    scheme = checkpoint.scheme
+    if prepared.scheme.names != scheme.names:
+        raise UserError(
+            f"the weights know the classes {list_some(scheme.names)}, the data {list_some(prepared.scheme.names)}: "
+            "prepare the data with the same --class-scheme"
+        )
+    if batch_size < 1:
+        raise UserError(f"--batch-size {batch_size}: at least 1 is needed")
+    predictor = Predictor(checkpoint, device, threshold, batch_size)
+    about = {
+        "data": prepared.data,
+        "part": part,
+        "threshold": predictor.threshold,
+        **known_of_split(checkpoint, samples, prepared),
+    }
+    listing = {"weights_sha256": checkpoint.sha256, "scored": about}
+    scored = predict_and_score(predictor, samples, pred_dir, void, listing)
+    metrics = metrics_of(
+        scored,
+        scheme,
+        about,
+        masks=len(samples),
+        data=prepared.data,
+        part=part,
+        threshold=predictor.threshold,
+        weights={"sha256": checkpoint.sha256, "arch": checkpoint.arch, "image_size": checkpoint.image_size},
+        run={**(run or {}), "split": {key: (about["split"] or {}).get(key) for key in ("name", "hash")}},
+        **extra,
+    )
+    write_metrics(metrics_path, scored, scheme, metrics)
+    return metrics
+
+
+def predict_and_score(
+    predictor: Predictor, samples: list[Sample], pred_dir: Path | None, void: str, listing: dict | None = None
+) -> Scored:
+    """Predict each sample at its own size, write the masks and `listing` to `pred_dir` if given, and score them.
+
+    Threads decode frames ahead of the network, and write and score behind it. A batch holds successive samples of one
+    frame size; on a GPU the next one is sent before the result of the last one is read.
+    """
+    scheme = predictor.scheme
+    if pred_dir is not None:
+        claim_prediction_folder(pred_dir, [sample.name for sample in samples], listing or {})
+
+    def load(sample: Sample):
+        return sample, *read_sample(sample, scheme.num_classes)
+
+    def store(sample: Sample, mask: np.ndarray, found: np.ndarray) -> tuple:
+        if pred_dir is not None:
+            write_mask(pred_dir / f"{sample.name}.png", found, scheme)
+        return score_frame(found, mask, scheme, void), mask_hash(found) if pred_dir is not None else ""
+
+    stored, waiting = [], deque()
+    bar = tqdm(total=len(samples), desc="Predicting", unit="frame", disable=quiet())
+    with ThreadPoolExecutor(max(2, os.cpu_count() or 1)) as pool, bar:
+
+        def submitted() -> Iterator[tuple[list, Pending]]:
+            loaded = ahead(pool, load, samples, 2 * predictor.batch_size)
+            for _, group in itertools.groupby(loaded, key=lambda item: item[1].shape):
+                while batch := list(itertools.islice(group, predictor.batch_size)):
+                    yield batch, predictor.submit([frame for _, frame, _ in batch])
+
+        for batch, pending in one_behind(submitted()):
+            for (sample, _, mask), found in zip(batch, pending.result().ids):
+                waiting.append(pool.submit(store, sample, mask, found))
+            while len(waiting) > 2 * predictor.batch_size:
+                stored.append(waiting.popleft().result())
+            bar.update(len(batch))
+        stored += [job.result() for job in waiting]
+    scores, hashes = zip(*stored)
+    names = [sample.name for sample in samples]
+    if pred_dir is not None:
+        write_json(pred_dir / LISTING, {**read_json(pred_dir / LISTING), "hashes": dict(zip(names, hashes))})
+    return Scored.of(names, [sample.video for sample in samples], list(scores), void)
+
+
+def known_of_split(checkpoint: Checkpoint, samples: list[Sample], prepared: Prepared) -> dict[str, Any]:
+    """Return `split`, `seen` and `warnings` of `scored_set`: which samples trained the weights, or are like those."""
+    trained, stored = checkpoint.trained_frames, checkpoint.training.get("split")
+    seen = find_seen(samples, checkpoint.training, trained, None if trained is None else hash_files(samples))
+    facts = {"seen": seen, "warnings": seen_warnings(seen)}
+    if not stored:
+        facts["warnings"]["split not known"] = "the weights file does not say what it was trained on"
+        return {"split": None, **facts}
+    train = {prepared.samples[index].video for index in apply_assignment(prepared.samples, stored)["train"]}
+    videos = {sample.video for sample in samples}
+    if shared := len(train & videos):
+        facts["warnings"][f"{shared} of {len(videos)} videos trained the weights"] = (
+            f"{shared} of the {len(videos)} scored videos have frames in the training part too; neighbouring frames "
+            "are near copies, so the scores say little about an unseen operation"
+        )
+    return {"split": {key: stored.get(key) for key in ("name", "hash", "by")}, **facts}

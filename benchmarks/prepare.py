@@ -32,6 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from surgseg.console import make_parser, report_errors
 from surgseg.files import UserError, write_bytes, write_json
+from surgseg.threads import cpu_count
 
 HEIGHT, WIDTH = 480, 854
 CODES = (50, 11, 21, 13, 12, 22, 31, 32)
@@ -64,7 +65,7 @@ def run(args) -> int:
     result = {
         "pairs": pairs,
         "distinct": min(distinct, pairs),
-        "threads": os.cpu_count(),
+        "threads": cpu_count(),
         "prepare_pairs_per_s": prepare_rate,
         **{f"mask_{key}": value for key, value in mask.items()},
         **{f"cache_{key}": value for key, value in cache.items()},
@@ -72,7 +73,7 @@ def run(args) -> int:
     print(f"{'':<20}{'per s':>10}{'bound':>10}{'ratio':>8}")
     for name, row in (("mask work", mask), ("training cache", cache)):
         print(f"{name:<20}{row['per_s']:>10.1f}{row['bound_per_s']:>10.1f}{row['ratio']:>8.2f}")
-    print(f"{'whole preparation':<20}{prepare_rate:>10.1f}   ({pairs} pairs, {os.cpu_count()} threads)")
+    print(f"{'whole preparation':<20}{prepare_rate:>10.1f}   ({pairs} pairs, {cpu_count()} threads)")
     if args.json:
         write_json(args.json, result)
     return 0
@@ -91,7 +92,7 @@ def draw_release(root: Path, pairs: int, distinct: int) -> list[Path]:
         write_bytes(frame, draw_frame(index))
         write_bytes(mask, draw_mask(index))
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cpu_count()) as pool:
         list(pool.map(draw, range(distinct)))
     for index in range(distinct, pairs):
         for source, link in zip(paths(index % distinct), paths(index)):
@@ -210,7 +211,7 @@ def in_turns(work, bound, count: int, rounds: int) -> dict[str, float]:
 
 
 def run_all(function, items) -> None:
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cpu_count()) as pool:
         list(pool.map(function, items))
 
 

@@ -10,7 +10,6 @@ on the machine slows all of them. The last column is the speed relative to the f
 from __future__ import annotations
 
 import itertools
-import os
 import statistics
 import sys
 import time
@@ -21,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from models import ARCHITECTURES
 from surgseg.console import add_device_option, make_parser, report_errors, resolve_device
 from surgseg.files import write_json
+from surgseg.threads import cpu_count
 
 
 def build_parser():
@@ -48,7 +48,7 @@ def run(args) -> int:
     if args.quick:
         args.image_size, args.batch_size, args.turns, args.no_compile = [64, 64], 2, 3, True
     device = resolve_device(args.device)
-    threads = sorted({1, os.cpu_count() or 1}, reverse=True) if device.type == "cpu" else [torch.get_num_threads()]
+    threads = sorted({1, cpu_count()}, reverse=True) if device.type == "cpu" else [torch.get_num_threads()]
     layouts = {"NCHW": torch.contiguous_format, "channels_last": torch.channels_last}
     variants = [
         (f"{layout}, {precision}, {count} threads{', compiled' if compiled else ''}", count,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from surgseg.files import UserError, list_some
 from surgseg.frames import list_images, open_image
 from surgseg.labels import VOID, Scheme, read_scheme
 from surgseg.masks import BINARY, count_codes, decode_stored, gray_levels, palette_of, sample_bits
+from surgseg.threads import cpu_count
 
 MaskFile = tuple[str, Callable[[], "Path | bytes"]]  # its name for errors, and a function: its path or bytes
 
@@ -118,7 +118,7 @@ def _values(files: Sequence[MaskFile]) -> list[tuple[set[int], set[int]]]:
 
 
 def _in_threads(function: Callable, files: Sequence[MaskFile]) -> list:
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(cpu_count()) as pool:
         return list(pool.map(function, files))
 
 

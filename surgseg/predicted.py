@@ -8,7 +8,6 @@ count as predicted. A mask copied out of its folder takes no record with it, so 
 
 from __future__ import annotations
 
-import os
 import zlib
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ import numpy as np
 from surgseg.files import UserError, read_csv, read_json
 from surgseg.labels import VOID
 from surgseg.masks import decode_codes
+from surgseg.threads import cpu_count
 
 LISTING = "predictions.json"  # of a folder of predictions
 WHAT_TO_DO = (
@@ -63,7 +63,7 @@ def predicted_masks(paths: Iterable[Path]) -> set[Path]:
             return False
 
     recorded = _recorded_hashes(paths)
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(cpu_count()) as pool:
         return {path for path, same in zip(recorded, pool.map(unchanged, recorded.items())) if same}
 
 

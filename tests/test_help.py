@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from surgseg.threads import cpu_count
 from tests.helpers import ROOT
 
 SCRIPTS = sorted(path.name for path in ROOT.glob("*.py"))
@@ -59,7 +60,7 @@ def start(*command, folder=ROOT):
 def helps():
     """What every script answers to `--help`, asked of all at the same time."""
     asked = [("path", name) for name in SCRIPTS] + [("module", "surgseg.synthetic")]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cpu_count()) as pool:
         answers = pool.map(lambda item: start("-c", HELP, *item), asked)
         return dict(zip((name for _, name in asked), answers))
 

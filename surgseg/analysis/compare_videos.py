@@ -7,7 +7,6 @@ is a comparison of content. Only with tool annotations or ground truth can a cha
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from surgseg.data.seen import training_warnings
 from surgseg.frames import read_frame
 from surgseg.generate.folder import FrameRow, Generated
 from surgseg.scores.metrics import nanmean
-from surgseg.threads import ahead
+from surgseg.threads import ahead, cpu_count
 
 MEASURED_FRAMES = 200  # frames of a video whose appearance is measured, evenly spaced
 _APART = 0.1  # share by which sampled parts may differ without a warning
@@ -56,7 +55,7 @@ def measure_appearances(generated: Generated, rows: Sequence[FrameRow]) -> list[
     if generated.run["parts"].get("frames") is None:
         return []
     chosen = [rows[place] for place in evenly_spaced(len(rows), MEASURED_FRAMES)]
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(cpu_count()) as pool:
         appearances = ahead(pool, lambda row: appearance(read_frame(generated.frame_path(row))), chosen, 32)
         return list(zip(chosen, appearances))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,7 +18,7 @@ from surgseg.labels import VOID
 from surgseg.mask_folders import settle_masks
 from surgseg.masks import read_mask
 from surgseg.predicted import WHAT_TO_DO, predicted_masks
-from surgseg.threads import ahead
+from surgseg.threads import ahead, cpu_count
 
 
 def match_ground_truth(
@@ -128,5 +127,5 @@ def score_rows(generated: Generated, matched: dict[str, Path]) -> dict[str, dict
         counts, metrics = score_frame(predicted, true, scheme, "ignore")
         return {**metrics, "true_coverage": float(coverage), "counts": counts}
 
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(cpu_count()) as pool:
         return {row.name: scores for row, scores in zip(rows, ahead(pool, score, rows, 64))}

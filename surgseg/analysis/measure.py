@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -26,7 +25,7 @@ from surgseg.labels import VOID
 from surgseg.masks import count_components, read_mask
 from surgseg.scores.metrics import FRAME_METRICS
 from surgseg.scores.scored import scored_set
-from surgseg.threads import ahead
+from surgseg.threads import ahead, cpu_count
 
 CHECKED = 500  # masks whose coverage is compared with that of frames.csv
 _ROUNDING = 1e-6  # of the coverage in frames.csv
@@ -260,5 +259,5 @@ def recount(generated: Generated, rows: Sequence[FrameRow]) -> list[FrameRow]:
         components = count_components(instrument.astype(np.uint8), MIN_COMPONENT_AREA)
         return replace(row, coverage=coverage, components=components)
 
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(cpu_count()) as pool:
         return list(ahead(pool, count, rows, 64))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +20,7 @@ from surgseg.frames import read_frame
 from surgseg.generate.folder import FrameRow, Generated
 from surgseg.labels import VOID
 from surgseg.masks import read_mask
-from surgseg.threads import ahead
+from surgseg.threads import ahead, cpu_count
 
 
 def measure_pairs(
@@ -60,7 +59,7 @@ def measure_pairs(
         found = compare_masks(first, *masks, None)
         return replace(_with_flow(generated, pair, first, masks), iou=found.iou) if first in chosen else found
 
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(cpu_count()) as pool:
         jobs = ahead(pool, measure, firsts, 32)
         pairs = list(tqdm(jobs, "Comparing neighbours", len(firsts), unit="pair", disable=not sys.stderr.isatty()))
     return pairs, no_flow

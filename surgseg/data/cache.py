@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 import zlib
@@ -22,6 +21,7 @@ from surgseg.files import UserError, make_folder, write_json
 from surgseg.labels import Scheme
 from surgseg.masks import is_binary
 from surgseg.preprocess import resize_frames, resize_masks
+from surgseg.threads import cpu_count
 
 FORMAT = 3  # 3: frames are upright, and a folder of masks has one meaning of 255
 _REST = 1 << 16  # bytes of the cache's small files
@@ -131,7 +131,7 @@ def _fill(samples: list[Sample], size: tuple[int, int], scheme: Scheme, folder: 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the pool already runs one decode-and-resize per core
     try:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(cpu_count()) as pool:
             jobs = pool.map(load, range(count))
             bar = tqdm(jobs, "Caching frames", count, unit="frame", disable=quiet())
             bad = [message for message in bar if message]

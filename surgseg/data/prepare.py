@@ -23,6 +23,7 @@ from surgseg.labels import Scheme, read_scheme, write_scheme
 from surgseg.mask_folders import codes_are_levels
 from surgseg.masks import decode_codes, decode_levels
 from surgseg.predicted import predicted_masks
+from surgseg.threads import cpu_count
 
 
 @dataclass
@@ -198,7 +199,7 @@ def _run_pairs(
 ) -> Iterator[dict | Problem]:
     """Prepare pairs in threads (the decoders release Python's lock). Yield each outcome when it is ready."""
     lookup = scheme.lookup()
-    with ThreadPoolExecutor(target.threads or os.cpu_count()) as pool:
+    with ThreadPoolExecutor(target.threads or cpu_count()) as pool:
         jobs = [pool.submit(prepare_pair, pair, scheme, lookup, settings, target) for pair in pairs]
         try:
             done = total - len(pairs)

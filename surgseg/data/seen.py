@@ -7,7 +7,6 @@ earlier version stores less: then frames are found by the names of its own split
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -20,7 +19,7 @@ from surgseg.data.dataset import video_of
 from surgseg.data.likeness import BLIND, NEAR, frame_hashes, nearest, pack, unpack
 from surgseg.data.splits import Split
 from surgseg.frames import read_frame
-from surgseg.threads import ahead
+from surgseg.threads import ahead, cpu_count
 
 UNKNOWN = {"name": "unknown", "by": "video", "hash": "unknown", "assignment": {}}
 
@@ -92,7 +91,7 @@ def find_seen(samples: list, training: dict[str, Any], trained, hashes: np.ndarr
 
 def hash_files(samples: list) -> np.ndarray:
     """Return the hashes of the samples' frame files, without blank frames."""
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(cpu_count()) as pool:
         jobs = ahead(pool, lambda sample: frame_hashes([read_frame(sample.frame)])[0], samples, 64)
         found = list(tqdm(jobs, "Comparing with training frames", len(samples), unit="frame", disable=quiet()))
     return np.concatenate(found)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from surgseg.labels import Scheme
 from surgseg.mask_folders import settle_masks
 from surgseg.masks import read_mask
 from surgseg.predicted import LISTING, WHAT_TO_DO, predicted_masks
-from surgseg.threads import ahead
+from surgseg.threads import ahead, cpu_count
 
 
 def score_folders(
@@ -81,7 +80,7 @@ def score_folders(
             return str(error)
         return score_frame(found, truth, scheme, void)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cpu_count()) as pool:
         jobs = ahead(pool, load, common, 64)
         results = list(tqdm(jobs, "Scoring", len(common), unit="frame", disable=quiet()))
     errors = [item for item in results if isinstance(item, str)]

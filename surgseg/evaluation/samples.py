@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +24,7 @@ from surgseg.files import UserError, list_some, read_json, write_json
 from surgseg.masks import write_mask
 from surgseg.predict import Pending, Predictor
 from surgseg.predicted import LISTING, mask_hash
-from surgseg.threads import ahead, one_behind
+from surgseg.threads import ahead, cpu_count, one_behind
 
 
 def evaluate_samples(
@@ -102,7 +101,7 @@ def predict_and_score(
 
     stored, waiting = [], deque()
     bar = tqdm(total=len(samples), desc="Predicting", unit="frame", disable=quiet())
-    with ThreadPoolExecutor(max(2, os.cpu_count() or 1)) as pool, bar:
+    with ThreadPoolExecutor(max(2, cpu_count())) as pool, bar:
 
         def submitted() -> Iterator[tuple[list, Pending]]:
             loaded = ahead(pool, load, samples, 2 * predictor.batch_size)

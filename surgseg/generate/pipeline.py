@@ -6,7 +6,6 @@ batch is sent before the result of the last one is read. An error in one stage e
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
 import time
@@ -20,9 +19,10 @@ import numpy as np
 
 from surgseg.generate.writer import GeneratedWriter, Stored
 from surgseg.predict import Pending
+from surgseg.threads import cpu_count
 from surgseg.video.reader import Frame
 
-_WRITERS = min(max(2, os.cpu_count() or 1), 16)
+_WRITERS = min(max(2, cpu_count()), 16)
 _IN_FLIGHT = 2  # batches at the predictor whose results are not read yet
 _QUEUE_BYTES = 256 << 20  # limit of the decoded frames that wait for prediction
 _WAIT = 0.1  # seconds between two checks of the stop signal

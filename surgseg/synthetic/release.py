@@ -14,7 +14,6 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import multiprocessing
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -27,6 +26,7 @@ from surgseg.data.sources import MARKER
 from surgseg.files import UserError, make_folder, read_json, write_bytes, write_json
 from surgseg.frames import encode_frame, read_frame
 from surgseg.synthetic.scenes import check_scene, draw_frame
+from surgseg.threads import cpu_count
 
 VIDEO_COMMENT = "synthetic laparoscopic scene"
 DEMO_STREAM = {"videos": 20, "clips": 4, "frames": 4, "size": (240, 428), "seed": 3}
@@ -69,7 +69,7 @@ def write_release(
         for first in range(start, start + frames, _BATCH)
     ]
     films = [(root, seed, video, clips, frames) for video in range(1, videos + 1)]
-    workers = min(workers or os.cpu_count() or 1, len(jobs))
+    workers = min(workers or cpu_count(), len(jobs))
     with _pool(workers) as pool:
         counts = list(_progress(pool(_draw_batch, jobs), len(jobs), "drawing", "batch"))
         paths = list(_progress(pool(_write_film, films), len(films), "encoding", "video"))

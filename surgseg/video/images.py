@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,11 +12,11 @@ from PIL import Image
 
 from surgseg.files import UserError
 from surgseg.frames import frame_size, list_images, open_image, read_frame
-from surgseg.threads import ahead
+from surgseg.threads import ahead, cpu_count
 from surgseg.video.reader import Frame
 from surgseg.video.sampling import ALL_FRAMES, Sampler, Sampling
 
-_WORKERS = max(1, min(os.cpu_count() or 1, 4))
+_WORKERS = min(cpu_count(), 4)
 
 
 class ImageReader:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from av.codec.codec import Capabilities
 
 from surgseg.files import UserError
+from surgseg.threads import cpu_count
 from surgseg.video.deinterlace import Deinterlacer
 from surgseg.video.gop_skip import Jump
 from surgseg.video.picture import ToRgb
@@ -67,7 +67,7 @@ class VideoReader:
 
     def _start_decoder(self) -> None:
         codec = self.stream.codec_context
-        threads = max(1, min(os.cpu_count() or 1, 8))
+        threads = min(cpu_count(), 8)
         by_frame = bool(codec.codec.capabilities & Capabilities.frame_threads)
         codec.thread_type, codec.thread_count = ("FRAME" if by_frame else "SLICE"), threads
         rate = self.stream.average_rate or self.stream.guessed_rate

@@ -63,7 +63,7 @@ def build_parser():
     parser.add_argument("--rounds", type=int, help="rounds of measurements (default: 5; 2 with --quick)")
     parser.add_argument("--backend", default="auto", choices=["auto", "torch", "onnx"],
                         help="rows to measure (default: auto, all that the device has)")  # fmt: skip
-    parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bf16"],
+    parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bf16", "fp16"],
                         help="rows to measure (default: auto, on a CPU both, on a GPU its best)")  # fmt: skip
     parser.add_argument("--frame-format", default="none", choices=["none", "jpg", "png"],
                         help="format of the frames beside the masks (default: none)")  # fmt: skip

@@ -49,7 +49,9 @@ def build_parser():
         help="measured pairs of turns (default: 10 of 32 steps each on a GPU, else 8 of one step)",
     )
     parser.add_argument("--cache-device", default="auto", choices=["auto", "cpu", "cuda"], help="place (default: auto)")
-    parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bf16"], help="(default: auto)")
+    parser.add_argument(
+        "--precision", default="auto", choices=["auto", "float32", "bf16", "fp16"], help="(default: auto)"
+    )
     parser.add_argument("--compile", action="store_true", help="torch.compile the model (default: off)")
     parser.add_argument("--workers", type=int, default=2, help="workers of the plain loop's DataLoader (default: 2)")
     add_device_option(parser)
@@ -210,7 +212,7 @@ def matrix_flops(device, precision: str) -> float:
     import torch
 
     size = 8192 if device.type == "cuda" else 2048
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    dtype = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
     left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     seconds = []
     for _ in range(8):

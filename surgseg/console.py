@@ -14,6 +14,7 @@ from typing import Any, Callable
 
 from surgseg.files import UserError, plain
 from surgseg.launch import launched
+from surgseg.threads import cpu_count
 
 PARTIAL = 3  # exit status: only a part of the requested output was written
 
@@ -66,19 +67,36 @@ def add_reviewed_option(group) -> None:
 
 
 def resolve_device(name: str):
-    """Return the torch device. `auto` takes CUDA, else MPS, else the CPU. Raises `UserError` for an absent device."""
+    """Return the torch device. `auto` takes CUDA, else MPS, else the CPU, with a warning if a GPU cannot be used.
+
+    Raises `UserError` for a device that is absent or that the installed torch has no code for.
+    """
     import torch
 
+    from surgseg.devices import missing_code, unused_gpu
+
+    torch.set_num_threads(min(torch.get_num_threads(), cpu_count()))  # torch knows no quota of a container
+    process = launched()  # torchrun: each process uses its own GPU
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    reason = ""
+    if name in ("auto", "cuda"):
+        if not available["cuda"]:
+            reason = unused_gpu()
+        elif process.local_rank >= torch.cuda.device_count():
+            raise UserError("torchrun started more processes than GPUs; set --nproc-per-node to the number of GPUs")
+        else:
+            reason = missing_code(torch.device("cuda", process.local_rank))
+    if reason and (name == "cuda" or process.by_torchrun):  # the processes of torchrun must not take different devices
+        raise UserError(f"--device {name}: {reason}, or use --device cpu")
+    if reason:
+        print(f"WARNING: computing on the CPU: {reason}", file=sys.stderr)
+        name = "cpu"
     if name == "auto":
         name = next(key for key in available if available[key])
     if not available[name]:
         raise UserError(f"--device {name}: no such device on this machine; use --device auto or cpu")
-    process = launched()  # torchrun: each process uses its own GPU
     if name != "cuda" or not process.by_torchrun:
         return torch.device(name)
-    if process.local_rank >= torch.cuda.device_count():
-        raise UserError("torchrun started more processes than GPUs; set --nproc-per-node to the number of GPUs")
     torch.cuda.set_device(process.local_rank)  # torch makes streams, events and pinned memory on the current device
     return torch.device(name, process.local_rank)
 
@@ -130,6 +148,6 @@ def run_metadata(arguments: dict[str, Any], device=None) -> dict[str, Any]:
         "git": git_state(),
         "versions": versions,
         "device": device_name,
-        "cpu_count": os.cpu_count(),
+        "cpu_count": cpu_count(),
         "processes": launched().count,
     }

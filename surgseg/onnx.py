@@ -107,9 +107,10 @@ def choose_network(
     check_named("backend", backend, ("auto", "torch", "onnx"))
     if backend == "onnx" and device.type != "cpu":
         raise UserError(f"--backend onnx computes on the CPU, not {device.type}; use --device cpu or --backend torch")
-    if backend == "onnx" and precision == "bf16":
-        raise UserError("--precision bf16 needs --backend torch; ONNX Runtime computes in float32 here")
-    possible = device.type == "cpu" and precision != "bf16" and not missing_packages()
+    reduced = precision in ("bf16", "fp16")
+    if backend == "onnx" and reduced:
+        raise UserError(f"--precision {precision} needs --backend torch; ONNX Runtime computes in float32 here")
+    possible = device.type == "cpu" and not reduced and not missing_packages()
     if backend == "onnx" or (backend == "auto" and possible):
         try:
             return kept_network(checkpoint, onnx_path(weights), frames)

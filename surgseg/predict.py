@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from surgseg.checkpoint import Checkpoint
-from surgseg.devices import autocast, best_precision
+from surgseg.devices import autocast, best_precision, check_precision
 from surgseg.files import UserError
 from surgseg.labels import Scheme
 from surgseg.preprocess import normalise, resize_frames, upsample
@@ -52,6 +52,7 @@ class TorchNetwork:
     def __init__(self, checkpoint: Checkpoint, device: torch.device, precision: str = "auto"):
         self.device = device
         self.precision = best_precision(device) if precision == "auto" else precision
+        check_precision(device, self.precision)
         self.mean, self.std = checkpoint.mean, checkpoint.std
         self.model = checkpoint.model.to(device, memory_format=torch.channels_last).eval()
 

@@ -109,9 +109,9 @@ def add_prediction_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--precision",
-        choices=["auto", "float32", "bf16"],
+        choices=["auto", "float32", "bf16", "fp16"],
         default="auto",
-        help="precision of the network; auto: bf16 on a GPU that supports it, else float32 (default: auto)",
+        help="precision of the network; auto: bf16 on a GPU, fp16 on one without bf16, else float32 (default: auto)",
     )
     group.add_argument(
         "--threshold",

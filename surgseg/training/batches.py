@@ -9,14 +9,24 @@ import torch
 
 from surgseg.training.distributed import Processes
 
+OWN_STATISTICS = 8  # frames of a process from which batch normalisation does well without those of the others
 
-def least_frames(processes: Processes, device: torch.device, least_batch: int = 1) -> int:
+
+def shares_statistics(processes: Processes, device: torch.device, batch_size: int) -> bool:
+    """Return True if batch normalisation takes its statistics over all processes, which only GPUs can.
+
+    It then waits for the others in every layer, so from `OWN_STATISTICS` frames a process on, each uses its own.
+    """
+    return processes.count > 1 and device.type == "cuda" and batch_size < OWN_STATISTICS * processes.count
+
+
+def least_frames(processes: Processes, shared: bool, least_batch: int = 1) -> int:
     """The fewest frames of a forward pass over all processes. Each process needs at least one.
 
-    `least_batch` is the number of frames that batch normalisation needs. GPUs share the statistics, so all processes
-    together need them; on CPUs each process needs them.
+    `least_batch` is the number of frames that batch normalisation needs: in all processes together if they share
+    their statistics, otherwise in each.
     """
-    return max(processes.count, least_batch if device.type == "cuda" else least_batch * processes.count)
+    return max(processes.count, least_batch if shared else least_batch * processes.count)
 
 
 def even_batches(indices: np.ndarray, size: int, least: int = 1) -> list[np.ndarray]:

@@ -2,7 +2,7 @@
 
 Without torchrun there is one process, and these functions change nothing. `--batch-size` counts the frames of all
 processes together, so the same command makes steps of the same frames on one GPU and on eight. Only operations on one
-process's frames differ: dropout, and batch statistics on CPUs (GPUs share them).
+process's frames differ: dropout, and batch statistics unless they are shared (`batches.shares_statistics`).
 """
 
 from __future__ import annotations
@@ -25,15 +25,20 @@ from surgseg.files import UserError
 from surgseg.launch import launched
 
 WAIT_LIMIT = timedelta(hours=6)  # the other processes wait while one builds the cache or scores a fold
+STEP_LIMIT = timedelta(minutes=30)  # for sums and gradients: a process that does not answer has failed
 
 
 @dataclass(frozen=True)
 class Processes:
-    """This process, one of `count`. `rank` is its number among all processes, `local_rank` on its machine."""
+    """This process, one of `count`. `rank` is its number among all processes, `local_rank` on its machine.
+
+    `patient` is the group, on the CPUs, for objects and long waits; None is the default group.
+    """
 
     rank: int = 0
     local_rank: int = 0
     count: int = 1
+    patient: dist.ProcessGroup | None = None
 
     @property
     def first(self) -> bool:
@@ -60,13 +65,13 @@ class Processes:
         """Call `make` in the first process; return its result in all processes."""
         result = [make() if self.first else None]
         if self.count > 1:
-            dist.broadcast_object_list(result, 0)
+            dist.broadcast_object_list(result, 0, self.patient)
         return result[0]
 
     def wait(self) -> None:
         """Wait until every process has called this."""
         if self.count > 1:
-            dist.barrier()
+            dist.all_reduce(torch.zeros(1), group=self.patient)
 
     def in_turn(self) -> Iterator[None]:
         """Yield once in each process: first in the first process, then in one on each machine, then in the others.
@@ -83,9 +88,11 @@ class Processes:
         """Return the model in DistributedDataParallel, or the model itself if there is one process."""
         if self.count == 1:
             return model
-        cuda = device.type == "cuda"  # on GPUs SyncBatchNorm keeps the statistics of all processes equal
         return nn.parallel.DistributedDataParallel(
-            model, device_ids=[device.index] if cuda else None, broadcast_buffers=not cuda
+            model,
+            device_ids=[device.index] if device.type == "cuda" else None,
+            broadcast_buffers=False,  # training reads no statistics, and `Trainer.validate` takes those of the first
+            gradient_as_bucket_view=True,  # no second copy of the gradients
         )
 
 
@@ -104,8 +111,9 @@ def joined(device: torch.device) -> Iterator[Processes]:
     if cuda:
         torch.cuda.set_device(device)
     bound = {"device_id": device} if cuda else {}
-    dist.init_process_group("nccl" if cuda else "gloo", timeout=WAIT_LIMIT, **bound)
-    processes = Processes(dist.get_rank(), launched().local_rank, dist.get_world_size())
+    dist.init_process_group("nccl" if cuda else "gloo", timeout=STEP_LIMIT, **bound)
+    patient = dist.new_group(backend="gloo", timeout=WAIT_LIMIT)
+    processes = Processes(dist.get_rank(), launched().local_rank, dist.get_world_size(), patient)
     try:
         with contextlib.ExitStack() as stack:
             if not processes.first:

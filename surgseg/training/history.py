@@ -18,11 +18,11 @@ def write_history(path: Path, history: list[dict], facts: dict[str, Any]) -> Non
 
 
 def training_seconds(history: list[dict]) -> float:
-    """Seconds of all training passes, without validation."""
+    """Seconds of all epochs, with validation and writing."""
     return sum(row["seconds"] for row in history)
 
 
 def images_per_s(history: list[dict]) -> float | None:
-    """Frames trained on per second, over all training passes."""
+    """Frames trained on per second, over all epochs."""
     seconds = training_seconds(history)
     return sum(row["images_per_s"] * row["seconds"] for row in history) / seconds if seconds else None

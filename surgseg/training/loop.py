@@ -1,7 +1,7 @@
 """The training loop: cache -> device -> augmentation -> step -> averaged weights -> validation.
 
 A step does not wait for the device: losses stay there until the epoch ends or the progress bar shows them. Only
-torch's SyncBatchNorm, used with several GPUs, waits.
+torch's SyncBatchNorm, used with few frames on each of several GPUs, waits.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from surgseg.predict import to_mask
 from surgseg.preprocess import normalise
 from surgseg.scores.metrics import confusion, pooled_scores
 from surgseg.training.augment import augment, draw
-from surgseg.training.batches import even_batches, least_frames
+from surgseg.training.batches import even_batches, least_frames, shares_statistics
 from surgseg.training.config import STRENGTHS, TrainConfig
 from surgseg.training.distributed import Processes
 from surgseg.training.feed import Batch, Feed
@@ -72,7 +72,8 @@ class Trainer:
         self.threshold = default_threshold(scheme)
         self.strength = find_named("augmentation", config.augment, STRENGTHS)
         self.processes = processes or Processes()
-        if self.processes.count > 1 and device.type == "cuda":
+        shared = shares_statistics(self.processes, device, config.batch_size)
+        if shared:
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
         self.model = model.to(device, memory_format=torch.channels_last)
         self.averaged = copy.deepcopy(self.model).eval()
@@ -81,9 +82,11 @@ class Trainer:
         self.counters = [pair for pair in pairs if not pair[0].is_floating_point()]
         self.class_weights = None if class_weights is None else torch.tensor(class_weights, device=device)
         self.optimizer = make_optimizer(self.model, config, device)
+        # small gradients vanish in fp16: scale the loss, and skip a step whose gradients overflow
+        self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
         self.feed = Feed(cache, device, cache_device)
         self.names, self.rows = cache.names, len(cache.frames)
-        self.least = least_frames(self.processes, device, 1 if config.freeze_norm else architecture.least_batch)
+        self.least = least_frames(self.processes, shared, 1 if config.freeze_norm else architecture.least_batch)
         self.compiled, self.frozen, self.forward = compiled, None, self.model
         self.step_count = 0
         self.history: list[dict] = []
@@ -101,11 +104,15 @@ class Trainer:
         least = max(2, self.least)
         if len(train) < least:
             raise UserError(f"{len(train)} training frames: {least} or more are needed")
+        started = time.perf_counter()
         try:
             for epoch in range(len(self.history) + 1, self.config.epochs + 1):
                 row = self.run_epoch(epoch, train)
                 if len(val):
                     row.update(self.validate(val))
+                ended = time.perf_counter()  # an epoch includes its validation and what `on_epoch` did before it
+                row["seconds"], row["images_per_s"] = ended - started, len(train) / (ended - started)
+                started = ended
                 self.history.append(row)
                 # `not <` and not `>=`: if the IoU is undefined (no instrument in any frame), the later epoch counts
                 if not len(val) or not row["val_iou"] < self.best_iou:
@@ -126,8 +133,8 @@ class Trainer:
             self.averaged.load_state_dict(self.kept)
 
     def run_epoch(self, epoch: int, train: np.ndarray) -> dict:
-        """Train one epoch, in an order that depends on (seed, epoch) alone. Return its history row."""
-        config, started = self.config, time.perf_counter()
+        """Train one epoch, in an order that depends on (seed, epoch) alone. Return its row without times."""
+        config = self.config
         self.start_epoch(epoch)
         order = np.random.default_rng([config.seed, epoch]).permutation(np.asarray(train))
         steps = even_batches(order, config.batch_size * config.accumulate, self.least)
@@ -148,11 +155,7 @@ class Trainer:
         self._check(self.processes.sum(losses), steps, epoch)
         shares = torch.tensor([len(step) / len(order) for step in steps], device=self.device)
         loss = (losses * shares).sum().item()
-        seconds = time.perf_counter() - started
-        return {
-            "epoch": epoch, "train_loss": loss, "learning_rate": rate, "seconds": seconds,
-            "images_per_s": len(order) / seconds, "precision": config.precision,
-        }  # fmt: skip
+        return {"epoch": epoch, "train_loss": loss, "learning_rate": rate, "precision": config.precision}
 
     def start_epoch(self, epoch: int) -> None:
         """Prepare an epoch. Its random numbers depend on (seed, epoch, process) alone, so none need be saved."""
@@ -175,9 +178,10 @@ class Trainer:
             last = number == len(batches) or self.processes.count == 1
             with contextlib.nullcontext() if last else self.forward.no_sync():
                 loss = self.losses(batch).sum() / images
-                (loss * self.processes.count).backward()  # gradients are averaged over processes
+                self.scaler.scale(loss * self.processes.count).backward()  # gradients are averaged over processes
             total += loss.detach()
-        self.optimizer.step()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         self.step_count += 1
         self._average()
         return total
@@ -211,12 +215,13 @@ class Trainer:
     @torch.inference_mode()
     def validate(self, indices: np.ndarray) -> dict:
         """Return loss and scores of the averaged weights on cache rows, at the cache's size, over all processes."""
-        self.processes.copy_from_first(self.averaged.state_dict().values())  # on CPUs their statistics differ
+        self.processes.copy_from_first(self.averaged.state_dict().values())  # statistics can differ
         classes = self.scheme.num_classes
         counts = torch.zeros(classes + 1, classes, dtype=torch.int64, device=self.device)
         total = torch.zeros((), device=self.device)
         share = self.processes.share(np.asarray(indices))
-        size = math.ceil(self.config.batch_size / self.processes.count)
+        # without gradients, twice the frames of a training step need less memory than that
+        size = 2 * math.ceil(self.config.batch_size / self.processes.count)
         for batch in self.feed.stream(even_batches(share, size)):
             with autocast(self.device, self.config.precision):
                 logits = self.averaged(self.prepare(batch.frames)).float()
@@ -238,6 +243,7 @@ class Trainer:
             "averaged": self.averaged.state_dict(),
             "kept": None if newest_is_best else self.kept,
             "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
             "step_count": self.step_count,
             "history": self.history,
             "best_epoch": self.best_epoch,
@@ -249,6 +255,8 @@ class Trainer:
         self.model.load_state_dict(state["model"])
         self.averaged.load_state_dict(state["averaged"])
         self.optimizer.load_state_dict(state["optimizer"])
+        if self.scaler.is_enabled() and state["scaler"]:  # empty: the run began in another precision
+            self.scaler.load_state_dict(state["scaler"])
         self.step_count, self.history = state["step_count"], list(state["history"])
         self.best_epoch, self.best_iou = state["best_epoch"], state["best_iou"]
         kept = state["averaged"] if state["kept"] is None else state["kept"]
@@ -273,6 +281,6 @@ class Trainer:
         if smaller is None:
             return f"--batch-size {size} cannot be divided further; try a smaller --image-size"
         return (
-            f"at --batch-size {size}; try --batch-size {smaller} --accumulate {accumulate * size // smaller}, which "
-            "makes the same steps except for batch statistics"
+            f"at --batch-size {size}; try --batch-size {smaller} --accumulate {accumulate * size // smaller} "
+            f"--lr {self.config.learning_rate:g}, which makes the same steps except for batch statistics"
         )

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from surgseg.files import UserError, write_json
 from surgseg.labels import SCHEMES, LabelClass, Scheme
 from surgseg.scores.metrics import (
+    _count_pairs,
     class_scores,
     confusion,
     empty_frames,
@@ -27,6 +28,15 @@ from surgseg.scores.scored import scored_lines, scored_set, scored_title
 from tests.helpers import frame_scores
 
 BINARY, TOOLS = SCHEMES["binary"], SCHEMES["grasper-hook"]
+
+
+def test_a_gpu_counts_pixels_as_a_cpu_does():
+    """By a product of matrices, for which the host does not wait."""
+    rng = np.random.default_rng(0)
+    rows, columns = (torch.from_numpy(rng.integers(0, top, (3, 500))) for top in (4, 3))
+    targets = rows.where(rows < 3, 255).to(torch.uint8)[:, None]
+    expected = confusion(columns.to(torch.uint8)[:, None], targets, 3)
+    assert torch.equal(_count_pairs(rows, columns, 3), expected) and expected.dtype == torch.int64
 
 
 def count(truth, predicted, classes=2):

@@ -11,6 +11,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,9 @@ from surgseg.data.dataset import load_prepared
 from surgseg.data.splits import Split
 from surgseg.files import UserError, read_csv, read_json, write_json
 from surgseg.labels import SCHEMES
+from surgseg.launch import Launch
+from surgseg.training import distributed
+from surgseg.training.batches import shares_statistics
 from surgseg.training.config import ModelConfig, TrainConfig
 from surgseg.training.distributed import Processes, joined
 from surgseg.training.fit import check_run, fit
@@ -337,6 +341,49 @@ def test_alone_there_is_nothing_to_wait_for():
         assert [made.append("pass") for _ in processes.in_turn()] == [None]
         assert processes.wrap(model, CPU) is model and processes.from_first(lambda: 5) == 5
         assert processes.sum(torch.tensor(3)).item() == 3 and processes.share(np.arange(4)).tolist() == [0, 1, 2, 3]
+
+
+def test_gpus_wait_briefly_for_steps_and_long_for_files_and_objects_on_the_cpu(monkeypatch):
+    """Objects go over the CPU: a resumed state would take its size on every GPU."""
+    calls = []
+
+    def record(name, result=None):
+        return lambda *given, **options: calls.append((name, given, options)) or result
+
+    monkeypatch.setattr(distributed, "launched", lambda: Launch(0, 0, 2, True))
+    monkeypatch.setattr(torch.cuda, "set_device", record("set_device"))
+    for name, result in {
+        "init_process_group": None, "new_group": "on the CPU", "get_rank": 0, "get_world_size": 2,
+        "broadcast_object_list": None, "all_reduce": None, "destroy_process_group": None,
+    }.items():  # fmt: skip
+        monkeypatch.setattr(distributed.dist, name, record(name, result))
+    with joined(CUDA) as processes:
+        processes.from_first(dict)
+        processes.wait()
+        processes.sum(torch.zeros(1))
+    found = {name: (given, options) for name, given, options in calls[:4]}
+    assert found["init_process_group"] == (("nccl",), {"timeout": timedelta(minutes=30), "device_id": CUDA})
+    assert found["new_group"] == ((), {"backend": "gloo", "timeout": timedelta(hours=6)})
+    objects, wait, gradients, _ = calls[-4:]
+    assert objects == ("broadcast_object_list", ([{}], 0, "on the CPU"), {})
+    assert wait[1][0].device.type == "cpu" and wait[2] == {"group": "on the CPU"}
+    assert gradients[2] == {}, "sums of GPU tensors are NCCL's"
+
+
+def test_gradients_exist_once(monkeypatch):
+    wrapped = []
+    monkeypatch.setattr(torch.nn.parallel, "DistributedDataParallel", lambda model, **given: wrapped.append(given))
+    for device, ids in ((CUDA, [1]), (CPU, None)):
+        TWO.wrap(torch.nn.Linear(2, 2), device)
+        assert wrapped.pop() == {"device_ids": ids, "broadcast_buffers": False, "gradient_as_bucket_view": True}
+
+
+@pytest.mark.parametrize(
+    ("count", "device", "batch_size", "shared"),
+    [(2, "cuda", 15, True), (2, "cuda", 16, False), (8, "cuda", 63, True), (1, "cuda", 2, False), (2, "cpu", 4, False)],
+)
+def test_statistics_are_shared_between_gpus_with_fewer_than_8_frames_each(count, device, batch_size, shared):
+    assert shares_statistics(Processes(0, 0, count), torch.device(device), batch_size) is shared
 
 
 TWO, CUDA = Processes(1, 1, 2), torch.device("cuda", 1)

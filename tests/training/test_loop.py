@@ -175,6 +175,30 @@ def test_without_validation_part_the_last_weights_count(cache):
     assert "val_iou" not in trainer.history[0]
 
 
+def test_an_epochs_time_is_all_that_the_user_waits_for(cache, monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr(loop.time, "perf_counter", lambda: clock[0])
+    trainer = make_trainer(cache, epochs=2)
+
+    def wait(seconds, result=None):
+        clock[0] += seconds
+        return result
+
+    trainer.run_epoch = lambda epoch, train: wait(3, {"epoch": epoch})
+    trainer.validate = lambda indices: wait(1, {"val_iou": 0.5})
+    trainer.run(np.arange(8), np.array([12]), lambda row: wait(12))
+    assert [row["seconds"] for row in trainer.history] == [4, 16], "with the writing after the epoch before"
+    assert [row["images_per_s"] for row in trainer.history] == [2, 0.5]
+
+
+def test_validation_takes_twice_the_frames_of_a_step(cache, monkeypatch):
+    trainer, lengths = make_trainer(cache, batch_size=3), []
+    stream = trainer.feed.stream
+    monkeypatch.setattr(trainer.feed, "stream", lambda rows: lengths.extend(map(len, rows)) or stream(rows))
+    trainer.validate(np.arange(12))
+    assert lengths == [6, 6]
+
+
 def test_the_history_holds_what_its_file_shows(cache):
     rows = []
     trainer = make_trainer(cache, epochs=2)

@@ -40,9 +40,11 @@ class UNet(nn.Module):
         x = maps.pop()
         for block in self.up:
             skip = maps.pop()
-            x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)
+            # autocast upsamples in float32 on a GPU, and would concatenate in it too
+            x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True).to(skip.dtype)
             missing_h, missing_w = skip.shape[-2] - x.shape[-2], skip.shape[-1] - x.shape[-1]
-            x = F.pad(x, (missing_w // 2, missing_w - missing_w // 2, missing_h // 2, missing_h - missing_h // 2))
+            if missing_h or missing_w:
+                x = F.pad(x, (missing_w // 2, missing_w - missing_w // 2, missing_h // 2, missing_h - missing_h // 2))
             x = block(torch.cat([skip, x], dim=1))
         return self.head(x)
 

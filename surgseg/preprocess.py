@@ -16,7 +16,10 @@ def resize_frames(frames: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
         return frames
     if frames.device.type == "cpu":
         return F.interpolate(frames, size=tuple(size), mode="bilinear", antialias=True)
-    resized = F.interpolate(frames.float(), size=tuple(size), mode="bilinear", antialias=True)
+    try:
+        resized = F.interpolate(frames.float(), size=tuple(size), mode="bilinear", antialias=True)
+    except NotImplementedError:  # older torch has no such kernel for MPS
+        return resize_frames(frames.cpu(), size).to(frames.device)
     return resized.round_().clamp_(0, 255).to(torch.uint8)
 
 

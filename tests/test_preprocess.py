@@ -23,6 +23,31 @@ def test_uint8_and_float_resize_agree_within_one_level(size):
     assert (resized.float() - exact).abs().max() <= 1
 
 
+def test_a_device_without_the_kernel_resizes_on_the_cpu(monkeypatch):
+    frames, interpolate = noise(1, 3, 20, 30), F.interpolate
+
+    class OnMps(torch.Tensor):
+        """Frames that say that they are on MPS."""
+
+        device = torch.device("mps")
+
+        def cpu(self):
+            return self.as_subclass(torch.Tensor)
+
+    def lacking(values, **options):
+        if values.dtype == torch.float32:
+            raise NotImplementedError("aten::_upsample_bilinear2d_aa.out is not implemented for the MPS device")
+        return interpolate(values, **options)
+
+    returned_to = []
+    monkeypatch.setattr(F, "interpolate", lacking)
+    monkeypatch.setattr(torch.Tensor, "to", lambda tensor, device: returned_to.append(device) or tensor)
+    resized = resize_frames(frames.as_subclass(OnMps), (10, 15))
+    assert returned_to == [torch.device("mps")]
+    monkeypatch.undo()
+    assert torch.equal(resized, resize_frames(frames, (10, 15)))
+
+
 def test_halving_averages_more_than_two_neighbours():
     """Antialiasing: a one-pixel line in a frame shrunk fourfold keeps a quarter of its brightness."""
     frames = torch.zeros(1, 3, 16, 64, dtype=torch.uint8)

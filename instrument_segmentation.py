@@ -176,7 +176,7 @@ def evaluate(args: argparse.Namespace, prepared, split, trained, machine, output
         trained.checkpoint,
         samples,
         machine.device,
-        batch_size=max(1, args.batch_size // machine.processes.count),
+        batch_size=max(1, trained.batch_size // machine.processes.count),
         pred_dir=output.predictions,
         metrics_path=output.results / "metrics.json",
         void=args.void,

@@ -15,6 +15,7 @@ command continues an interrupted training and does not repeat a finished one.
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from surgseg import console
@@ -87,10 +88,12 @@ def compare(args: argparse.Namespace, prepared, machine, record: dict) -> int:
     """Run the leak meter or the comparison of architectures. Return the exit status."""
     from surgseg.study.compare_models import ComparisonConfig, run_comparison
     from surgseg.study.leak_meter import run_leak_meter
+    from surgseg.training.choices import BATCH_SIZE
     from surgseg.training.config import ModelConfig, TrainConfig
     from surgseg.training.split import SplitConfig
 
     model, train, split = (options.config_of(kind, args) for kind in (ModelConfig, TrainConfig, SplitConfig))
+    train = replace(train, batch_size=train.batch_size or BATCH_SIZE)  # the same for everything compared
     shared = {"void": args.void, "output_dir": args.output_dir}
     if args.splits:
         return run_leak_meter(args.splits, model, train, prepared, machine, record, **shared)

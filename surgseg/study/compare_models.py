@@ -95,7 +95,7 @@ def run_jobs(
                 print(f"{compared_models()[job.model].label} stopped early: {stopped}")
                 reason = stopped
             elif machine.processes.first:
-                sizes = {"void": config.void, "batch_size": config.train.batch_size}
+                sizes = {"void": config.void, "batch_size": run.batch_size}
                 results.add(job, score_run(job, run, prepared, machine, results.record, **sizes))
                 finish(run)
             del run  # otherwise the peak memory of the next model includes this one

@@ -53,7 +53,7 @@ def run_leak_meter(
         if runs[-1].stopped:
             return PARTIAL
     if machine.processes.first:
-        result = _compare(splits, runs, prepared, machine, record, train.batch_size, void, output_dir)
+        result = _compare(splits, runs, prepared, machine, record, runs[0].batch_size, void, output_dir)
         write_json(output_dir / "leak_meter.json", {**result, "run": record})
         print(leak_block(result))
         print(f"\nWritten:\n  {output_dir / 'leak_meter.json'}\n  {output_dir}/split_*: weights, histories, metrics")

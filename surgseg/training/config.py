@@ -9,7 +9,7 @@ from typing import Any
 from models import ARCHITECTURES, Architecture
 from surgseg.files import UserError, find_named
 
-PRECISIONS = ("auto", "float32", "bf16", "fastest")  # "auto" and "fastest" become one of the others
+PRECISIONS = ("auto", "float32", "bf16", "fp16", "fastest")  # "auto" and "fastest" become one of the others
 PLACES = ("auto", "cpu", "cuda")  # memory of the cache when training on a CUDA device
 SMALLEST = 32  # least height and width, pixels: the deepest feature map is then 2x2 (U-Net), 4x4 (DeepLabV3)
 
@@ -37,10 +37,10 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How a model is trained. `start.resolve` replaces None and "auto"; the result is stored with the weights."""
+    """How a model is trained. `choices.choose` replaces None and "auto"; the result is stored with the weights."""
 
     epochs: int = 15
-    batch_size: int = 4  # frames of one forward pass, over all processes
+    batch_size: int | None = None  # frames of one forward pass, over all processes; None: by the memory
     accumulate: int = 1  # forward passes of one optimizer step
     learning_rate: float | None = None  # peak, of AdamW; None: by the starting weights
     backbone_rate: float | None = None  # factor of the learning rate; None: 1, lower with `init_from`
@@ -86,7 +86,7 @@ def check_config(model: ModelConfig, train: TrainConfig, least_batch: int, proce
 
     `least_batch` is the fewest frames of a forward pass over all `processes`. `model.image_size` must not be None.
     """
-    if train.epochs < 1 or train.batch_size < 1 or train.accumulate < 1:
+    if train.epochs < 1 or train.accumulate < 1 or (train.batch_size is not None and train.batch_size < 1):
         raise UserError("--epochs, --batch-size and --accumulate must be at least 1")
     for option, value in (("--lr", train.learning_rate), ("--backbone-rate", train.backbone_rate)):
         if value is not None and not 0 < value < float("inf"):
@@ -102,7 +102,7 @@ def check_config(model: ModelConfig, train: TrainConfig, least_batch: int, proce
         )
     if model.init_from is not None and model.weights not in (None, "none"):
         raise UserError("--init-from and --weights both name starting weights: give one of them")
-    if train.batch_size < least_batch:
+    if train.batch_size is not None and train.batch_size < least_batch:
         reason = "one each"
         if least_batch > processes:
             reason = f"{model.architecture.label} normalises over several frames, unless --freeze-norm is given"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,29 +17,28 @@ from surgseg.data.dataset import Prepared
 from surgseg.data.leaks import describe_near_copies, near_copies
 from surgseg.data.seen import inherited_frames, split_record
 from surgseg.data.splits import Split
-from surgseg.devices import out_of_memory
+from surgseg.devices import out_of_memory, usable_precision
 from surgseg.files import UserError, remove_leftovers
 from surgseg.scores.report import epoch_block
 from surgseg.training.ancestors import read_ancestors, warn_of_ancestors
-from surgseg.training.batches import least_frames
-from surgseg.training.config import ModelConfig, TrainConfig, check_config
+from surgseg.training.choices import check_run, choose
+from surgseg.training.config import ModelConfig, TrainConfig
 from surgseg.training.history import write_history
 from surgseg.training.loop import CTRL_C, Trainer
 from surgseg.training.losses import measure_class_weights
 from surgseg.training.machine import Machine, peak_memory, reset_peak_memory
-from surgseg.training.precision import choose_precision
 from surgseg.training.progress import Curves, summary_writer
 from surgseg.training.resume import (
+    StateWriter,
     find_resumable,
     fingerprint,
     identity_of,
-    recorded_precision,
+    recorded_options,
     remove_state,
     resume_path,
-    save_state,
 )
 from surgseg.training.split import check_labels, pseudo_labels
-from surgseg.training.start import resolve, resolve_init_from, start_model
+from surgseg.training.start import resolve_init_from, start_model
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,11 @@ class TrainedRun:
     @property
     def chosen_epoch(self) -> int:
         return self.checkpoint.training["chosen_epoch"]
+
+    @property
+    def batch_size(self) -> int:
+        """Frames of a forward pass of the training, over all processes."""
+        return self.checkpoint.training["settings"]["batch_size"]
 
     @property
     def stopped(self) -> str | None:
@@ -110,34 +115,34 @@ def fit(
     warning = check_labels(cache.masks, split, prepared.scheme)
     if warning and machine.processes.first:
         print(warning, file=sys.stderr)
-    train = resolve(train, model, pretrained=started.pretrained)
     num_classes = prepared.scheme.num_classes
     class_weights = measure_class_weights(cache.masks, split.parts["train"], num_classes, train.class_weights)
     threshold = default_threshold(prepared.scheme)
 
-    def identified(precision: str) -> tuple[TrainConfig, dict, dict]:
-        chosen = replace(train, precision=precision)
-        settings = {**asdict(chosen), "class_weights": class_weights, "threshold": threshold}
-        return chosen, settings, identity_of(model, settings, split, prepared.scheme, cache)
+    def identified(train: TrainConfig) -> tuple[dict, dict]:
+        settings = {**asdict(train), "class_weights": class_weights, "threshold": threshold}
+        return settings, identity_of(model, settings, split, prepared.scheme, cache)
 
-    def precision() -> str:
-        earlier = {name: identified(name)[2] for name in ("float32", "bf16")} if resume != "no" else {}
-        return recorded_precision(weights_path, earlier) or choose_precision(
-            started.network, cache, prepared.scheme, train, model.architecture, machine, split.parts["train"]
-        )
+    def recorded(chosen: TrainConfig, names: list[str]) -> dict[str, Any]:
+        return recorded_options(weights_path, identified(chosen)[1], names) if resume != "no" else {}
 
-    chosen = machine.processes.from_first(precision) if train.precision in ("auto", "fastest") else train.precision
-    train, settings, identity = identified(chosen)
+    given, rows = train, split.parts["train"]
+    train = machine.processes.from_first(
+        lambda: choose(given, model, machine, started, cache, prepared.scheme, rows, recorded)
+    )
+    settings, identity = identified(train)
     start, state = machine.processes.from_first(lambda: find_resumable(weights_path, identity, resume))
     if start == "finished":
         print(f"{weights_path} is of this run, which has finished: it is not trained again.")
         checkpoint = load_checkpoint(weights_path) if machine.processes.first else None
         return TrainedRun(checkpoint, weights_path, history_path)
+    train = replace(train, precision=usable_precision(machine.device, train.precision))  # another GPU may resume
     trainer = _make_trainer(started.network, cache, prepared, model, train, machine, class_weights)
     ancestors, inherited = read_ancestors(model)
     describe_run(model, trainer, split, cache, started.origin)
     if ancestors and machine.processes.first:
         warn_of_ancestors(ancestors, inherited, prepared, split, cache)
+    machine.processes.wait()  # the search for copies can take longer than a step may
     if state is not None:
         trainer.restore(state)
         print(f"Resumed after epoch {len(trainer.history)} of {train.epochs}.")
@@ -186,13 +191,6 @@ def finish(run: TrainedRun) -> None:
         remove_state(run.weights_path, of=run.checkpoint.training.get("fingerprint"))
 
 
-def check_run(model: ModelConfig, train: TrainConfig, machine: Machine) -> None:
-    """Call `check_config` for this machine. Raises `UserError`."""
-    least_batch = 1 if train.freeze_norm else model.architecture.least_batch
-    processes = machine.processes
-    check_config(model, train, least_frames(processes, machine.device, least_batch), processes.count)
-
-
 def _make_trainer(
     network, cache: Cache, prepared: Prepared, model: ModelConfig, train: TrainConfig, machine: Machine, class_weights
 ) -> Trainer:
@@ -222,33 +220,32 @@ def _train(
 
     Return the epochs of the last state that could be saved. On a disk that was full it is not the last epoch.
     """
-    kept = len(trainer.history)
     first = trainer.processes.first
     curves = Curves(tensorboard, len(trainer.history) + 1) if tensorboard and first else None
 
-    def keep() -> None:
-        nonlocal kept
-        save_state(resume_path(weights_path), trainer.state(), identity)
-        kept = len(trainer.history)
-
-    def on_epoch(row: dict) -> None:
-        print(epoch_block(row, trainer.config.epochs), flush=True)
-        if not first:
-            return
-        for write in (
-            keep,
-            lambda: write_history(history_path, trainer.history, {**facts, "chosen_epoch": trainer.best_epoch}),
-            lambda: curves.add(row) if curves is not None else None,
-        ):
+    def attempt(*writes: Callable[[], None]) -> None:
+        for write in writes:
             try:
                 write()
             except UserError as error:  # the training can finish without these files
                 print(f"WARNING: {error}. The training continues.", flush=True)
 
-    trainer.run(split.parts["train"], split.parts["val"], on_epoch)
+    def on_epoch(row: dict) -> None:
+        print(epoch_block(row, trainer.config.epochs), flush=True)
+        if first:
+            attempt(
+                states.wait,
+                lambda: states.save(trainer.state()),
+                lambda: write_history(history_path, trainer.history, {**facts, "chosen_epoch": trainer.best_epoch}),
+                lambda: curves.add(row) if curves is not None else None,
+            )
+
+    with StateWriter(resume_path(weights_path), identity, len(trainer.history)) as states:
+        trainer.run(split.parts["train"], split.parts["val"], on_epoch)
+        attempt(states.wait)
     if curves is not None:
         curves.close()
-    return kept
+    return states.kept
 
 
 def describe_run(model: ModelConfig, trainer: Trainer, split: Split, cache: Cache, origin: str) -> None:
@@ -257,7 +254,8 @@ def describe_run(model: ModelConfig, trainer: Trainer, split: Split, cache: Cach
     print(f"Model: {model.arch}, {parameter_count(trainer.model):,} parameters, start: {origin}")
     many = f"{count} processes, " if count > 1 else ""
     print(
-        f"Input {model.image_size[0]}x{model.image_size[1]} (height x width), learning rate {train.learning_rate:g}, "
+        f"Input {model.image_size[0]}x{model.image_size[1]} (height x width), batch {train.batch_size}, "
+        f"learning rate {train.learning_rate:g}, "
         f"{many}device {trainer.device.type}, {train.precision}, cache {trainer.feed.place}"
     )
     if (train.backbone_rate != 1 or train.freeze_backbone) and not backbone_of(trainer.model):

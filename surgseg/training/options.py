@@ -106,7 +106,12 @@ def add_model_options(parser: argparse.ArgumentParser, arch: str = "architecture
 def add_training_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("training")
     _add_field(group, TrainConfig, "--epochs", "passes over the training part", type=int)
-    _add_field(group, TrainConfig, "--batch-size", "frames per forward pass, over all processes", type=int)
+    group.add_argument(
+        "--batch-size",
+        type=_number_or_auto,
+        metavar="auto|N",
+        help="frames per forward pass, over all processes; auto: by the GPUs' memory, 4 on a CPU (default: auto)",
+    )
     _add_field(group, TrainConfig, "--accumulate", "forward passes per optimizer step", type=int)
     group.add_argument(
         "--image-size",
@@ -135,7 +140,7 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     )
     schedule = "course of the learning rate: warm-up and half a cosine, or constant"
     _add_field(group, TrainConfig, "--schedule", schedule, choices=SCHEDULES)
-    precision = "precision of convolutions; auto: bf16 on a GPU with it, else float32; fastest: measured"
+    precision = "precision of convolutions; auto: bf16 or fp16 on a GPU, else float32; fastest: measured"
     _add_field(group, TrainConfig, "--precision", precision, choices=PRECISIONS)
     _add_field(group, TrainConfig, "--seed", "seed of new weights, frame order, augmentation, random split", type=int)
     add_device_option(group)
@@ -146,6 +151,10 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         help="memory that holds the resized frames of a GPU training; auto: the GPU's if they fit (default: auto)",
     )
     group.add_argument("--compile", action="store_true", help="compile the model with torch.compile (default: off)")
+
+
+def _number_or_auto(text: str) -> int | None:
+    return None if text == "auto" else int(text)
 
 
 def _add_field(group, config: type, option: str, text: str, **settings) -> None:

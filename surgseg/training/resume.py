@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from surgseg.checkpoint import load_tensors, save_tensors
 from surgseg.data.cache import Cache
@@ -59,6 +62,46 @@ def save_state(path: Path, state: dict[str, Any], identity: dict[str, Any]) -> N
     save_tensors(path, {"resume_format": FORMAT, "identity": identity, "state": state})
 
 
+class StateWriter:
+    """Writes each state in a thread while the training goes on, one at a time. Leaving the context waits for the last.
+
+    `kept` is the number of epochs in the last state that was written.
+    """
+
+    def __init__(self, path: Path, identity: dict[str, Any], kept: int):
+        self.path, self.identity, self.kept = path, identity, kept
+        self._pool, self._pending = ThreadPoolExecutor(1), None
+
+    def __enter__(self) -> StateWriter:
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._pool.shutdown()
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Copy the state and begin to write it. Call `wait` before."""
+        self._pending = self._pool.submit(self._write, _copied(state))
+
+    def wait(self) -> None:
+        """Wait until the last state is written. Raises its `UserError` if it could not be."""
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.result()
+
+    def _write(self, state: dict[str, Any]) -> None:
+        save_state(self.path, state, self.identity)
+        self.kept = len(state["history"])
+
+
+def _copied(value: Any) -> Any:
+    """A copy on the CPU that the training does not change."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    return type(value)(map(_copied, value)) if isinstance(value, (list, tuple)) else value
+
+
 def find_resumable(weights_path: Path, identity: dict[str, Any], resume: str) -> tuple[str, dict[str, Any] | None]:
     """Return how a run starts: ("new", None), ("state", the state to continue from), or ("finished", None).
 
@@ -94,17 +137,23 @@ def _finished(weights_path: Path) -> str | None:
         return None
 
 
-def recorded_precision(weights_path: Path, identities: dict[str, dict[str, Any]]) -> str | None:
-    """Return the precision whose identity (by precision) the state or the finished weights have; None if no one's."""
-    try:
-        state = load_tensors(resume_path(weights_path))["identity"]
-    except (UserError, KeyError):
-        state = None
+def recorded_options(weights_path: Path, identity: dict[str, Any], names: list[str]) -> dict[str, Any]:
+    """Return the options `names` of the state or the finished weights, if only these differ from `identity`; else {}.
+
+    So a run keeps on another machine what was chosen on the first.
+    """
     finished = _finished(weights_path)
-    for precision, identity in identities.items():
-        if finished == fingerprint(identity) or (state is not None and not compare(state, identity)):
-            return precision
-    return None
+    for path, keys in ((resume_path(weights_path), ("identity", "options")), (weights_path, ("training", "settings"))):
+        try:
+            value = load_tensors(path)
+            options = value[keys[0]][keys[1]]
+            values = {name: options[name] for name in names}
+        except (UserError, KeyError):
+            continue
+        same = {**identity, "options": {**identity["options"], **values}}
+        if finished == fingerprint(same) or ("identity" in value and not compare(value["identity"], same)):
+            return values
+    return {}
 
 
 def load_state(path: Path, identity: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a training starts from: network, starting weights, learning rates."""
+"""What a training starts from: network and starting weights."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ from models import build_model
 from surgseg.checkpoint import init_from, load_tensors
 from surgseg.data.dataset import Prepared
 from surgseg.pretraining import default_weights, load_pretraining
-from surgseg.training.config import ModelConfig, TrainConfig
+from surgseg.training.config import ModelConfig
 
-LEARNING_RATE = {"random": 1e-3, "pretrained": 3e-4}  # of AdamW, peak after warm-up, by the starting weights
 IMAGE_SIZE = (256, 256)
-BACKBONE_RATE = 0.1  # with `init_from`
 
 
 class StartedModel(NamedTuple):
@@ -48,12 +46,3 @@ def start_model(model: ModelConfig, prepared: Prepared) -> StartedModel:
         return StartedModel(network, f"{model.init_from.name} (--init-from)", True)
     weights = model.weights or default_weights(model.arch, prepared.data)
     return StartedModel(network, load_pretraining(network, model.arch, weights), weights != "none")
-
-
-def resolve(train: TrainConfig, model: ModelConfig, *, pretrained: bool) -> TrainConfig:
-    """Return the config with its rates, by the starting weights."""
-    return replace(
-        train,
-        learning_rate=train.learning_rate or LEARNING_RATE["pretrained" if pretrained else "random"],
-        backbone_rate=train.backbone_rate or (BACKBONE_RATE if model.init_from else 1.0),
-    )

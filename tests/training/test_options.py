@@ -29,7 +29,7 @@ def test_the_defaults_are_those_of_the_study_and_the_design():
     model, train = options.config_of(ModelConfig, parse()), options.config_of(TrainConfig, parse())
     assert (model, train) == (ModelConfig(), TrainConfig())
     assert (model.arch, model.image_size, model.weights) == ("deeplabv3", None, None)
-    assert (train.epochs, train.batch_size, train.accumulate, train.seed) == (15, 4, 1, 0)
+    assert (train.epochs, train.batch_size, train.accumulate, train.seed) == (15, None, 1, 0)
     assert (train.loss, train.augment, train.class_weights) == ("ce+dice", "medium", "none")
 
 

@@ -16,6 +16,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import zlib
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ import pytest
 import torch
 
 import surgseg.training.fit as run_module
+import surgseg.training.resume as resume_module
 from models import build_model
 from surgseg.checkpoint import Checkpoint, load_tensors, save_checkpoint
 from surgseg.data.cache import open_cache
@@ -579,6 +581,39 @@ def test_the_advice_after_a_full_disk_speaks_of_the_state_that_was_kept(
     monkeypatch.setattr(torch, "save", full_after)
     with pytest.raises(UserError, match=f"No space left on device; {advice}$"):
         train(tiny_prepared, tmp_path, resume=resume)
+
+
+# --- states are written while the training goes on
+
+
+def test_a_state_is_written_as_it_was_while_the_training_goes_on(tmp_path, monkeypatch):
+    may_write, written = threading.Event(), []
+
+    def slow(path, state, identity):
+        assert may_write.wait(10)
+        written.append(state)
+
+    monkeypatch.setattr(resume_module, "save_state", slow)
+    weights = torch.zeros(3)
+    with resume_module.StateWriter(tmp_path / "w", {}, 0) as states:
+        states.save({"model": {"w": weights}, "kept": None, "history": [{"epoch": 1}]})
+        weights.add_(1)  # the next epoch trains
+        assert not written and states.kept == 0
+        may_write.set()
+    assert written[0]["model"]["w"].tolist() == [0, 0, 0] and states.kept == 1, "leaving waits"
+
+
+def test_an_error_of_the_writing_thread_is_reported_once(tmp_path, monkeypatch):
+    def full(path, state, identity):
+        raise UserError("cannot write w")
+
+    monkeypatch.setattr(resume_module, "save_state", full)
+    with resume_module.StateWriter(tmp_path / "w", {}, 2) as states:
+        states.save({"history": []})
+        with pytest.raises(UserError, match="cannot write w"):
+            states.wait()
+        states.wait()
+    assert states.kept == 2
 
 
 # --- finished runs

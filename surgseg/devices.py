@@ -11,9 +11,7 @@ import torch
 
 from surgseg.files import UserError, find_named
 
-_OLD_GPUS = (
-    "PyTorch's build for CUDA 12.6, of version 2.14 or older"  # the last one with code for capabilities 5.0 to 7.2
-)
+_OLD_GPUS = "PyTorch's build for CUDA 12.6"  # it has code for capabilities from 5.0 on
 
 
 def missing_code(device: torch.device) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+import surgseg.devices
 from surgseg.console import resolve_device
 from surgseg.files import UserError
 from surgseg.launch import Launch, launched
@@ -20,6 +21,7 @@ def test_each_process_of_torchrun_takes_its_own_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "set_device", current.append)
+    monkeypatch.setattr(surgseg.devices, "missing_code", lambda device: "")
     assert resolve_device("auto") == torch.device("cuda") and current == []
     for name, value in {"RANK": "5", "LOCAL_RANK": "1", "WORLD_SIZE": "8"}.items():
         monkeypatch.setenv(name, value)

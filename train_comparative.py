@@ -93,7 +93,8 @@ def compare(args: argparse.Namespace, prepared, machine, record: dict) -> int:
     from surgseg.training.split import SplitConfig
 
     model, train, split = (options.config_of(kind, args) for kind in (ModelConfig, TrainConfig, SplitConfig))
-    train = replace(train, batch_size=train.batch_size or BATCH_SIZE)  # the same for everything compared
+    if train.batch_size is None:
+        train = replace(train, batch_size=BATCH_SIZE)  # the same for everything compared
     shared = {"void": args.void, "output_dir": args.output_dir}
     if args.splits:
         return run_leak_meter(args.splits, model, train, prepared, machine, record, **shared)

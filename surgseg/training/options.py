@@ -154,7 +154,10 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _number_or_auto(text: str) -> int | None:
-    return None if text == "auto" else int(text)
+    try:
+        return None if text == "auto" else int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a whole number nor auto") from None
 
 
 def _add_field(group, config: type, option: str, text: str, **settings) -> None:

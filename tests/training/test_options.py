@@ -33,6 +33,14 @@ def test_the_defaults_are_those_of_the_study_and_the_design():
     assert (train.loss, train.augment, train.class_weights) == ("ce+dice", "medium", "none")
 
 
+def test_a_batch_is_a_number_or_auto(capsys):
+    sizes = [options.config_of(TrainConfig, parse("--batch-size", text)).batch_size for text in ("auto", "6")]
+    assert sizes == [None, 6]
+    with pytest.raises(SystemExit):
+        parse("--batch-size", "many")
+    assert "'many' is neither a whole number nor auto" in capsys.readouterr().err
+
+
 OTHER_VALUES = {  # of each field that an option sets: what is typed, and what the config then holds
     ModelConfig: {
         "arch": ("unet", "unet"),

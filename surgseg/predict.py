@@ -108,10 +108,14 @@ class Predictor:
     @torch.inference_mode()
     def submit(self, frames: Sequence[np.ndarray]) -> Pending:
         """Start one batch of (H, W, 3) uint8 RGB frames of one size. On a GPU it returns before the work is done."""
-        cuda = self.device.type == "cuda"
-        batch = torch.empty((len(frames), *frames[0].shape), dtype=torch.uint8, pin_memory=cuda)
-        np.stack(frames, out=batch.numpy())
-        return Pending(self._predict(batch.to(self.device, non_blocking=cuda).permute(0, 3, 1, 2)))
+        if self.device.type == "cpu":  # each frame is resized where it lies
+            parts = [torch.from_numpy(np.require(frame, requirements="CW"))[None] for frame in frames]
+        else:
+            cuda = self.device.type == "cuda"
+            batch = torch.empty((len(frames), *frames[0].shape), dtype=torch.uint8, pin_memory=cuda)
+            np.stack(frames, out=batch.numpy())
+            parts = batch.to(self.device, non_blocking=cuda).split(_at_once(*frames[0].shape[:2]))
+        return Pending(self._predict([part.permute(0, 3, 1, 2) for part in parts]))
 
     @torch.inference_mode()
     def probabilities(self, frames: np.ndarray) -> torch.Tensor:
@@ -119,10 +123,11 @@ class Predictor:
         batch = torch.tensor(frames).to(self.device).permute(0, 3, 1, 2)
         return upsample(self.network(resize_frames(batch, self.image_size)), batch.shape[-2:]).float().cpu()
 
-    def _predict(self, frames: torch.Tensor) -> list[torch.Tensor]:
-        size = frames.shape[-2:]
-        step = 1 if self.device.type == "cpu" else max(1, _PIXELS // (size[0] * size[1]))
-        probability = self.network(torch.cat([resize_frames(part, self.image_size) for part in frames.split(step)]))
+    def _predict(self, frames: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """Predict a batch, given in parts (n, 3, H, W) uint8 that are resized one after the other."""
+        size = frames[0].shape[-2:]
+        probability = self.network(torch.cat([resize_frames(part, self.image_size) for part in frames]))
+        step = 1 if self.device.type == "cpu" else _at_once(*size)
         fields = [self._fields(part, size) for part in probability.split(step)]
         return [torch.cat(parts) for parts in zip(*fields)]
 
@@ -138,6 +143,11 @@ class Predictor:
             ids, union = to_mask(upsample(probability, size), self.scheme, self.threshold)
         fields = [ids, measure(ids, union, instrument_ids)]
         return [*fields, union.mul(255).round_().to(torch.uint8)] if self.keep_probability else fields
+
+
+def _at_once(height: int, width: int) -> int:
+    """Return how many frames of this size a GPU resizes at once."""
+    return max(1, _PIXELS // (height * width))
 
 
 class Pending:

@@ -121,7 +121,7 @@ def test_a_prediction_computes_on_the_gpu_and_in_its_precision(scheme, capabilit
         checkpoint = Checkpoint(model, "unet", {"base_channels": 4}, SCHEMES[scheme], SIZE, threshold=0.5)
         predictor = Predictor(checkpoint, CUDA, keep_probability=True)
         with Kernels() as kernels:
-            fields = predictor._predict(torch.empty(3, 3, 120, 160, dtype=torch.uint8, device=CUDA))
+            fields = predictor._predict([torch.empty(3, 3, 120, 160, dtype=torch.uint8, device=CUDA)])
         assert [field.dtype for field in fields] == [torch.uint8, torch.float64, torch.uint8]
         assert [tuple(field.shape) for field in fields] == [(3, 120, 160), (3, 3), (3, 120, 160)]
         assert {field.device for field in fields} == {CUDA}

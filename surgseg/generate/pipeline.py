@@ -15,6 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Callable
 
+import cv2
 import numpy as np
 
 from surgseg.generate.writer import GeneratedWriter, Stored
@@ -57,6 +58,8 @@ def run_pipeline(
     """
     outcome = Outcome()
     started = time.perf_counter()
+    cv2_threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)  # the pool already runs one frame on each core
     pool = ThreadPoolExecutor(_WRITERS, thread_name_prefix="write")
     decoder = _Decoder(frames, 2 * batch_size, outcome.seconds, stop_reading)
     predicting: deque[tuple[list[Frame], Pending]] = deque()
@@ -114,6 +117,7 @@ def run_pipeline(
         decoder.stop()
         _finish_writing(waiting, None if committing else writer)
         pool.shutdown()
+        cv2.setNumThreads(cv2_threads)
     outcome.seconds["total"] = time.perf_counter() - started
     return outcome
 

@@ -1,0 +1,86 @@
+"""The options of analyze_model.py. Imports no torch."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from models import ARCHITECTURES
+from surgseg.console import add_device_option
+from surgseg.files import UserError
+from surgseg.labels import SCHEMES, numbered_scheme, read_scheme
+from surgseg.places import DEFAULT_WEIGHTS
+
+
+def add_dataset_options(parser: argparse.ArgumentParser) -> None:
+    dataset = parser.add_argument_group("--mode dataset")
+    dataset.add_argument("--mask-dir", type=Path, default=Path("data/masks"), help="true masks (default: data/masks)")
+    dataset.add_argument(
+        "--pred-dir", type=Path, default=Path("data/preds"), help="predicted masks (default: data/preds)"
+    )
+    dataset.add_argument(
+        "--num-classes", type=int, help="number of classes, with the background (default: from classes.json, else 2)"
+    )
+    dataset.add_argument(
+        "--class-names",
+        help='names of the classes, e.g. "background,instrument" (default: from classes.json beside --mask-dir)',
+    )
+    dataset.add_argument(
+        "--instrument-classes",
+        nargs="+",
+        metavar="NAME",
+        help="the classes that are instruments (default: from classes.json, else by known names such as grasper)",
+    )
+    dataset.add_argument("--require-all", action="store_true", help="fail if a mask has no prediction (default: off)")
+    dataset.add_argument(
+        "--video-pattern",
+        metavar="REGEX",
+        help="regular expression whose one group is the video in a mask's name, such as '(OP[0-9]+)_' (default: from "
+        "the manifest or the name)",
+    )
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    model = parser.add_argument_group("--mode model")
+    model.add_argument(
+        "--model-path", type=Path, default=DEFAULT_WEIGHTS, help=f"weights file (default: {DEFAULT_WEIGHTS})"
+    )
+    model.add_argument(
+        "--arch", choices=ARCHITECTURES, help="architecture of a bare state_dict (default: from the file)"
+    )
+    model.add_argument("--data-root", type=Path, help="prepared folder (default: data/full_dataset, else data)")
+    model.add_argument(
+        "--split-part",
+        default="test",
+        choices=["val", "test", "all"],
+        help="part of the split to score (default: test)",
+    )
+    model.add_argument(
+        "--threshold",
+        type=float,
+        help="least probability of instrument, 0-1 (default: from the weights file, usually 0.5)",
+    )
+    model.add_argument("--batch-size", type=int, default=4, help="frames per forward pass (default: 4)")
+    model.add_argument(
+        "--save-preds", type=Path, metavar="DIR", help="folder to write predictions into (default: none)"
+    )
+    add_device_option(model)
+
+
+def find_scheme(args: argparse.Namespace):
+    """Return the scheme of the options, else that of the `classes.json` beside the masks, else binary."""
+    beside = args.mask_dir.resolve().parent / "classes.json"
+    scheme = read_scheme(beside) if beside.is_file() else SCHEMES["binary"]
+    names = [name.strip() for name in args.class_names.split(",")] if args.class_names else None
+    count = len(names or scheme.names) if args.num_classes is None else args.num_classes
+    if not 2 <= count <= 255:
+        raise UserError(f"--num-classes {count}: 2 to 255 classes, the background among them")
+    if names and len(names) != count:
+        raise UserError(f"--class-names names {len(names)} classes, --num-classes says {count}")
+    if count == scheme.num_classes:
+        names = names or scheme.names
+        if names != scheme.names and sorted(names) == sorted(scheme.names):
+            raise UserError(f"--class-names: {beside} has these classes in another order: {','.join(scheme.names)}")
+        if names == scheme.names and not args.instrument_classes:
+            return scheme
+    return numbered_scheme(count, names, args.instrument_classes)

@@ -28,9 +28,9 @@ def build_parser() -> argparse.ArgumentParser:
         choices=["dataset", "model"],
         help="score a folder of predictions, or a model (default: dataset)",
     )
-    options.add_dataset_options(parser)
+    options.add_dataset_mode(parser)
     console.add_reviewed_option(parser)
-    options.add_model_options(parser)
+    options.add_model_mode(parser)
     output = parser.add_argument_group("output")
     output.add_argument(
         "--output-dir", type=Path, default=Path("outputs"), help="folder of the results (default: outputs)"

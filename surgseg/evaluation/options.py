@@ -12,7 +12,7 @@ from surgseg.labels import SCHEMES, numbered_scheme, read_scheme
 from surgseg.places import DEFAULT_WEIGHTS
 
 
-def add_dataset_options(parser: argparse.ArgumentParser) -> None:
+def add_dataset_mode(parser: argparse.ArgumentParser) -> None:
     dataset = parser.add_argument_group("--mode dataset")
     dataset.add_argument("--mask-dir", type=Path, default=Path("data/masks"), help="true masks (default: data/masks)")
     dataset.add_argument(
@@ -40,7 +40,7 @@ def add_dataset_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_model_options(parser: argparse.ArgumentParser) -> None:
+def add_model_mode(parser: argparse.ArgumentParser) -> None:
     model = parser.add_argument_group("--mode model")
     model.add_argument(
         "--model-path", type=Path, default=DEFAULT_WEIGHTS, help=f"weights file (default: {DEFAULT_WEIGHTS})"

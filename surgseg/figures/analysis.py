@@ -29,7 +29,7 @@ def write_figures(
     """
     metrics = read_json(metrics_path)
     rows = read_csv(metrics_path.with_name(f"{metrics_path.stem}_frames.csv"))
-    title = f"{metrics['data'].capitalize()} data: {scored_title(metrics['scored'])}"
+    title = f"{metrics['data'].capitalize()} data\n{scored_title(metrics['scored'])}"
     written = [
         draw_comprehensive(metrics, rows, folder / "comprehensive_analysis.png", title=title),
         draw_full_dataset(metrics, rows, folder / "full_dataset_analysis.png", title=f"Scores per video\n{title}"),

@@ -74,7 +74,7 @@ def scored_lines(scored: dict[str, Any]) -> list[str]:
     return lines + [f"WARNING: {text}." for text in scored["warnings"].values()]
 
 
-def scored_title(scored: dict[str, Any], averaging: str = "pooled", width: int = 96) -> str:
+def scored_title(scored: dict[str, Any], averaging: str = "pooled", width: int = 84) -> str:
     """Return what was scored and the names of the warnings as a title of lines of `width` letters.
 
     `averaging` says how the figure's scores are formed: "pooled" over all pixels, or "per frame".

@@ -58,8 +58,8 @@ def unpack(packed: np.ndarray) -> np.ndarray:
 def nearest(hashes: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """For each row of `hashes`: the bits that differ from the nearest row of `others`, and its index.
 
-    Both are those of `frame_hashes`. Each row is compared in its eight orientations. Without
-    `others`, BITS + 1 bits differ.
+    Both are those of `frame_hashes`. Each row is compared in its eight orientations. Without `others`, BITS + 1 bits
+    differ.
     """
     differing, indices = np.full(len(hashes), BITS + 1), np.zeros(len(hashes), dtype=np.int64)
     if not len(others):
@@ -70,17 +70,6 @@ def nearest(hashes: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndar
         product = (turned @ others.T).reshape(len(_ORIENTATIONS), len(rows), -1).max(axis=0)  # bits alike - bits unlike
         indices[start : start + CHUNK] = product.argmax(axis=1)
         differing[start : start + CHUNK] = (BITS - product.max(axis=1)) // 2
-    return differing, indices
-    for start in range(0, len(hashes), CHUNK):
-        rows = hashes[start : start + CHUNK]
-        best, place = np.full((2, len(rows)), -BITS - 1)
-        for order, sign in _ORIENTATIONS:
-            product = (rows[:, order] * sign) @ others.T  # (bits that agree) - (bits that differ)
-            nearer = product.argmax(axis=1)
-            agreement = product[np.arange(len(rows)), nearer].astype(np.int64)
-            place = np.where(agreement > best, nearer, place)
-            best = np.maximum(agreement, best)
-        differing[start : start + CHUNK], indices[start : start + CHUNK] = (BITS - best) // 2, place
     return differing, indices
 
 

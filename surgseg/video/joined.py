@@ -12,6 +12,7 @@ from surgseg.video.reader import Frame, VideoReader
 from surgseg.video.recordings import Recording
 from surgseg.video.sampling import ALL_FRAMES, Sampler, Sampling
 
+_COUNTS = ("frames_read", "frames_read_suspect", "frames_lost", "frames_rescaled", "damaged_packets")
 _SAME_RATE = 0.02  # relative difference; a recorder's average varies a little
 
 
@@ -51,9 +52,8 @@ class JoinedReader:
     def counts(self) -> dict[str, int | None]:
         """Frames and damage of the part read so far, with the keys of `run.json`."""
         with self._lock:
-            now = self._counts + Counter(self._reader.counts() if self._reader else {})
-        keys = ("frames_read", "frames_read_suspect", "frames_lost", "frames_rescaled", "damaged_packets")
-        return {"frames_expected": self.expected, **{key: now[key] for key in keys}}
+            now = self._counts + (_counted(self._reader) if self._reader else Counter())
+        return {"frames_expected": self.expected, **{key: now[key] for key in _COUNTS}}
 
     def describe(self) -> dict:
         """The properties for `run.json`: those of the first part, and where each part begins that was read so far."""
@@ -87,7 +87,7 @@ class JoinedReader:
                 finally:
                     self.covered_s = time_s + reader.covered_s
                     with self._lock:
-                        self._counts += Counter(reader.counts())
+                        self._counts += _counted(reader)
                         self._reader = None
                 index += reader.timeline.next_index
                 time_s += self._lengths[number] + reader.missing_s
@@ -113,6 +113,11 @@ class _Shifted:
     @property
     def wanted_from(self) -> float:
         return self._whole.wanted_from - self._time_s
+
+
+def _counted(reader: VideoReader) -> Counter:
+    """The counts of a part, without `frames_expected`, which a raw stream does not tell."""
+    return Counter({key: count for key, count in reader.counts().items() if key in _COUNTS})
 
 
 def _head(path: Path, part: Recording) -> dict:

@@ -39,6 +39,14 @@ def test_numbers_and_times_continue(parts):
     assert facts["ended"] and facts["covered_s"] == pytest.approx(3) and facts["duration_s"] == pytest.approx(3)
 
 
+def test_parts_without_a_header_are_read(tmp_path):
+    """A raw stream tells its length only as it is read, so the number of frames is not known before."""
+    raw = [write_film(tmp_path / name, count) for name, count in (("1.h264", 20), ("2.h264", 30))]
+    frames, facts = read(raw)
+    assert [frame.index for frame in frames] == list(range(50)) and frames[20].time_s == pytest.approx(0.8)
+    assert facts["frames_read"] == 50 and facts["frames_expected"] is None
+
+
 @pytest.mark.parametrize(
     ("sampling", "indices"),
     [

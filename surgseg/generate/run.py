@@ -110,9 +110,10 @@ def _last_written(folder: Path) -> float:
     return run.stat().st_mtime if run.is_file() else float("inf")
 
 
-def _trained_weights(source: VideoSource, request: VideoRequest) -> bool:
-    """Whether a video of this name trained the weights; `run.json` keeps the answer, not the name."""
-    return source.path.stem.lower() in {video.lower() for video in request.trained_videos}
+def _is_training_video(source: VideoSource, request: VideoRequest) -> bool:
+    """Whether a video of this name, or of a part's, trained the weights; `run.json` keeps the answer, not the name."""
+    names = {path.stem.lower() for path in source.parts or [source.path]}
+    return not names.isdisjoint(video.lower() for video in request.trained_videos)
 
 
 def _trained_column(request: VideoRequest, rate: float | None) -> Callable[[Frame], str]:
@@ -137,7 +138,7 @@ def _describer(source: VideoSource, reader, request: VideoRequest, predictor: Pr
     kept = {"source": names} if request.keep_source_name else {}
     fixed = {
         "video_data": reader.data,
-        "training_video": _trained_weights(source, request),
+        "training_video": _is_training_video(source, request),
         "fingerprint": source.fingerprint(),
         **request.facts,
         "threshold": predictor.threshold,

@@ -2,6 +2,8 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,6 +16,8 @@ from surgseg.data.likeness import frame_hashes, pack
 from surgseg.data.seen import training_warnings
 from surgseg.generate.earlier import _find_rows
 from surgseg.generate.folder import read_generated
+from surgseg.generate.run import _is_training_video
+from surgseg.video.inputs import VideoSource, join_sources
 from tests.data.test_leaks import moved, scene
 from tests.films import bright_checkpoint
 from tests.folders import columns, read_folder, write_folder
@@ -43,6 +47,12 @@ def test_a_video_is_known_by_its_name_and_the_name_is_not_stored(generate):
     runs = [(generate(name, 2) / "run.json").read_text() for name in ("video09", "x")]
     assert [json.loads(run)["training_video"] for run in runs] == [True, False]
     assert "Video09" not in runs[0] and "video09" not in runs[0]
+
+
+@pytest.mark.parametrize(("parts", "known"), [("ab", True), ("ba", True), ("bc", False)])
+def test_an_operation_is_known_by_each_of_its_parts(parts, known):
+    source = join_sources([VideoSource(Path(f"{part}.mp4")) for part in parts])
+    assert _is_training_video(source, SimpleNamespace(trained_videos={"A"})) is known
 
 
 def test_a_video_is_known_by_the_look_of_one_frame_a_second(generate, capsys):

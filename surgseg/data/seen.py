@@ -69,8 +69,8 @@ def find_seen(samples: list, training: dict[str, Any], trained, hashes: np.ndarr
     """Count the samples that trained weights with this record and the packed hashes `trained` (None: not stored).
 
     `hashes` are those of the samples. Returns `frames`, `by_name` (its name, or its whole video, is in a training
-    part), `same_video` (others of a video of which frames trained an ancestor), `near_copies` of `compared` frames that
-    look like a training frame (None without `trained`), and `unknown` (whether an ancestor's frames are not known).
+    part), `same_video` (others of a video of which frames are in one), `near_copies` of `compared` frames that look
+    like a training frame (None without `trained`), and `unknown` (whether an ancestor's frames are not known).
     """
     splits = trained_splits(training)
     names = [
@@ -78,7 +78,7 @@ def find_seen(samples: list, training: dict[str, Any], trained, hashes: np.ndarr
         for by in ("frame", "video")
     ]
     by_name = [sample.name in names[0] or sample.video in names[1] for sample in samples]
-    videos = trained_videos(training.get("ancestors", []))
+    videos = trained_videos(splits)
     return {
         "frames": len(samples),
         "by_name": sum(by_name),

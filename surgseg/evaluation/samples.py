@@ -17,7 +17,6 @@ from surgseg.checkpoint import Checkpoint
 from surgseg.console import quiet
 from surgseg.data.dataset import Prepared, Sample, read_sample
 from surgseg.data.seen import find_seen, hash_files, seen_warnings
-from surgseg.data.splits import apply_assignment
 from surgseg.evaluation.folders import claim_prediction_folder
 from surgseg.evaluation.results import Scored, metrics_of, score_frame, write_metrics
 from surgseg.files import UserError, list_some, read_json, write_json
@@ -59,7 +58,7 @@ def evaluate_samples(
         "data": prepared.data,
         "part": part,
         "threshold": predictor.threshold,
-        **known_of_split(checkpoint, samples, prepared),
+        **known_of_split(checkpoint, samples),
     }
     listing = {"weights_sha256": checkpoint.sha256, "scored": about}
     scored = predict_and_score(predictor, samples, pred_dir, void, listing)
@@ -123,19 +122,12 @@ def predict_and_score(
     return Scored.of(names, [sample.video for sample in samples], list(scores), void)
 
 
-def known_of_split(checkpoint: Checkpoint, samples: list[Sample], prepared: Prepared) -> dict[str, Any]:
+def known_of_split(checkpoint: Checkpoint, samples: list[Sample]) -> dict[str, Any]:
     """Return `split`, `seen` and `warnings` of `scored_set`: which samples trained the weights, or are like those."""
     trained, stored = checkpoint.trained_frames, checkpoint.training.get("split")
     seen = find_seen(samples, checkpoint.training, trained, None if trained is None else hash_files(samples))
-    facts = {"seen": seen, "warnings": seen_warnings(seen)}
+    warnings = seen_warnings(seen)
     if not stored:
-        facts["warnings"]["split not known"] = "the weights file does not say what it was trained on"
-        return {"split": None, **facts}
-    train = {prepared.samples[index].video for index in apply_assignment(prepared.samples, stored)["train"]}
-    videos = {sample.video for sample in samples}
-    if shared := len(train & videos):
-        facts["warnings"][f"{shared} of {len(videos)} videos trained the weights"] = (
-            f"{shared} of the {len(videos)} scored videos have frames in the training part too; neighbouring frames "
-            "are near copies, so the scores say little about an unseen operation"
-        )
-    return {"split": {key: stored.get(key) for key in ("name", "hash", "by")}, **facts}
+        warnings["split not known"] = "the weights file does not say what it was trained on"
+    split = {key: stored.get(key) for key in ("name", "hash", "by")} if stored else None
+    return {"split": split, "seen": seen, "warnings": warnings}

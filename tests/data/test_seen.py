@@ -8,12 +8,11 @@ import pytest
 import torch
 
 from surgseg.checkpoint import load_checkpoint, load_tensors, save_checkpoint
-from surgseg.data.dataset import Prepared, Sample
+from surgseg.data.dataset import Sample
 from surgseg.data.likeness import BITS, frame_hashes, pack, unpack
 from surgseg.data.seen import find_seen, inherited_frames, inherited_splits, seen_warnings, split_record, trained_videos
 from surgseg.data.splits import make_split
 from surgseg.evaluation.samples import known_of_split
-from surgseg.labels import SCHEMES
 from tests.data.test_leaks import samples_of, scene
 from tests.films import bright_checkpoint
 from tests.helpers import save_image
@@ -104,6 +103,6 @@ def test_copies_of_training_frames_under_other_names_are_found_when_scoring(tmp_
     shown = [pixels[:, ::-1] if change == "mirrored" else pixels for pixels in pictures]
     paths = [save_image(tmp_path / f"x_{i}.png", np.ascontiguousarray(pixels)) for i, pixels in enumerate(shown)]
     samples = [Sample(path.stem, path, Path("m"), "x") for path in paths]
-    about = known_of_split(checkpoint, samples, Prepared(tmp_path, samples, SCHEMES["binary"], "real"))
+    about = known_of_split(checkpoint, samples)
     assert about["seen"]["near_copies"] == 2 and about["seen"]["compared"] == 3 and about["seen"]["by_name"] == 0
     assert "2 of 3 scored frames look like a frame that trained" in "".join(about["warnings"].values())

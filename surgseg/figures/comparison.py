@@ -97,7 +97,7 @@ def _epochs(run: dict[str, Any]) -> np.ndarray:
 
 
 def _seconds(run: dict[str, Any]) -> np.ndarray:
-    """Seconds of training passes up to the end of each epoch."""
+    """Seconds from the start to the end of each epoch, with validation."""
     return np.cumsum([row["seconds"] for row in run["epochs"]])
 
 

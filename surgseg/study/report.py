@@ -90,7 +90,7 @@ def described(comparison: dict[str, Any]) -> str:
     return (
         f"{scored_sentence(comparison)}Split {split.get('name')} (hash {split.get('hash')}), "
         f"{settings.get('epochs')} epochs, device {devices}. "
-        "IoU, Dice and accuracy: all pixels of the scored frames at their own size. Train s: training passes without "
+        "IoU, Dice and accuracy: all pixels of the scored frames at their own size. Train s: all epochs with their "
         f"validation. Peak MB: {peaks or 'not measured'}. ms/frame: median of single predictions of one frame. "
         "Several runs: mean and SD (n - 1) over them. Differences are taken before rounding."
     )

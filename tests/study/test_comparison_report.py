@@ -162,4 +162,5 @@ def test_synthetic_data_and_what_the_figures_lack_stand_in_the_document():
 def test_the_console_says_what_the_numbers_are_over():
     block = comparison_block(two(0.9, 0.8))
     assert "all pixels of the scored frames at their own size" in block and "Split video (hash 0123), 6 epochs" in block
-    assert "Train s: training passes" not in comparison_block(comparison_of({}))
+    assert "Train s: all epochs with their validation" in block
+    assert "Train s: all epochs" not in comparison_block(comparison_of({}))

@@ -115,8 +115,9 @@ class VideoReader:
     @property
     def notes(self) -> list[str]:
         """What the user has to know of the file."""
-        notes = [f"{self.path.name} is HDR ({self.to_rgb.transfer}): its frames are mapped to sRGB"]
-        notes = notes if self.to_rgb.hdr else []
+        notes = []
+        if self.to_rgb.hdr:
+            notes.append(f"{self.path.name} is HDR ({self.to_rgb.transfer}): its frames are mapped to sRGB")
         if self.part.unread:
             notes.append(f"the last {self.part.unread} bytes of {self.path.name} are a recording cut off: not read")
         return notes

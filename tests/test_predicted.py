@@ -141,6 +141,8 @@ def test_a_preparation_remembers_predicted_masks(generated, tmp_path):
     assert [s.predicted for s in mark_predicted(load_prepared(root)).samples] == [False, True, True, False]
     assert prepare_cholecseg8k_assets.main([*options, "--masks-reviewed"]) == 0
     assert not any(sample.predicted for sample in mark_predicted(load_prepared(root)).samples)
+    assert prepare_cholecseg8k_assets.main(options) == 0  # no longer said to be reviewed
+    assert [s.predicted for s in mark_predicted(load_prepared(root)).samples] == [False, True, True, False]
 
 
 def test_predictions_are_not_scored_against_predictions(generated, tmp_path, capsys):

@@ -168,7 +168,10 @@ def _is_finished(pair: Pair, record: dict | None, settings: str, target: Target)
         frame = target.frame_path(pair).stat()
         if frame.st_size != record["bytes"]:
             return False
-        if _mask_digest(pair, target) != record["mask_digest"] and not _is_corrected(pair, record, target):
+        if _mask_digest(pair, target) != record["mask_digest"]:
+            if not _is_corrected(pair, record, target):
+                return False
+        elif pair.predicted and not record.get("predicted"):  # of an earlier version, or taken for reviewed then
             return False
         linked = pair.frame.path is not None and os.path.samestat(frame, pair.frame.path.stat())
         return not (target.copy and linked)

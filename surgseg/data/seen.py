@@ -116,8 +116,8 @@ def seen_warnings(seen: dict[str, Any], weights: str = "these weights, or those 
         )
     if seen["unknown"]:
         found["training frames not known"] = (
-            "the weights started from a file that does not say what trained it, or its own start; whether the scored "
-            "frames are among them is not known"
+            "the weights started from a file that does not say all that trained it: whether that includes scored "
+            "frames is not known"
         )
     return found
 

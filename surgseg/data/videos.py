@@ -103,6 +103,6 @@ def warn_of_divided(assignment: Mapping[str, str]) -> str:
     shown = list_some((" ".join(f"{video} ({assignment[video]})" for video in group) for group in divided), 4)
     return (
         f"WARNING: these videos look like parts of one operation, and the split divides them: {shown}.\n"
-        "  If they are, the scores are too good. To join them, prepare into a new folder with --video-pattern, or\n"
-        "  train with --frame-dir, --mask-dir and it. --val-videos and --test-videos keep them together too."
+        "  If they are, the scores are too good. Join them with --video-pattern, in a preparation into a new\n"
+        "  folder or a training with --frame-dir, or name all of them in --val-videos, or all in --test-videos."
     )

@@ -28,9 +28,7 @@ class JoinedReader:
         self.path, self._parts = parts[0][0], parts
         heads = [_head(path, part) for path, part in parts]
         for (path, part), head in zip(parts, heads):
-            _check(
-                f"{path} from byte {part.start} on, where it can be cut," if part.start else str(path), head, heads[0]
-            )
+            _check(f"{path} from byte {part.start} on (cut it there)" if part.start else str(path), head, heads[0])
         self._facts, self._lengths = heads[0]["facts"], [head["length_s"] for head in heads]
         self._expected = [head["expected"] for head in heads]
         self.rate, self.can_jump = self._facts["rate"], all(head["can_jump"] for head in heads)

@@ -76,7 +76,7 @@ def test_appended_recordings_of_different_size_are_refused_by_their_place(tmp_pa
     place = small.stat().st_size
     with pytest.raises(
         UserError,
-        match=rf"film\.mp4 from byte {place} on, where it can be cut, is 320x240 pixels, the first part 160x120",
+        match=rf"film\.mp4 from byte {place} on \(cut it there\) is 320x240 pixels, the first part 160x120",
     ):
         read(path)
 

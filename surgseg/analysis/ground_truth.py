@@ -30,8 +30,7 @@ def match_ground_truth(
     masks always are. Raises `UserError` if no true mask is left.
     """
     matched = _masks_of_rows(generated, mask_dir, video)
-    own = {generated.mask_path(row) for row in generated.rows} - {None}
-    own = {path.resolve() for path in own}
+    own = {path.resolve() for row in generated.rows if (path := generated.mask_path(row))}
     true = {name: path for name, path in matched.items() if path.resolve() not in own}
     if not true:
         raise UserError(f"{mask_dir} holds the masks of {generated.folder} itself: nothing to compare them with")
@@ -49,8 +48,8 @@ def _masks_of_rows(generated: Generated, mask_dir: Path, video: str | None) -> d
 
     A mask belongs to the row of its own name. Where no mask has the name of a row, or masks of several videos have, it
     belongs to the row whose frame number (from 0, counted in the video) ends its name. `video` selects one video where
-    the folder holds several.
-    Raises `UserError` for several videos without `video`, for numbers that may mean other frames, and for no match.
+    the folder holds several. Raises `UserError` for several videos without `video`, for numbers that may mean other
+    frames, and for no match.
     """
     paths = images_by_name(mask_dir)
     video = None if video is None else nfc(video)

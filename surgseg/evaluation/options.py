@@ -8,7 +8,7 @@ from pathlib import Path
 from models import ARCHITECTURES
 from surgseg.console import add_device_option
 from surgseg.files import UserError
-from surgseg.labels import SCHEMES, numbered_scheme, read_scheme
+from surgseg.labels import SCHEMES, Scheme, numbered_scheme, read_scheme
 from surgseg.places import DEFAULT_WEIGHTS
 
 
@@ -67,7 +67,7 @@ def add_model_mode(parser: argparse.ArgumentParser) -> None:
     add_device_option(model)
 
 
-def find_scheme(args: argparse.Namespace):
+def find_scheme(args: argparse.Namespace) -> Scheme:
     """Return the scheme of the options, else that of the `classes.json` beside the masks, else binary."""
     beside = args.mask_dir.resolve().parent / "classes.json"
     scheme = read_scheme(beside) if beside.is_file() else SCHEMES["binary"]

@@ -100,6 +100,10 @@ def facts_of_predictions(pred_dir: Path, scored: Scored, masks: int) -> dict[str
     run = pred_dir.parent / "run.json"
     if run.is_file():  # the masks of a generated folder
         about["warnings"] = {**about.get("warnings", {}), **training_warnings(read_json(run))}
+    files = set(images_by_name(pred_dir).values()) if listed or run.is_file() else set()
+    if changed := sorted(path.name for path in files - predicted_masks(files)):
+        text = f"{len(changed)} predictions are not what the model wrote ({list_some(changed, 3)}): edited or renamed"
+        about["warnings"] = {**about.get("warnings", {}), f"{len(changed)} predictions changed": text}
     found = scored.counts[:, :-1].sum(0)
     if found[1:].any() and (found == np.diag(found.diagonal())).all():
         text = "every prediction equals its mask in every pixel: make sure that these are no copies of the masks"

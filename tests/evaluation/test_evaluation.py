@@ -17,10 +17,11 @@ from surgseg.data.dataset import Prepared, load_prepared
 from surgseg.evaluation.folders import claim_prediction_folder, facts_of_predictions, score_folders
 from surgseg.evaluation.results import metrics_of
 from surgseg.evaluation.samples import evaluate_samples, known_of_split, predict_and_score
-from surgseg.files import UserError, file_sha256, read_csv
+from surgseg.files import UserError, file_sha256, read_csv, write_json
 from surgseg.labels import SCHEMES
 from surgseg.masks import read_mask, write_mask
 from surgseg.predict import Predictor, to_mask
+from surgseg.predicted import mask_hash
 from tests.helpers import noise_frame, save_image
 
 CPU = torch.device("cpu")
@@ -395,3 +396,14 @@ def test_predictions_that_equal_the_masks_are_doubted(nested):
     assert list(facts_of_predictions(preds, scored, count)["warnings"]) == ["predictions equal the masks"]
     scored, count = score_folders(masks, preds, BINARY, "ignore")
     assert facts_of_predictions(preds, scored, count) == {"expected": 6}
+
+
+def test_predictions_that_changed_since_the_model_wrote_them_are_counted(nested):
+    masks, preds = nested
+    names = [path.relative_to(preds).with_suffix("").as_posix() for path in sorted(preds.rglob("*.png"))]
+    hashes = {name: mask_hash(read_mask(preds / f"{name}.png", 2)) for name in names}
+    write_json(preds / "predictions.json", {"names": names, "hashes": hashes, "scored": {"part": "test"}})
+    scored, count = score_folders(masks, preds, BINARY, "ignore")
+    assert "warnings" not in facts_of_predictions(preds, scored, count)
+    write_mask(preds / "video_01" / "000000.png", bar(2), BINARY)
+    assert list(facts_of_predictions(preds, scored, count)["warnings"]) == ["1 predictions changed"]

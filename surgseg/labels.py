@@ -76,6 +76,7 @@ class Scheme:
         ids, count = [item.id for item in self.classes], len(self.classes)
         codes = [code for item in self.classes for code in item.codes] + list(self.void_codes)
         twice = sorted({code for code in codes if codes.count(code) > 1})
+        instruments = [item.name.lower() for item in self.classes if item.instrument]
         colours = [item.colour for item in self.classes]
         colours_valid = all(len(colour) == 3 and all(0 <= level <= 255 for level in colour) for colour in colours)
         rules = (
@@ -83,7 +84,8 @@ class Scheme:
             (count <= VOID, f"{count} classes; a mask holds at most {VOID}"),
             (len(set(self.names)) == count, "two classes have the same name"),
             (colours_valid, "a colour is three levels of 0..255"),
-            (self.instrument_ids, 'no class is marked "instrument": true'),
+            (instruments, 'no class is marked "instrument": true'),
+            ("background" not in instruments, "the class background cannot be an instrument"),
             (not twice, f"code {list_some(twice)} is given twice, among classes and void"),
             (all(0 <= code <= 255 for code in codes), "codes must lie in 0..255"),
         )

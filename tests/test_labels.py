@@ -106,6 +106,7 @@ def test_a_scheme_survives_json(tmp_path):
         (lambda rows: rows.pop(), "at least two"),
         (lambda rows: rows[1].update(id=5), "in order"),
         (lambda rows: rows[1].update(instrument=False), "no class is marked"),
+        (lambda rows: [row.update(instrument=not row["instrument"]) for row in rows], "background cannot be"),
         (lambda rows: rows[1].update(codes=[50]), "50 is given twice"),
         (lambda rows: rows[1].update(codes=[999]), r"0\.\.255"),
         (lambda rows: rows[1].update(name="background"), "same name"),

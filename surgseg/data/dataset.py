@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -85,6 +86,9 @@ def load_prepared(root: Path | str) -> Prepared:
             f"{root}: the manifest lists frames whose frame or mask file is missing: {list_some(missing, 4)}; "
             "run the preparation again"
         )
+    names = Counter(sample.name for sample in samples)
+    if twice := [name for name, rows_of_name in names.items() if rows_of_name > 1]:
+        raise UserError(f"{root / 'manifest.csv'} lists frames twice: {list_some(twice, 4)}; keep one row of each")
     samples.sort(key=lambda sample: natural_key(sample.name))
     scheme = read_scheme(root / "classes.json")
     settle_masks(root / "masks", scheme, [sample.mask for sample in samples])

@@ -41,6 +41,12 @@ def test_samples_stand_in_natural_order_whatever_the_manifests(folder):
     assert names == [row["name"] for row in rows]
 
 
+def test_a_frame_that_stands_twice_in_the_manifest_is_named(folder):
+    rows = read_csv(folder / "manifest.csv")
+    write_csv(folder / "manifest.csv", MANIFEST_FIELDS, [*rows, {**rows[-1], "split": "train"}])
+    assert "twice: video04_000005" in message(load_prepared, folder)
+
+
 def test_frames_may_stand_in_sample_frames(folder):
     (folder / "frames").rename(folder / "sample_frames")
     assert load_prepared(folder).samples[0].frame.parent.name == "sample_frames"

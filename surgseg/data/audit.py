@@ -93,6 +93,12 @@ def _warnings(audit: dict, scheme: Scheme) -> list[str]:
             f"code 255 ({seen[VOID]:.2%} of all pixels) is background; if it marks pixels without a label, give "
             "--void-codes 255"
         )
+    if groups := audit["identical_frames"]["across_videos"]:
+        shown = "; ".join(list_some(group, 3) for group in groups[:4]) + ("; ..." if len(groups) > 4 else "")
+        found.append(
+            f"byte-identical frames of different videos: {len(groups)} groups ({shown}): if these videos are one "
+            "operation, give them one --video-id, otherwise a split leaks"
+        )
     for part, videos in audit["splits"].items():
         if not any(audit["videos"][video]["with_instrument"] for video in videos):
             found.append(f"no frame of the {part} part shows an instrument ({list_some(videos, 4)})")
@@ -198,11 +204,9 @@ def _notes(audit: dict) -> list[str]:
     if audit["repaired_rgba_masks"]:
         names = audit["repaired_rgba_masks"]
         notes.append(f"repaired RGBA masks: {len(names)} ({list_some(names, 4)})")
-    for key, where in (("across_videos", "of different videos"), ("within_videos", "within a video")):
-        groups = audit["identical_frames"][key]
-        if groups:
-            shown = "; ".join(list_some(group, 3) for group in groups[:4]) + ("; ..." if len(groups) > 4 else "")
-            notes.append(f"byte-identical frames {where}: {len(groups)} groups ({shown})")
+    if groups := audit["identical_frames"]["within_videos"]:
+        shown = "; ".join(list_some(group, 3) for group in groups[:4]) + ("; ..." if len(groups) > 4 else "")
+        notes.append(f"byte-identical frames within a video: {len(groups)} groups ({shown})")
     if audit["turned_by_exif"]:
         names = audit["turned_by_exif"]
         notes.append(f"turned as EXIF says, so their masks must be upright: {len(names)} ({list_some(names, 4)})")

@@ -89,6 +89,8 @@ def load_prepared(root: Path | str) -> Prepared:
     names = Counter(sample.name for sample in samples)
     if twice := [name for name, rows_of_name in names.items() if rows_of_name > 1]:
         raise UserError(f"{root / 'manifest.csv'} lists frames twice: {list_some(twice, 4)}; keep one row of each")
+    if left_out := sorted(files.keys() - {sample.name for sample in samples}, key=natural_key):
+        print(f"Note: {len(left_out)} frames of {frame_folder} are not in the manifest: {list_some(left_out, 3)}")
     samples.sort(key=lambda sample: natural_key(sample.name))
     scheme = read_scheme(root / "classes.json")
     settle_masks(root / "masks", scheme, [sample.mask for sample in samples])

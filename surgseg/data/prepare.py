@@ -66,7 +66,7 @@ def prepare(
     videos = {pair.video for pair in found.pairs}
     rows = manifest.read_manifest(target.root)
     other_rows = [row for row in rows if row["video"] not in videos]
-    _check_folder(target.root, other_rows, scheme, data)
+    _check_folder(target.root, videos, other_rows, scheme, data)
     journal = manifest.read_journal(target.root)
     settings = _settings(scheme, data, found.reading)
     corrected = {pair.name for pair in found.pairs if _is_corrected(pair, journal.get(pair.name), target)}
@@ -119,11 +119,17 @@ def check_separate(output_folders: list[Path], source_roots: list[Path]) -> None
                 )
 
 
-def _check_folder(root: Path, other_rows: list[dict], scheme: Scheme, data: str) -> None:
-    """Raise `UserError` if the videos that stay have another class scheme or kind of data. `other_rows` are theirs."""
+def _check_folder(root: Path, new_videos: set[str], other_rows: list[dict], scheme: Scheme, data: str) -> None:
+    """Raise `UserError` if the videos that stay have another class scheme or kind of data, or the name of a new one in
+    other capitals. `other_rows` are the rows of those that stay."""
     if not other_rows:
         return
     videos = list_some(sorted({row["video"] for row in other_rows}))
+    alike = {row["video"].lower(): row["video"] for row in other_rows}
+    if same := [(name, alike[name.lower()]) for name in sorted(new_videos) if name.lower() in alike]:
+        raise UserError(
+            f"{root} holds {same[0][1]}, which is {same[0][0]} on some disks: use that name, or another one"
+        )
     if (root / "classes.json").is_file() and read_scheme(root / "classes.json") != scheme:
         raise UserError(
             f"{root} holds {videos} with another class scheme, code list or --void-to-background; use another "

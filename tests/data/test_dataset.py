@@ -155,6 +155,12 @@ def test_the_two_folders_of_a_prepared_folder_bring_their_manifest(tiny_prepared
     assert prepared.samples == load_prepared(tiny_prepared).samples
 
 
+def test_frames_that_the_manifest_leaves_out_are_named(folder, capsys):
+    shutil.copy(folder / "frames" / "video02_000003.png", folder / "frames" / "video02_000099.png")
+    load_prepared(folder)
+    assert "1 frames of" in (said := capsys.readouterr().out) and "video02_000099" in said
+
+
 def test_other_folders_beside_a_manifest_are_read_themselves(folder):
     """`data/my_frames` and `data/my_masks` are not `data/frames` and `data/masks`."""
     for old, new in (("frames", "my_frames"), ("masks", "my_masks")):

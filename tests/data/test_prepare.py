@@ -14,7 +14,7 @@ from surgseg.data.convert import Target
 from surgseg.data.dataset import MANIFEST_FIELDS, load_prepared
 from surgseg.data.prepare import check_separate, prepare
 from surgseg.data.readers.cholecseg8k import read_cholecseg8k
-from surgseg.data.sources import check_whole, open_source
+from surgseg.data.sources import check_whole, list_folder, open_source
 from surgseg.files import UserError, read_csv
 from surgseg.labels import SCHEMES, binary_scheme, void_as_background
 from surgseg.masks import write_mask
@@ -384,6 +384,14 @@ def test_one_folder_has_one_scheme(tmp_path, output):
             run(other, output, scheme)
     assert run(first, output, SCHEMES["full13"]).done == 2  # all of its videos are replaced
     assert load_prepared(output).scheme == SCHEMES["full13"]
+
+
+def test_names_that_differ_in_capitals_alone_are_refused(tmp_path, output):
+    found = read_cholecseg8k(list_folder(make_release(tmp_path / "a", {"video01": 2})))
+    prepare(found, Target(output), SCHEMES["binary"])
+    capitals = replace(found, pairs=[replace(pair, video="VIDEO01") for pair in found.pairs])
+    with pytest.raises(UserError, match="holds video01, which is VIDEO01 on some disks"):
+        prepare(capitals, Target(output), SCHEMES["binary"])
 
 
 def test_real_and_synthetic_do_not_mix(tmp_path, output):

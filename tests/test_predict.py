@@ -157,7 +157,8 @@ def test_a_single_channel_says_the_same_as_all_classes(monkeypatch):
 
 def test_instruments_may_be_the_first_class():
     scheme = SCHEMES["binary"]
-    first = replace(scheme, classes=tuple(replace(item, instrument=not item.instrument) for item in scheme.classes))
+    classes = [replace(scheme.classes[0], name="tool", instrument=True), replace(scheme.classes[1], instrument=False)]
+    first = replace(scheme, classes=tuple(classes))
     instrument = np.array([[0.2, 0.9]])
     made, frame = predictor([instrument, 1 - instrument], first, 0.5)
     found = made.predict(frame)

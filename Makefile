@@ -1,6 +1,6 @@
 # make demo   no data, no GPU: draw, prepare, train, evaluate, apply to a video, measure
 # make test   lint and the test suite
-# make figures   every figure of docs/figures.md from the synthetic stream, a quarter of an hour on two cores;
+# make figures   every figure of docs/figures.md from the synthetic stream, a quarter of an hour or more on two cores;
 #                ARGS="--data-root data/full_dataset --video-paths video01.mp4 video80.mp4" makes the set from real data
 # All make their own virtual environment in .venv and are safe to repeat.
 

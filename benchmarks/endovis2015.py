@@ -1,26 +1,32 @@
-"""Choose the training defaults on EndoVis 2015, then score them once on each held-out operation.
+"""Train and score on EndoVis 2015: choose defaults, hold operations out, take fewer frames, go to other cameras.
 
   python benchmarks/endovis2015.py select --data-root data/endovis2015 --seeds 0        # the screening table
   python benchmarks/endovis2015.py transfer --only base plain --seeds 0 1               # rows by name
   python benchmarks/endovis2015.py score --only base plain --seeds 0 1                  # held-out operations
+  python benchmarks/endovis2015.py frames --only lite "lite random" --seeds 0 1 2       # 5 to 80 training frames
+  python benchmarks/endovis2015.py camera --only lite --other-roots data/half           # other data sets
   python benchmarks/endovis2015.py table                                                # the finished runs as markdown
 
 `select` trains on the first three quarters of two operations and validates on their last quarters. It does not read the
 third operation. `transfer` trains on one operation and scores another, for each of the six pairs; a validation part of
 the training operations cannot measure this. `score` trains on all of two operations, on a fixed schedule, and scores
-the third. Every run is a call of instrument_segmentation.py on one thread. Finished runs are not repeated, so that the
-same command continues a stopped table.
+the third. For the row "lite chosen" it first chooses one option of each of FACTORS for the held-out operation, by the
+`transfer` runs between the other two. `frames` does the same as `score` with some of the training frames, in about as
+many steps. `camera` trains on all operations and scores other prepared folders. Every run is a call of
+instrument_segmentation.py. Finished runs are not repeated, so that the same command continues a stopped table.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
-import os
+import multiprocessing
+import random
 import shlex
-import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,10 +34,11 @@ sys.path.insert(0, str(ROOT))
 
 import numpy as np  # noqa: E402
 
-from surgseg.data.dataset import load_prepared  # noqa: E402
+from surgseg.data.dataset import Sample, load_prepared  # noqa: E402
 from surgseg.files import read_csv, read_json, write_json  # noqa: E402
 
 BASE = "--arch unet --base-channels 16 --image-size 120 160 --epochs 40 --batch-size 4 --precision bf16"
+LITE = "--arch lite-unet --image-size 192 256 --precision auto --lr 0.001 --backbone-rate 0.3"
 ROWS = {  # the options that each row adds; the last value of an option counts
     "base": "",
     "float32": "--precision float32",
@@ -42,7 +49,7 @@ ROWS = {  # the options that each row adds; the last value of an option counts
     "no EMA": "--ema-decay 0",
     "augment none": "--augment none",
     "augment light": "--augment light",
-    "augment medium+border": "--augment medium+border",
+    "augment medium": "--augment medium",
     "rate 0.0003": "--lr 0.0003",
     "rate 0.003": "--lr 0.003",
     "constant rate": "--schedule constant",
@@ -52,15 +59,40 @@ ROWS = {  # the options that each row adds; the last value of an option counts
     "20 epochs": "--epochs 20",
     "80 epochs": "--epochs 80",
     "plain 80 epochs": "--loss ce --augment none --ema-decay 0 --schedule constant --epochs 80",
+    "unet 32": "--base-channels 32 --image-size 192 256",
+    "unet 32 medium": "--base-channels 32 --image-size 192 256 --augment medium",
+    "deeplabv3 random": "--arch deeplabv3 --weights none --image-size 192 256",
+    "lite": LITE,
+    "lite medium": f"{LITE} --augment medium",
+    "lite random": f"{LITE} --weights none --backbone-rate 1",
+    "lite rate 0.0003": f"{LITE} --lr 0.0003",
+    "lite rate 0.003": f"{LITE} --lr 0.003",
+    "lite backbone 1": f"{LITE} --backbone-rate 1",
+    "lite backbone 0.1": f"{LITE} --backbone-rate 0.1",
+    "lite size 144x192": f"{LITE} --image-size 144 192",
+    "lite size 288x384": f"{LITE} --image-size 288 384",
+    "lite 20 epochs": f"{LITE} --epochs 20",
+    "lite 80 epochs": f"{LITE} --epochs 80",
+    "lite chosen": LITE,
 }
-RUNS = {"select": 3, "transfer": 6, "score": 3}  # of each row and seed
+FACTORS = (  # the rows among which "lite chosen" takes the best one
+    ("lite", "lite rate 0.0003", "lite rate 0.003"),
+    ("lite", "lite backbone 1", "lite backbone 0.1"),
+    ("lite", "lite size 144x192", "lite size 288x384"),
+    ("lite", "lite 20 epochs", "lite 80 epochs"),
+)
+FRAMES, STEPS, BATCH = (5, 10, 20, 40, 80), 400, 4  # of `frames`: training frames, steps of a run, frames of a step
+STAGES = ("select", "transfer", "score", "frames", "camera")
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("stage", choices=[*RUNS, "table"], help="what to do")
+    parser.add_argument("stage", choices=[*STAGES, "table"], help="what to do")
     parser.add_argument(
         "--data-root", type=Path, default=Path("data/endovis2015"), help="prepared folder (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--other-roots", type=Path, nargs="+", default=[], metavar="DIR", help="prepared folders of `camera`"
     )
     parser.add_argument(
         "--output-dir", type=Path, default=Path("outputs/endovis2015"), help="runs (default: %(default)s)"
@@ -74,6 +106,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1], help="seeds (default: 0 1)")
     parser.add_argument("--jobs", type=int, default=1, help="runs side by side, one thread each (default: 1)")
     parser.add_argument("--epochs", type=int, help="epochs of every row, to try the script (default: the row's)")
+    parser.add_argument("--minutes", type=float, default=1e9, help="start no run after this time (default: no limit)")
     return parser
 
 
@@ -81,90 +114,155 @@ def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     failed = 0
     if args.stage != "table":
-        splits = write_splits(args.data_root, args.output_dir / "splits")
-        wanted = [
-            (row, seed, fold)
-            for seed in args.seeds
-            for row in (args.only or ROWS)
-            for fold in sorted(splits[args.stage])
-        ]
-        with ThreadPoolExecutor(args.jobs) as pool:
-            failed = sum(pool.map(lambda job: train(args, splits[args.stage], *job) != 0, wanted))
-    for stage in RUNS:
+        samples = load_prepared(args.data_root).samples
+        deadline = time.monotonic() + 60 * args.minutes
+        runs = itertools.product(args.seeds, args.only or ROWS, folds(args.stage, samples))
+        jobs = [make_job(args, samples, *run) for run in runs]
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(args.jobs, mp_context=context, initializer=use_one_thread) as pool:
+            failed = sum(pool.map(train, *zip(*((*job, deadline) for job in jobs))))
+    for stage in STAGES:
         print(table(args.output_dir / stage))
     return 1 if failed else 0
 
 
-def write_splits(root: Path, folder: Path) -> dict[str, dict[str, Path]]:
-    """Write a split by frame name for each stage and fold; return their paths by stage and fold."""
-    samples = load_prepared(root).samples
+def folds(stage: str, samples: list[Sample]) -> list[str]:
+    """Return the names of a stage's runs of each row and seed."""
     videos = sorted({sample.video for sample in samples})
-    splits: dict[str, dict[str, Path]] = {stage: {} for stage in RUNS}
-    for first, second in itertools.permutations(videos, 2):
-        splits["transfer"][f"{first}_to_{second}"] = folder / f"transfer_{first}_to_{second}.json"
-        value = {
-            part: [s.name for s in samples if s.video == video] for part, video in (("train", first), ("test", second))
-        }
-        write_json(splits["transfer"][f"{first}_to_{second}"], value)
-    for held_out in videos:
-        parts: dict[str, list[str]] = {"train": [], "val": [], "all": [], "test": []}
-        for video in videos:
-            names = [s.name for s in sorted((s for s in samples if s.video == video), key=lambda s: s.number)]
-            if video == held_out:
-                parts["test"] = names
-                continue
-            first = round(0.75 * len(names))
-            parts["train"] += names[:first]
-            parts["val"] += names[first:]
-            parts["all"] += names
-        for stage, value in (
-            ("select", {"train": parts["train"], "val": parts["val"]}),
-            ("score", {"train": parts["all"], "test": parts["test"]}),
-        ):
-            name = f"without_{held_out}"
-            splits[stage][name] = folder / f"{stage}_{name}.json"
-            write_json(splits[stage][name], value)
-    return splits
+    if stage == "transfer":
+        return [f"{first}_to_{second}" for first, second in itertools.permutations(videos, 2)]
+    if stage == "frames":
+        return [f"{count:02d}_without_{video}" for count in FRAMES for video in videos]
+    return ["all"] if stage == "camera" else [f"without_{video}" for video in videos]
 
 
-def train(args: argparse.Namespace, splits: dict[str, Path], row: str, seed: int, fold: str) -> int:
-    """Train one fold and return the exit status; 0 if it is already finished."""
+def split_of(stage: str, fold: str, seed: int, samples: list[Sample]) -> dict[str, list[str]]:
+    """Return the names of the frames of each part."""
+    names = {}
+    for sample in sorted(samples, key=lambda sample: sample.number):
+        names.setdefault(sample.video, []).append(sample.name)
+    if stage == "camera":
+        return {"train": [name for video in sorted(names) for name in names[video]]}
+    if stage == "transfer":
+        first, second = fold.split("_to_")
+        return {"train": names[first], "test": names[second]}
+    count, held_out = fold.split("without_")
+    others = [names[video] for video in sorted(names) if video != held_out]
+    if stage == "select":
+        ends = [round(0.75 * len(video)) for video in others]
+        parts = {"train": zip(others, [0, 0], ends), "val": zip(others, ends, [None, None])}
+        return {part: [name for video, *cut in cuts for name in video[slice(*cut)]] for part, cuts in parts.items()}
+    train = [name for video in others for name in video]
+    if count:
+        train = random.Random(seed).sample(train, int(count[:-1]))
+    return {"train": train, "test": names[held_out]}
+
+
+def make_job(args: argparse.Namespace, samples: list[Sample], seed: int, row: str, fold: str) -> tuple:
+    """Return the folder of a run, its command line, and the command lines that score other folders."""
     folder = args.output_dir / args.stage / row.replace(" ", "_") / f"seed_{seed}" / fold
-    if (folder / "metrics.json").is_file():
-        return 0
-    command = [sys.executable, str(ROOT / "instrument_segmentation.py"), *shlex.split(f"{BASE} {ROWS[row]}")]
-    command += ["--split", splits[fold], "--data-root", args.data_root, "--cache-dir", args.cache_dir]
-    command += ["--allow-shared-videos", "--output-dir", folder, "--save-preds", folder / "preds", "--seed", seed]
+    split = split_of(args.stage, fold, seed, samples)
+    write_json(folder / "split.json", split)
+    options = ROWS[row]
+    if row == "lite chosen":
+        options = choose(args.output_dir / "transfer", fold.split("without_")[1], sorted({s.video for s in samples}))
+    argv = [*shlex.split(f"{BASE} {options}"), "--split", folder / "split.json", "--data-root", args.data_root]
+    argv += ["--cache-dir", args.cache_dir, "--allow-shared-videos", "--seed", seed]
+    argv += ["--output-dir", folder, "--save-preds", folder / "preds"]
+    if args.stage == "frames":
+        argv += ["--epochs", round(STEPS / max(1, len(split["train"]) // BATCH))]
     if args.epochs:
-        command += ["--epochs", args.epochs]
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "log.txt").open("w") as log:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        status = subprocess.run([str(word) for word in command], stdout=log, stderr=subprocess.STDOUT, env=environment)
-    print(f"{args.stage} {row}, seed {seed}, {fold}: exit status {status.returncode}", flush=True)
-    return status.returncode
+        argv += ["--epochs", args.epochs]
+    weights = folder / "instrument_segmentation_model.pth"
+    others = [
+        ["--mode", "model", "--model-path", weights, "--data-root", root, "--split-part", "all", "--examples", 0]
+        + ["--output-dir", folder / root.name, "--save-preds", folder / root.name / "preds"]
+        for root in args.other_roots
+    ]
+    return folder, [str(word) for word in argv], [[str(word) for word in words] for words in others]
+
+
+def choose(folder: Path, held_out: str, videos: list[str]) -> str:
+    """Return the options of the best row of each factor, by the runs that do not read the held-out operation."""
+    first, second = (video for video in videos if video != held_out)
+    options = LITE
+    for rows in FACTORS:
+        scores = {}
+        for row in rows:
+            found = folder / row.replace(" ", "_")
+            paths = [
+                *found.glob(f"*/{first}_to_{second}/metrics.json"),
+                *found.glob(f"*/{second}_to_{first}/metrics.json"),
+            ]
+            scores[row] = np.mean([score_of(path) for path in paths])
+        best = max(scores, key=scores.get)
+        options += ROWS[best].replace(LITE, "")
+    print(f"chosen without {held_out}: {options}", flush=True)
+    return options
+
+
+def use_one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def train(folder: Path, argv: list[str], others: list[list[str]], deadline: float) -> int:
+    """Train one run, unless it is already finished, and score other folders. Return the exit status."""
+    if (folder / "finished").is_file():
+        return 0
+    if time.monotonic() > deadline:
+        print(f"{folder}: not started, the time is over", flush=True)
+        return 1
+    import analyze_model
+    import instrument_segmentation
+
+    started = time.monotonic()
+    with (folder / "log.txt").open("w") as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+        status = instrument_segmentation.main(argv)
+        for words in others:
+            status = status or analyze_model.main(words)
+    if status == 0:
+        (folder / "finished").touch()
+    print(f"{folder}: exit status {status}, {time.monotonic() - started:.0f} s", flush=True)
+    return int(status != 0)
+
+
+def score_of(path: Path) -> float:
+    """Return the Dice, or the share of the labelled pixels that is marked if no instrument is labelled."""
+    metrics = read_json(path)
+    empty = metrics["classes"]["instrument"]["n"] == 0
+    return 1 - metrics["accuracy"] if empty else metrics["mean_instrument"]["dice"]
 
 
 def table(folder: Path) -> str:
-    """Return a markdown table. Each row has the Dice of each fold (mean over seeds), their mean, and that by seed."""
-    lines, columns = [], []
+    """Return a markdown table. Each row has `score_of` each fold (mean over seeds), their mean, and that by seed."""
+    scores: dict[str, dict[str, dict[str, float]]] = {}  # by row, seed and column
+    seconds: dict[str, list[float]] = {}
     for row in ROWS:
-        found: dict[str, dict[str, float]] = {}
-        seconds = []
-        for path in sorted((folder / row.replace(" ", "_")).glob("seed_*/*/metrics.json")):
-            metrics = read_json(path)
-            found.setdefault(path.parents[1].name, {})[path.parent.name] = metrics["mean_instrument"]["dice"]
-            seconds.append(sum(float(line["seconds"]) for line in read_csv(path.with_name("history.csv"))))
-        whole = {seed: values for seed, values in found.items() if len(values) == RUNS[folder.name]}
+        for mark in sorted((folder / row.replace(" ", "_")).glob("seed_*/*/finished")):
+            run = mark.parent
+            seconds.setdefault(row, []).append(sum(float(line["seconds"]) for line in read_csv(run / "history.csv")))
+            for path in (run / "metrics.json", *run.glob("*/analysis_metrics.json")):
+                if path.is_file():
+                    column = run.name if path.parent == run else path.parent.name
+                    scores.setdefault(row, {}).setdefault(run.parent.name[5:], {})[column] = score_of(path)
+    columns = sorted({column for found in scores.values() for values in found.values() for column in values})
+    lines = []
+    for row, found in scores.items():
+        whole = {
+            seed: [values[name] for name in columns] for seed, values in found.items() if len(values) == len(columns)
+        }
         if whole:
-            columns = sorted(next(iter(whole.values())))
-            runs = [np.mean([values[name] for values in whole.values()]) for name in columns]
-            means = [f"{seed[5:]}: {np.mean(list(values.values())):.3f}" for seed, values in sorted(whole.items())]
+            runs = np.mean(list(whole.values()), axis=0)
+            means = [f"{seed}: {np.mean(values):.3f}" for seed, values in sorted(whole.items())]
             shown = " | ".join(f"{value:.3f}" for value in runs)
-            lines.append(f"| {row} | {shown} | {np.mean(runs):.3f} | {', '.join(means)} | {np.median(seconds):.0f} |")
+            lines.append(
+                f"| {row} | {shown} | {runs.mean():.3f} | {', '.join(means)} | {np.median(seconds[row]):.0f} |"
+            )
     if not lines:
         return f"\n{folder.name}: nothing finished"
-    names = ["row", *columns, "mean Dice", "mean by seed", "seconds a run"]
+    names = ["row", *columns, "mean", "mean by seed", "seconds a run"]
     return "\n".join([f"\n{folder.name}\n", f"| {' | '.join(names)} |", "|---" * len(names) + "|", *lines])
 
 

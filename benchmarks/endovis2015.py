@@ -37,8 +37,10 @@ import numpy as np  # noqa: E402
 from surgseg.data.dataset import Sample, load_prepared  # noqa: E402
 from surgseg.files import read_csv, read_json, write_json  # noqa: E402
 
-BASE = "--arch unet --base-channels 16 --image-size 120 160 --epochs 40 --batch-size 4 --precision bf16"
-LITE = "--arch lite-unet --image-size 192 256 --precision auto --lr 0.001 --backbone-rate 0.3"
+BASE = (
+    "--arch unet --base-channels 16 --image-size 120 160 --epochs 40 --batch-size 4 --precision bf16 --augment medium"
+)
+LITE = "--arch lite-unet --image-size 192 256 --augment medium+border --precision auto --lr 0.001 --backbone-rate 0.3"
 ROWS = {  # the options that each row adds; the last value of an option counts
     "base": "",
     "float32": "--precision float32",
@@ -49,7 +51,6 @@ ROWS = {  # the options that each row adds; the last value of an option counts
     "no EMA": "--ema-decay 0",
     "augment none": "--augment none",
     "augment light": "--augment light",
-    "augment medium": "--augment medium",
     "rate 0.0003": "--lr 0.0003",
     "rate 0.003": "--lr 0.003",
     "constant rate": "--schedule constant",
@@ -59,9 +60,9 @@ ROWS = {  # the options that each row adds; the last value of an option counts
     "20 epochs": "--epochs 20",
     "80 epochs": "--epochs 80",
     "plain 80 epochs": "--loss ce --augment none --ema-decay 0 --schedule constant --epochs 80",
-    "unet 32": "--base-channels 32 --image-size 192 256",
-    "unet 32 medium": "--base-channels 32 --image-size 192 256 --augment medium",
-    "deeplabv3 random": "--arch deeplabv3 --weights none --image-size 192 256",
+    "unet 32": "--base-channels 32 --image-size 192 256 --augment medium+border",
+    "unet 32 medium": "--base-channels 32 --image-size 192 256",
+    "deeplabv3 random": "--arch deeplabv3 --weights none --image-size 192 256 --augment medium+border",
     "lite": LITE,
     "lite medium": f"{LITE} --augment medium",
     "lite random": f"{LITE} --weights none --backbone-rate 1",

@@ -12,9 +12,10 @@ import torch.nn.functional as F
 
 from models import IMAGENET_MEAN
 from surgseg.preprocess import channels
+from surgseg.training.border import add_border
 from surgseg.training.config import Strength
 
-DRAWS = 16  # random numbers per sample and epoch, used or not
+DRAWS = 30  # random numbers per sample and epoch, used or not
 
 
 def draw(seed: int, epoch: int, count: int) -> np.ndarray:
@@ -39,9 +40,10 @@ def augment(
     ids = (masks.to(torch.int16) + 1).remainder_(256).float()[:, None]
     ids = F.grid_sample(ids, grid, mode="nearest", align_corners=False)[:, 0]
     masks = ids.to(torch.int16).add_(255).remainder_(256).to(torch.uint8)
+    moved = recolour(moved, u, strength)
     if strength.border:
-        moved, masks = blacken(moved, masks, u, strength)
-    return blur(recolour(moved, u, strength), u, strength), masks
+        moved, masks = add_border(moved, masks, u, strength)
+    return blur(moved, u, strength), masks
 
 
 def affine(u: torch.Tensor, size, strength: Strength) -> torch.Tensor:
@@ -55,23 +57,6 @@ def affine(u: torch.Tensor, size, strength: Strength) -> torch.Tensor:
     top = torch.stack([cosine * flip, -sine / aspect, _signed(u[:, 3]) * 2 * strength.shift], 1)
     bottom = torch.stack([sine * aspect * flip, cosine, _signed(u[:, 4]) * 2 * strength.shift], 1)
     return torch.stack([top, bottom], 1)
-
-
-def blacken(
-    frames: torch.Tensor, masks: torch.Tensor, u: torch.Tensor, strength: Strength
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Blacken samples (with probability `strength.border`) outside a circle, like an endoscope's field of view.
-
-    The blackened pixels are background (0) in the masks.
-    """
-    height, width = frames.shape[-2:]
-    rows = (torch.arange(height, device=frames.device) + 0.5 - height / 2)[None, :, None]
-    columns = (torch.arange(width, device=frames.device) + 0.5 - width / 2)[None, None, :]
-    down, right = (_signed(u[:, column]) * 0.1 * size for column, size in ((13, height), (14, width)))
-    radius = width * (0.4 + 0.15 * u[:, 15])  # of a circle inside the width, up to one that cuts the corners
-    outside = (rows - down[:, None, None]) ** 2 + (columns - right[:, None, None]) ** 2 > radius[:, None, None] ** 2
-    outside &= (u[:, 12] < strength.border)[:, None, None]
-    return frames.masked_fill(outside[:, None], 0), masks.masked_fill(outside, 0)
 
 
 def recolour(frames: torch.Tensor, u: torch.Tensor, strength: Strength) -> torch.Tensor:

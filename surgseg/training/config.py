@@ -52,7 +52,7 @@ class TrainConfig:
     schedule: str = "cosine"  # of schedule.SCHEDULES
     loss: str = "ce+dice"  # of losses.LOSSES
     class_weights: str = "none"  # of losses.CLASS_WEIGHTS
-    augment: str = "medium"  # of STRENGTHS
+    augment: str = "medium+border"  # of STRENGTHS
     precision: str = "auto"  # of PRECISIONS
     seed: int = 0
 
@@ -70,7 +70,7 @@ class Strength:
     saturation: float = 0.3
     cast: float = 0.1  # gain of each colour channel
     blur: float = 0.2  # probability; the standard deviation is 0.3 to 1.5 pixels
-    border: float = 0.0  # probability of a black border around a round field of view, labelled background
+    border: float = 0.0  # probability of a dark border around the view of an endoscope, labelled background
 
 
 STRENGTHS = {

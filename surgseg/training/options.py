@@ -130,7 +130,10 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     _add_field(group, TrainConfig, "--loss", "loss function; ce: cross-entropy; dice: soft Dice", choices=LOSSES)
     weights = "weights of the classes in the cross-entropy, from their frequencies f: sqrt 1/sqrt(f), inverse 1/f"
     _add_field(group, TrainConfig, "--class-weights", weights, choices=CLASS_WEIGHTS)
-    _add_field(group, TrainConfig, "--augment", "strength of the random changes to each frame", choices=STRENGTHS)
+    changes = (
+        "strength of the random changes to each frame; +border: 30 %% of them get the border of an endoscope's view"
+    )
+    _add_field(group, TrainConfig, "--augment", changes, choices=STRENGTHS)
     _add_field(
         group,
         TrainConfig,

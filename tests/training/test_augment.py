@@ -50,13 +50,12 @@ def test_parameters_depend_on_seed_epoch_and_sample_alone():
 
 
 def test_a_sample_looks_the_same_alone_and_in_any_batch():
+    strength = Strength(blur=0.9, border=0.9)
     frames, masks = noise()
     order = np.array([3, 0, 4, 1, 2])
-    batch = augment(frames[order], masks[order], rows_of(1, 6, order), Strength(blur=0.9))
+    batch = augment(frames[order], masks[order], rows_of(1, 6, order), strength)
     for position, index in enumerate(order):
-        alone = augment(
-            frames[index : index + 1], masks[index : index + 1], rows_of(1, 6, order[[position]]), Strength(blur=0.9)
-        )
+        alone = augment(frames[index : index + 1], masks[index : index + 1], rows_of(1, 6, order[[position]]), strength)
         assert torch.equal(alone[0][0], batch[0][position]) and torch.equal(alone[1][0], batch[1][position])
 
 
@@ -192,16 +191,62 @@ def test_blur_touches_the_chosen_samples_only():
     torch.testing.assert_close(out[0].mean(), exact[0].mean(), atol=0.01, rtol=0)
 
 
-def test_a_border_is_black_outside_a_circle_and_labelled_background():
-    frames = torch.full((40, 3, 60, 90), 200, dtype=torch.uint8)
-    masks = torch.ones(40, 60, 90, dtype=torch.uint8)
-    out, labels = augment(frames, masks, rows_of(0, 1, range(40)), still(border=1.0))
-    black = out.amax(1) < 1e-3
-    assert torch.equal(black, labels == 0) and torch.equal(~black, labels == 1)
-    assert not black[:, 30, 45].any(), "the centre stays"
-    assert (black[:, 0, 0] | black[:, 0, -1] | black[:, -1, 0] | black[:, -1, -1]).all(), "a corner goes"
-    shares = black.float().mean((1, 2))
-    assert shares.min() > 0 and shares.max() < 0.6
+def bordered(columns, size=(60, 90), strength=1.0):
+    """(frame, mask) of a bright frame of class 1 with void in its middle row, with the draws `columns` set."""
+    frames, masks = torch.full((1, 3, *size), 200, dtype=torch.uint8), torch.ones(1, *size, dtype=torch.uint8)
+    masks[:, size[0] // 2] = 255
+    uniform = drawn()
+    for column, value in columns.items():
+        uniform[:, column] = value
+    out, labels = augment(frames, masks, uniform, still(border=strength))
+    return out[0].numpy(), labels[0].numpy()
+
+
+ROUND = {15: 0.0, 16: 0.0, 17: 0.0, 20: 0.0, 22: 0.0}  # a small circle, sharp, no noise
+SQUARE = {**ROUND, 16: 0.6}
+
+
+def test_outside_a_round_view_all_is_dark_and_background_also_void():
+    out, labels = bordered({**ROUND, 14: 1.0, 21: 0.0})
+    y, x = np.mgrid[:60, :90] + 0.5
+    inside = np.hypot(y - 30, x - 45 - 0.08 * 90) < 0.42 * 60
+    assert np.array_equal(labels != 0, inside)
+    assert (labels[30][inside[30]] == 255).all(), "void stays void inside"
+    assert out[:, ~inside].max() < 100 / 255 < out[:, inside].min()
+
+
+def test_a_view_is_cut_stretched_or_rectangular():
+    rows, columns = (np.flatnonzero((bordered({**ROUND, 18: 0.0})[1] != 0).any(axis)) for axis in (1, 0))
+    assert (len(rows), len(columns)) == (44, 50), "flat top and bottom: |y| < 0.36 * 60; the radius is 25.2"
+    tall = bordered({**ROUND, 17: 0.9})[1] != 0
+    assert (tall.any(1).sum(), tall.any(0).sum()) == (60, 50), "stretched by exp(0.4)"
+    square = bordered(SQUARE)[1] != 0
+    height, width = square.any(1).sum(), square.any(0).sum()
+    assert (height, width) == (46, 54), "0.76 of the height, 0.6 of the width"
+    assert square.sum() > 0.97 * height * width, "the corners are hardly round"
+    assert 0.8 < (bordered({**SQUARE, 16: 0.8})[1] != 0).sum() / (height * width) < 0.97, "they are now"
+
+
+@pytest.mark.parametrize("shape", [ROUND, SQUARE])
+def test_a_soft_rim_leaves_the_middle_as_it_was_and_is_labelled_from_its_half(shape):
+    sharp, soft = bordered(shape), bordered({**shape, 20: 1.0})
+    assert np.array_equal(sharp[1], soft[1])
+    row = soft[0][0, 10, :45]
+    assert (np.diff(row) >= 0).all() and len(np.unique(row)) > len(np.unique(sharp[0][0, 10, :45])) + 3
+    np.testing.assert_allclose(soft[0][:, 30, 45], 200 / 255, atol=1e-4)
+
+
+def test_borders_are_black_gray_or_noisy_and_hold_text_in_their_corner():
+    corner = (slice(None), slice(0, 12), slice(0, 12))
+    assert bordered({**ROUND, 21: 0.0})[0][corner].max() == 0
+    gray = bordered({**ROUND, 21: 1.0})[0][corner]
+    assert gray.min() > 0.1 and gray.std() < 1e-3
+    assert bordered({**ROUND, 21: 1.0, 22: 1.0})[0][corner].std() > 0.02
+    for number, (top, left) in enumerate([(True, True), (False, True), (True, False), (False, False)]):
+        out, labels = bordered({**ROUND, 23: (number + 0.5) / 16}, (100, 200))
+        y, x = np.nonzero((out[0] > 0.5) & (labels == 0))
+        assert len(y) > 20 and ((y < 30) == top).all() and ((x < 60) == left).all()
+    assert not (bordered(ROUND, (100, 200))[0][0, :, :50] > 0.5).any(), "most have no text"
 
 
 def test_a_border_comes_as_often_as_it_should():

@@ -110,7 +110,7 @@ def gradients(cache, batch_size, accumulate, indices, augmented):
     return loss, torch.cat([parameter.grad.flatten() for parameter in trainer.model.parameters()])
 
 
-@pytest.mark.parametrize("augmented", ["none", "medium"])
+@pytest.mark.parametrize("augmented", ["none", "medium+border"])
 def test_accumulated_gradients_equal_the_whole_batchs(cache, augmented):
     masks = np.array(cache.masks)
     masks[2] = 255  # void alone

@@ -30,7 +30,7 @@ def test_the_defaults_are_those_of_the_study_and_the_design():
     assert (model, train) == (ModelConfig(), TrainConfig())
     assert (model.arch, model.image_size, model.weights) == ("deeplabv3", None, None)
     assert (train.epochs, train.batch_size, train.accumulate, train.seed) == (15, None, 1, 0)
-    assert (train.loss, train.augment, train.class_weights) == ("ce+dice", "medium", "none")
+    assert (train.loss, train.augment, train.class_weights) == ("ce+dice", "medium+border", "none")
 
 
 def test_a_batch_is_a_number_or_auto(capsys):

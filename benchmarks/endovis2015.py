@@ -26,6 +26,7 @@ import random
 import shlex
 import sys
 import time
+import traceback
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -195,7 +196,8 @@ def choose(folder: Path, held_out: str, videos: list[str]) -> str:
                 *found.glob(f"*/{first}_to_{second}/metrics.json"),
                 *found.glob(f"*/{second}_to_{first}/metrics.json"),
             ]
-            scores[row] = np.mean([score_of(path) for path in paths])
+            if paths:
+                scores[row] = np.mean([score_of(path) for path in paths])
         best = max(scores, key=scores.get)
         options += ROWS[best].replace(LITE, "")
     print(f"chosen without {held_out}: {options}", flush=True)
@@ -220,9 +222,13 @@ def train(folder: Path, argv: list[str], others: list[list[str]], deadline: floa
 
     started = time.monotonic()
     with (folder / "log.txt").open("w") as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
-        status = instrument_segmentation.main(argv)
-        for words in others:
-            status = status or analyze_model.main(words)
+        try:
+            status = instrument_segmentation.main(argv)
+            for words in others:
+                status = status or analyze_model.main(words)
+        except Exception:  # the other runs go on
+            traceback.print_exc()
+            status = 1
     if status == 0:
         (folder / "finished").touch()
     print(f"{folder}: exit status {status}, {time.monotonic() - started:.0f} s", flush=True)

@@ -156,9 +156,10 @@ class Pending:
     def __init__(self, fields: list[torch.Tensor]):
         self._event = None
         if fields[0].is_cuda:
+            device = fields[0].device
             fields = [_copy_back(field) for field in fields]
             self._event = torch.cuda.Event(blocking=True)  # its wait leaves the processor to decoding and writing
-            self._event.record(torch.cuda.current_stream(fields[0].device))
+            self._event.record(torch.cuda.current_stream(device))
         self._fields = fields
 
     def result(self) -> Prediction:

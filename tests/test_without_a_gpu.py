@@ -10,7 +10,7 @@ from models import ARCHITECTURES, build_model
 from surgseg import predict
 from surgseg.checkpoint import Checkpoint
 from surgseg.labels import SCHEMES
-from surgseg.predict import Predictor
+from surgseg.predict import Pending, Predictor
 from surgseg.training import loop
 from surgseg.training.distributed import Processes
 from surgseg.training.feed import Batch
@@ -133,3 +133,22 @@ def test_a_prediction_computes_on_the_gpu_and_in_its_precision(scheme, capabilit
         assert [tuple(field.shape) for field in fields] == [(3, 120, 160), (3, 3), (3, 120, 160)]
         assert {field.device for field in fields} == {CUDA}
     assert kernels.dtypes("cat") - {torch.uint8} == {dtype}
+
+
+def test_a_batch_waits_for_the_stream_of_its_device(monkeypatch):
+    asked = []
+
+    class Event:
+        def __init__(self, blocking):
+            assert blocking
+
+        def record(self, stream):
+            asked.append(stream)
+
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: f"stream of {device}")
+    monkeypatch.setattr("surgseg.predict._copy_back", lambda field: torch.zeros(field.shape))
+    with fake_gpu():
+        fields = [torch.empty(2, 3, device=CUDA)]
+    Pending(fields)
+    assert asked == ["stream of cuda:0"]

@@ -52,6 +52,7 @@ ROWS = {  # the options that each row adds; the last value of an option counts
     "no EMA": "--ema-decay 0",
     "augment none": "--augment none",
     "augment light": "--augment light",
+    "augment medium+border": "--augment medium+border",
     "rate 0.0003": "--lr 0.0003",
     "rate 0.003": "--lr 0.003",
     "constant rate": "--schedule constant",

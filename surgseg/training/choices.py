@@ -21,8 +21,7 @@ from surgseg.training.machine import Machine
 from surgseg.training.precision import choose_precision
 from surgseg.training.start import StartedModel
 
-LEARNING_RATE = {"random": 1e-3, "pretrained": 3e-4}  # of AdamW, peak after warm-up, by the starting weights
-BACKBONE_RATE = 0.1  # with `init_from`
+RATES = {"random": (1e-3, 1.0), "init_from": (3e-4, 0.1)}  # AdamW's, peak after warm-up, and the backbone's factor
 BATCH_SIZE = 4  # of the study, for which the learning rates are made
 MOST_FRAMES = 16  # on each GPU
 LEAST_STEPS = 32  # of an epoch, before a batch grows over that of the study
@@ -76,12 +75,13 @@ def resolve(
     A chosen batch takes the square root of its size over `BATCH_SIZE` as a factor of a chosen learning rate (Malladi
     et al. 2022, arXiv:2205.10243, for optimizers like Adam). A given batch does not change the rate.
     """
-    rate = train.learning_rate or LEARNING_RATE["pretrained" if pretrained else "random"]
+    start = "init_from" if model.init_from else "random"
+    rate, backbone_rate = model.architecture.pretrained_rates if pretrained and start == "random" else RATES[start]
+    rate = train.learning_rate or rate
     size = train.batch_size or auto_batch_size(train, model, machine, network, frames)
     if train.batch_size is None and train.learning_rate is None:
         rate *= math.sqrt(max(1, size / BATCH_SIZE))
-    backbone_rate = train.backbone_rate or (BACKBONE_RATE if model.init_from else 1.0)
-    return replace(train, learning_rate=rate, batch_size=size, backbone_rate=backbone_rate)
+    return replace(train, learning_rate=rate, batch_size=size, backbone_rate=train.backbone_rate or backbone_rate)
 
 
 def auto_batch_size(train: TrainConfig, model: ModelConfig, machine: Machine, network: nn.Module, frames: int) -> int:

@@ -94,13 +94,20 @@ def add_model_options(parser: argparse.ArgumentParser, arch: str = "architecture
         "--backbone-rate",
         type=float,
         metavar="FACTOR",
-        help="the backbone's learning rate, as a multiple of --lr (default: 0.1 with --init-from, otherwise 1)",
+        help="the backbone's learning rate, as a multiple of --lr (default: 0.1 with --init-from; "
+        f"{_pretrained_rates(1)} from pretrained weights; otherwise 1)",
     )
     group.add_argument(
         "--freeze-norm",
         action="store_true",
         help="do not update the statistics of batch normalisation; for very small batches (default: off)",
     )
+
+
+def _pretrained_rates(index: int) -> str:
+    """Return the `pretrained_rates[index]` of the architectures in words."""
+    records = {name: record for name, record in ARCHITECTURES.items() if record.pretraining}
+    return ", ".join(f"{record.pretrained_rates[index]:g} for {name}" for name, record in records.items())
 
 
 def add_training_options(parser: argparse.ArgumentParser) -> None:
@@ -125,7 +132,8 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         dest="learning_rate",
         metavar="RATE",
         type=float,
-        help="peak learning rate of AdamW (default: 0.001; 0.0003 from pretrained weights)",
+        help="peak learning rate of AdamW (default: 0.0003 with --init-from; "
+        f"{_pretrained_rates(0)} from pretrained weights; otherwise 0.001)",
     )
     _add_field(group, TrainConfig, "--loss", "loss function; ce: cross-entropy; dice: soft Dice", choices=LOSSES)
     weights = "weights of the classes in the cross-entropy, from their frequencies f: sqrt 1/sqrt(f), inverse 1/f"

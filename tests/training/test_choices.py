@@ -74,6 +74,22 @@ def test_the_rate_grows_with_the_root_of_a_chosen_batch_alone(monkeypatch, train
     assert resolve(train, UNET, machine(CPU), None, 999, pretrained=False).learning_rate == pytest.approx(rate)
 
 
+@pytest.mark.parametrize(
+    ("arch", "pretrained", "init_from", "rates"),
+    [
+        ("deeplabv3", False, None, (1e-3, 1.0)),
+        ("deeplabv3", True, None, (3e-4, 1.0)),
+        ("lite-unet", False, None, (1e-3, 1.0)),
+        ("lite-unet", True, None, (1e-3, 0.3)),  # chosen on EndoVis 2015
+        ("lite-unet", True, Path("own.pth"), (3e-4, 0.1)),
+    ],
+)
+def test_the_rates_follow_the_starting_weights(arch, pretrained, init_from, rates):
+    model = ModelConfig(arch=arch, init_from=init_from)
+    chosen = resolve(TrainConfig(batch_size=4), model, machine(CPU), None, 999, pretrained=pretrained)
+    assert (chosen.learning_rate, chosen.backbone_rate) == rates
+
+
 def test_a_precision_that_the_device_only_emulates_is_refused_before_any_work():
     with pytest.raises(UserError, match="--precision fp16 needs"):
         check_run(UNET, TrainConfig(precision="fp16"), machine(CPU))

@@ -149,6 +149,7 @@ def test_both_models_are_trained_scored_and_compared(tiny_prepared, tmp_path, sm
         (run,) = row["runs"]
         assert {key: run[key] for key in ("iou", "dice")} == metrics["mean_instrument"] and row["iou"] == run["iou"]
         assert run["accuracy"] == metrics["accuracy"] and row["label"] and not row["pretrained"]
+        assert run["empty_frames"]["truth_empty"] == metrics["empty_frames"]["truth_empty"]
         assert run["per_video"]["video04"]["frames"] == 6 and metrics["efficiency"]["ms_per_frame"] > 0
         assert history["model"] == model and [row["epoch"] for row in history["epochs"]] == [1, 2]
         assert {"train_loss", "val_loss", "val_iou", "val_dice", "val_accuracy", "seconds"} <= set(history["epochs"][0])

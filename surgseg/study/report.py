@@ -109,6 +109,7 @@ def sentences(comparison: dict[str, Any]) -> list[str]:
             found += difference_sentences(pair, rows)
     if any(pair["interval"] for pair in comparison["differences"]):
         found.append(CAUTION)
+    found += [text for row in rows.values() if (text := empty_frames_sentence(row))]
     more = single_run_sentence(comparison), pretraining_sentence(rows), learning_rate_sentence(rows)
     found += [text for text in more if text]
     return found + [text for row in rows.values() if (text := improvement_sentence(row))]
@@ -223,6 +224,13 @@ def learning_rate_sentence(rows: dict[str, dict[str, Any]]) -> str:
         return ""
     listed = ", ".join(f"{label} {rate:g}" for label, rate in rates.items())
     return f"The peak learning rates differ too: {listed}; --lr gives all the same."
+
+
+def empty_frames_sentence(row: dict[str, Any]) -> str:
+    """Return in how many frames without instrument a model marks one, summed over its runs; "" without such frames."""
+    counts = [run["empty_frames"] for run in row["runs"] if run.get("empty_frames")]
+    empty, alarms = (sum(count[key] for count in counts) for key in ("truth_empty", "false_alarms"))
+    return f"{row['label']} marks an instrument in {alarms} of {empty} frames without one." if empty else ""
 
 
 def improvement_sentence(row: dict[str, Any]) -> str:

@@ -103,6 +103,7 @@ def run_entry(job: Job, run: TrainedRun, metrics: dict[str, Any]) -> dict[str, A
         "dice": metrics["mean_instrument"]["dice"],
         "accuracy": metrics["accuracy"],
         "frames": metrics["frames"],
+        "empty_frames": metrics["empty_frames"],
         **metrics["efficiency"],
         "epochs": len(run.history),
         "chosen_epoch": run.chosen_epoch,

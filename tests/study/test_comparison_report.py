@@ -117,6 +117,16 @@ def test_differing_learning_rates_are_said():
     assert "U-Net 0.001, DeepLabV3-ResNet50 0.0003" in " ".join(sentences(comparison_of(runs)))
 
 
+def test_false_alarms_on_frames_without_instrument_are_summed_over_the_runs():
+    runs = [
+        run_of(0.8, {"a": 0.8}, seed=seed, empty_frames={"truth_empty": 4, "false_alarms": alarms})
+        for seed, alarms in enumerate((3, 0))
+    ]
+    text = " ".join(sentences(comparison_of({"unet": runs, "deeplabv3": [run_of(0.7, {"a": 0.7})]})))
+    assert "U-Net marks an instrument in 3 of 8 frames without one." in text
+    assert text.count("frames without one") == 1, "the other row does not say how many it has"
+
+
 def test_a_model_that_was_still_improving_is_called_undertrained():
     comparison = comparison_of({"unet": [run_of(0.9, {}, history=DONE)], "deeplabv3": [run_of(0.8, {}, history=SHORT)]})
     (text,) = [one for one in sentences(comparison) if "improving" in one]

@@ -2,12 +2,16 @@
 
   python export_model.py --model-path outputs/instrument_segmentation_model.pth --format onnx
   python export_model.py --model-path mine.pth --frames operation.mp4
+  python export_model.py --model-path mine.pth --int8 --data-root data/full_dataset
 
 The exported graph takes frames (N, 3, height, width) uint8 RGB, resized to the model's size, and
 returns class probabilities. The file is written beside the weights, where
 generate_masks_from_model.py finds it (on a CPU that script also exports by itself). Prints the
 size, the difference from PyTorch, and the milliseconds per frame of each backend on this CPU. An
 export that disagrees with PyTorch is not written: exit status 2.
+
+--int8 also writes a file of 8-bit integers, <name>.int8.onnx, for generate_masks_from_model.py
+--backend int8. It is calibrated on real frames, and refused where Dice falls by more than --max-fall.
 
 Needs: pip install onnx onnxscript onnxruntime
 """
@@ -22,7 +26,7 @@ from pathlib import Path
 from surgseg.console import make_parser, report_errors
 from surgseg.files import UserError, check_folder, write_bytes
 from surgseg.generate.options import add_weights_options
-from surgseg.places import DATA, FRAMES, find_weights
+from surgseg.places import DATA, FRAMES, find_data, find_weights
 
 PREPARED = tuple(root / frames for root, frames in zip(DATA, FRAMES))
 
@@ -42,6 +46,24 @@ def build_parser() -> argparse.ArgumentParser:
         "--output", type=Path, metavar="FILE", help="exported file, .onnx (default: beside the weights)"
     )
     export.add_argument(
+        "--int8", action="store_true", help="also write a quantised file, which is faster (default: no)"
+    )
+    export.add_argument(
+        "--data-root",
+        type=Path,
+        metavar="DIR",
+        help="prepared folder: frames for the check, to calibrate --int8 on and to score it with (default: "
+        f"{' or '.join(map(str, DATA))}, unless --frames is given)",
+    )
+    export.add_argument(
+        "--max-fall",
+        type=float,
+        default=0.005,
+        metavar="DICE",
+        help="largest fall of Dice at which --int8 is written; without ground truth the masks of float32 are the truth "
+        "(default: %(default)s)",
+    )
+    export.add_argument(
         "--repeats", type=int, default=10, metavar="N", help="timed predictions of each backend (default: 10)"
     )
     return parser
@@ -52,6 +74,7 @@ def work(args: argparse.Namespace) -> int:
         raise UserError(f"--repeats {args.repeats}: at least 1 is needed")
     from surgseg.checkpoint import load_checkpoint
     from surgseg.onnx import OnnxNetwork, check_packages, check_place, export, onnx_path
+    from surgseg.quantise import quantise
 
     check_packages()
     weights = find_weights(args.model_path)
@@ -60,27 +83,54 @@ def work(args: argparse.Namespace) -> int:
     if output.suffix != ".onnx" or output.is_dir():
         raise UserError(f"--output {output}: a file name that ends in .onnx is needed")
     check_folder(output.parent)
-    check_place(output)
-    frames, origin = frames_to_check(args.frames)
+    small = output.with_suffix(".int8.onnx")
+    for path in (output, small)[: 1 + args.int8]:
+        check_place(path)
+    real = real_frames(args, checkpoint) if args.int8 else None
+    frames, origin = frames_to_check(args.frames, args.data_root)
     graph = export(checkpoint, frames)
+    quantised, cost = quantise(checkpoint, graph, real, args.max_fall) if real else (None, None)
     write_bytes(output, graph)
     network = OnnxNetwork(graph)
+    networks = {"onnxruntime float32": network}
     size = " x ".join(map(str, checkpoint.image_size))
     print(f"Weights: {weights} ({weights.stat().st_size / 1e6:.1f} MB, {checkpoint.arch})")
     print(f"Export: {output} ({len(graph) / 1e6:.1f} MB), input N x 3 x {size} uint8")
     print(f"Checked on {origin}: {network.parity}")
+    if real:
+        write_bytes(small, quantised)
+        networks["onnxruntime int8"] = OnnxNetwork(quantised)
+        print(f"Quantised: {small} ({len(quantised) / 1e6:.1f} MB), {real.origin}")
+        print(f"  {cost}")
     height, width = frames[0].shape[:2]
     print(f"One frame of {width}x{height} to its mask on this CPU, median of {args.repeats}, in turns:")
-    for name, milliseconds in side_by_side(checkpoint, network, frames[0], args.repeats).items():
-        print(f"  {name:<24}{milliseconds:8.1f} ms")
+    milliseconds = side_by_side(checkpoint, networks, frames[0], args.repeats)
+    for name, value in milliseconds.items():
+        print(f"  {name:<24}{value:8.1f} ms")
+    if real:
+        ratio = milliseconds["onnxruntime float32"] / milliseconds["onnxruntime int8"]
+        print(f"  int8 is {ratio:.2f} times as fast as float32 in ONNX Runtime")
     return 0
 
 
-def frames_to_check(path: str | None) -> tuple[list, str]:
+def real_frames(args: argparse.Namespace, checkpoint):
+    """Return the `RealFrames` of --data-root, --frames or the prepared data. Raises `UserError` if there are none."""
+    from surgseg.quantise import prepared_frames, video_frames
+
+    if args.frames and not args.data_root:
+        return video_frames(args.frames, checkpoint)
+    root = args.data_root or find_data()
+    if root is None:
+        raise UserError("--int8 is calibrated on real frames: give --data-root (prepared data) or --frames (a video)")
+    return prepared_frames(root, checkpoint)
+
+
+def frames_to_check(path: str | None, root: Path | None) -> tuple[list, str]:
     """Return (frames for the check, their description): the user's, prepared ones, or synthetic ones."""
     from surgseg.video.inputs import find_sources, first_frames
 
-    path = path or next((str(folder) for folder in PREPARED if folder.is_dir()), None)
+    folders = [root / name for name in FRAMES] if root else PREPARED
+    path = path or next((str(folder) for folder in folders if folder.is_dir()), None)
     if path is not None:
         frames = first_frames(find_sources([path]))
         return frames, f"{len(frames)} frames of {path}"
@@ -90,7 +140,7 @@ def frames_to_check(path: str | None) -> tuple[list, str]:
     return frames, "4 synthetic frames (--frames takes real ones)"
 
 
-def side_by_side(checkpoint, network, frame, repeats: int) -> dict[str, float]:
+def side_by_side(checkpoint, networks: dict, frame, repeats: int) -> dict[str, float]:
     """Return the median milliseconds from a frame in memory to its mask. The backends take turns."""
     import torch
 
@@ -100,7 +150,7 @@ def side_by_side(checkpoint, network, frame, repeats: int) -> dict[str, float]:
     networks = {
         "torch float32": TorchNetwork(checkpoint, cpu, "float32"),
         "torch bf16": TorchNetwork(checkpoint, cpu, "bf16"),
-        "onnxruntime float32": network,
+        **networks,
     }
     predictors = {name: Predictor(checkpoint, cpu, network=item) for name, item in networks.items()}
     milliseconds = {name: [] for name in networks}

@@ -27,7 +27,7 @@ from surgseg.preprocess import normalise, resize_frames
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 MAX_DIFFERENCE = 1e-3  # of a probability, both in float32: far above rounding errors, far below what changes a mask
 MIN_AGREEMENT = 0.9999  # share of pixels with the same class
-_KEY = "surgseg"  # of the metadata
+METADATA, INT8 = "surgseg", "int8"  # keys: of the metadata, and in it of a quantised file
 _CONTRACT = 2  # version of the graph's inputs, outputs and metadata
 
 
@@ -61,7 +61,7 @@ class OnnxNetwork:
         source = graph if isinstance(graph, bytes) else str(graph)
         self.session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         self.version = onnxruntime.__version__
-        self.metadata = json.loads(self.session.get_modelmeta().custom_metadata_map.get(_KEY, "{}"))
+        self.metadata = json.loads(self.session.get_modelmeta().custom_metadata_map.get(METADATA, "{}"))
         self.parity = Parity(**self.metadata["parity"]) if "parity" in self.metadata else None
 
     def __call__(self, frames: torch.Tensor) -> torch.Tensor:
@@ -69,7 +69,8 @@ class OnnxNetwork:
 
     def describe(self) -> dict:
         """Return the entry "backend" of `run.json`."""
-        return {"name": "onnxruntime", "version": self.version, "device": "cpu", "precision": "float32"}
+        precision = INT8 if INT8 in self.metadata else "float32"
+        return {"name": "onnxruntime", "version": self.version, "device": "cpu", "precision": precision}
 
 
 class _Graph(nn.Module):
@@ -99,17 +100,22 @@ def choose_network(
     precision: str = "auto",
     frames: Callable[[], Sequence[np.ndarray]],
 ):
-    """Return the network of a `Predictor` for `backend`: auto, torch or onnx.
+    """Return the network of a `Predictor` for `backend`: auto, torch, onnx or int8.
 
     auto is ONNX Runtime on a CPU where it is installed, else PyTorch. `frames()` returns real frames for the check of a
-    new export. If an export cannot be used, auto prints the reason and takes PyTorch, and onnx raises `UserError`.
+    new export. If an export cannot be used, auto prints the reason and takes PyTorch, and onnx raises `UserError`. int8
+    is the file that export_model.py --int8 writes; auto never takes it.
     """
-    check_named("backend", backend, ("auto", "torch", "onnx"))
-    if backend == "onnx" and device.type != "cpu":
-        raise UserError(f"--backend onnx computes on the CPU, not {device.type}; use --device cpu or --backend torch")
+    check_named("backend", backend, ("auto", "torch", "onnx", INT8))
+    if backend in ("onnx", INT8) and device.type != "cpu":
+        raise UserError(
+            f"--backend {backend} computes on the CPU, not {device.type}; use --device cpu or --backend torch"
+        )
     reduced = precision in ("bf16", "fp16")
-    if backend == "onnx" and reduced:
-        raise UserError(f"--precision {precision} needs --backend torch; ONNX Runtime computes in float32 here")
+    if backend in ("onnx", INT8) and reduced:
+        raise UserError(f"--precision {precision} needs --backend torch; ONNX Runtime does not compute in it here")
+    if backend == INT8:
+        return quantised_network(checkpoint, int8_path(weights))
     possible = device.type == "cpu" and not reduced and not missing_packages()
     if backend == "onnx" or (backend == "auto" and possible):
         try:
@@ -124,6 +130,21 @@ def choose_network(
 def onnx_path(weights: Path) -> Path:
     """Return the path of the export of a weights file."""
     return weights.with_suffix(".onnx")
+
+
+def int8_path(weights: Path) -> Path:
+    """Return the path of the quantised export of a weights file."""
+    return weights.with_suffix(".int8.onnx")
+
+
+def quantised_network(checkpoint: Checkpoint, path: Path) -> OnnxNetwork:
+    """Return the quantised export at `path`. Raises `UserError` if it is missing or was made from other weights."""
+    check_packages()
+    network = check_place(path)
+    kept = {} if network is None else {key: network.metadata.get(key) for key in ("parity", INT8)}
+    if network is None or network.metadata != {**_facts(checkpoint), **kept}:
+        raise UserError(f"--backend int8: no {path} of these weights; export_model.py --int8 writes it")
+    return network
 
 
 def kept_network(checkpoint: Checkpoint, path: Path, frames: Callable[[], Sequence[np.ndarray]]) -> OnnxNetwork:
@@ -190,7 +211,7 @@ def export(checkpoint: Checkpoint, frames: Sequence[np.ndarray]) -> bytes:
         raise UserError(f"the ONNX export disagrees with PyTorch ({parity}); nothing is kept, use --backend torch")
     for node in program.model.graph.all_nodes():
         node.metadata_props.clear()  # they hold stack traces with paths of this machine
-    program.model.metadata_props[_KEY] = json.dumps({**_facts(checkpoint), "parity": asdict(parity)})
+    program.model.metadata_props[METADATA] = json.dumps({**_facts(checkpoint), "parity": asdict(parity)})
     return program.model_proto.SerializeToString()
 
 
@@ -222,7 +243,7 @@ def check(checkpoint: Checkpoint, network: OnnxNetwork, frames: Sequence[np.ndar
     predictors = [Predictor(checkpoint, reference.device, network=each) for each in (reference, network)]
     differences, agreements = [], []
     for frame in frames:
-        native = torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1)[None]
+        native = torch.from_numpy(np.require(frame, requirements="CW")).permute(2, 0, 1)[None]
         resized = resize_frames(native, checkpoint.image_size)
         differences.append(float((reference(resized) - network(resized)).abs().max()))
         masks = [predictor.predict(frame[None]).ids for predictor in predictors]

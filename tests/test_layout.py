@@ -11,7 +11,7 @@ LEVELS = (  # lowest first; a room may import the levels below it, and itself. A
     {"scores", "video"},
     {"data", "predict"},
     {"training", "generate", "evaluation", "onnx", "synthetic"},
-    {"study", "analysis"},
+    {"study", "analysis", "quantise"},
     {"figures"},
 )
 LEVEL = {room: number for number, rooms in enumerate(LEVELS, 1) for room in rooms}

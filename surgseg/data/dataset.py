@@ -145,6 +145,15 @@ def mark_predicted(prepared: Prepared) -> Prepared:
     return replace(prepared, samples=samples)
 
 
+def check_classes(prepared: Prepared, scheme: Scheme) -> None:
+    """Raise `UserError` if the classes of the data are not those of a weights file, `scheme`."""
+    if prepared.scheme.names != scheme.names:
+        raise UserError(
+            f"the weights know the classes {list_some(scheme.names)}, the data {list_some(prepared.scheme.names)}: "
+            "prepare the data with the same --class-scheme"
+        )
+
+
 def read_sample(sample: Sample, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
     """Decode a frame and its mask: (H, W, 3) uint8 RGB, (H, W) uint8 class ids. Raises `UserError` if sizes differ."""
     frame, orientation = read_upright(sample.frame)

@@ -15,11 +15,11 @@ from tqdm import tqdm
 
 from surgseg.checkpoint import Checkpoint
 from surgseg.console import quiet
-from surgseg.data.dataset import Prepared, Sample, read_sample
+from surgseg.data.dataset import Prepared, Sample, check_classes, read_sample
 from surgseg.data.seen import find_seen, hash_files, seen_warnings
 from surgseg.evaluation.folders import claim_prediction_folder
 from surgseg.evaluation.results import Scored, metrics_of, score_frame, write_metrics
-from surgseg.files import UserError, list_some, read_json, write_json
+from surgseg.files import UserError, read_json, write_json
 from surgseg.masks import write_mask
 from surgseg.predict import Pending, Predictor
 from surgseg.predicted import LISTING, mask_hash
@@ -46,11 +46,7 @@ def evaluate_samples(
     Raises `UserError` if the classes of the data are not those of the weights file.
     """
     scheme = checkpoint.scheme
-    if prepared.scheme.names != scheme.names:
-        raise UserError(
-            f"the weights know the classes {list_some(scheme.names)}, the data {list_some(prepared.scheme.names)}: "
-            "prepare the data with the same --class-scheme"
-        )
+    check_classes(prepared, scheme)
     if batch_size < 1:
         raise UserError(f"--batch-size {batch_size}: at least 1 is needed")
     predictor = Predictor(checkpoint, device, threshold, batch_size)

@@ -103,9 +103,10 @@ def add_prediction_options(parser: argparse.ArgumentParser) -> None:
     add_device_option(group)
     group.add_argument(
         "--backend",
-        choices=["auto", "torch", "onnx"],
+        choices=["auto", "torch", "onnx", "int8"],
         default="auto",
-        help="library that runs the network; auto: ONNX Runtime on a CPU if installed, else torch (default: auto)",
+        help="library that runs the network; auto: ONNX Runtime on a CPU if installed, else torch; int8: "
+        "the file of export_model.py --int8 (default: auto)",
     )
     group.add_argument(
         "--precision",

@@ -10,8 +10,9 @@ generate_masks_from_model.py finds it (on a CPU that script also exports by itse
 size, the difference from PyTorch, and the milliseconds per frame of each backend on this CPU. An
 export that disagrees with PyTorch is not written: exit status 2.
 
---int8 also writes a file of 8-bit integers, <name>.int8.onnx, for generate_masks_from_model.py
---backend int8. It is calibrated on real frames, and refused where Dice falls by more than --max-fall.
+--int8 also writes a file of 8-bit integers, <name>.int8.onnx, for --backend int8 of
+generate_masks_from_model.py. It is calibrated on real frames, and refused where Dice falls by
+more than --max-fall.
 
 Needs: pip install onnx onnxscript onnxruntime
 """

@@ -18,6 +18,7 @@ from surgseg import console
 from surgseg.evaluation import options
 from surgseg.files import UserError, check_folder
 from surgseg.places import find_data, find_weights
+from surgseg.view import parse_view
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -136,6 +137,7 @@ def score_model(args: argparse.Namespace, metrics_path: Path) -> tuple:
         void=args.void,
         prepared=prepared,
         part=args.split_part,
+        view=parse_view(args.view, checkpoint.view),
         weights_data=trained_on,
         run=console.run_metadata(vars(args), device),
     )

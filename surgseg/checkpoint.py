@@ -14,9 +14,10 @@ import torch
 from torch import nn
 
 from models import ARCHITECTURES, build_model
-from surgseg.files import UserError, atomic_path, file_sha256, list_some, write_json
+from surgseg.files import UserError, atomic_path, check_named, file_sha256, list_some, write_json
 from surgseg.labels import SCHEMES, Scheme
 from surgseg.places import DEFAULT_WEIGHTS
+from surgseg.view import RULES
 
 FORMAT_VERSION = 1
 
@@ -26,8 +27,9 @@ class Checkpoint:
     """The content of a weights file. `image_size` is (height, width), `training["data"]` "real" or "synthetic".
 
     `mean` and `std` normalise the frames (default: the architecture's). A pixel is instrument if its instrument
-    probability is at least `threshold`; if `threshold` is None, it takes its most probable class. `trained_frames`
-    (M, bytes) uint8 are hashes of the frames that trained it or its ancestors (`data.likeness.pack`).
+    probability is at least `threshold`; if `threshold` is None, it takes its most probable class. `view`, of
+    `view.RULES`, is how the training frames were cropped. `trained_frames` (M, bytes) uint8 are hashes of the frames
+    that trained it or its ancestors (`data.likeness.pack`).
     """
 
     model: nn.Module
@@ -38,6 +40,7 @@ class Checkpoint:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     threshold: float | None = 0.5
+    view: str = "full"
     metrics: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     trained_frames: torch.Tensor | None = None
@@ -64,6 +67,7 @@ def save_checkpoint(path: Path | str, checkpoint: Checkpoint, *, keep_previous: 
         "mean": list(checkpoint.mean),
         "std": list(checkpoint.std),
         "threshold": checkpoint.threshold,
+        "view": checkpoint.view,
         "metrics": checkpoint.metrics,
         "training": checkpoint.training,
     }
@@ -149,7 +153,9 @@ def _from_own(path: Path, value: dict) -> Checkpoint:
         model = build_model(value["arch"], scheme.num_classes, **value["model_args"])
         stored = ("arch", "model_args", "image_size", "mean", "std", "threshold", "metrics", "training")
         checkpoint = Checkpoint(model, scheme=scheme, **{name: value[name] for name in stored})
-        checkpoint.trained_frames = value.get("trained_frames")  # files of earlier versions lack it
+        checkpoint.trained_frames = value.get("trained_frames")  # files of earlier versions lack these two
+        checkpoint.view = value.get("view", "full")
+        check_named("view", checkpoint.view, RULES)
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: incomplete weights file ({error!r})") from error
     load_strictly(model, value["state_dict"], str(path))

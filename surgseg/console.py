@@ -49,6 +49,16 @@ def add_device_option(group) -> None:
     )
 
 
+def add_view_option(group) -> None:
+    group.add_argument(
+        "--view",
+        nargs="+",
+        metavar=("auto|full|HEIGHT", "WIDTH TOP LEFT"),
+        help="what the model sees: the field of view found in each video, the whole frame, or a rectangle in pixels; "
+        "all else is background (default: as the training frames of the weights)",
+    )
+
+
 def add_void_option(group) -> None:
     group.add_argument(
         "--void",

@@ -9,12 +9,14 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from surgseg.checkpoint import Checkpoint
 from surgseg.devices import autocast, best_precision, check_precision
 from surgseg.files import UserError
 from surgseg.labels import Scheme
 from surgseg.preprocess import normalise, resize_frames, upsample
+from surgseg.view import View
 
 _PIXELS = 1 << 25  # resized at once on a GPU; a CPU takes one frame at a time, which fits its cache
 _STEPS = 1 << 16  # of probability from 0 to 1, in the histograms of `measure`
@@ -25,7 +27,8 @@ class Measures(NamedTuple):
     """Measures of a predicted mask, each 0-1: a float, or (N,) float64 for N frames.
 
     `coverage` is instrument / all pixels, `mean_confidence` the mean of max(p, 1 - p), `uncertainty` the mean binary
-    entropy / ln 2, where p is the probability of the union of the instrument classes.
+    entropy / ln 2, over all pixels, where p is the probability of the union of the instrument classes: 0 outside the
+    view.
     """
 
     coverage: float
@@ -68,7 +71,8 @@ class TorchNetwork:
 
 
 class Predictor:
-    """Apply a loaded weights file to frames of any size, in batches.
+    """Apply a loaded weights file to frames of any size, in batches. With a `View`, the network sees what lies in it;
+    all else is background.
 
     `threshold` overrides that of the file: a pixel is instrument if the sum of the instrument classes' probabilities
     is at least this. If neither gives one, a pixel takes its most probable class. `network` computes probabilities from
@@ -88,16 +92,18 @@ class Predictor:
         if threshold is not None and not 0 < threshold < 1:
             raise UserError(f"--threshold {threshold}: a probability between 0 and 1 is needed")
         self.scheme = checkpoint.scheme
+        others = set(range(self.scheme.num_classes)) - set(self.scheme.instrument_ids)
+        self.background = min(others, default=0)  # the class outside a view
         self.image_size = checkpoint.image_size
         self.threshold = checkpoint.threshold if threshold is None else threshold
         self.device, self.batch_size = device, batch_size
         self.network = network or TorchNetwork(checkpoint, device)
         self.keep_probability = keep_probability
 
-    def predict(self, frames: np.ndarray) -> Prediction:
-        """Predict (N, H, W, 3) uint8 RGB frames at their own size."""
+    def predict(self, frames: np.ndarray, view: View | None = None) -> Prediction:
+        """Predict (N, H, W, 3) uint8 RGB frames at their own size. `view`: as for `submit`."""
         steps = range(0, len(frames), self.batch_size)
-        parts = [self.submit(frames[start : start + self.batch_size]).result() for start in steps]
+        parts = [self.submit(frames[start : start + self.batch_size], view).result() for start in steps]
         ids, measures, probability = zip(*parts)
         return Prediction(
             np.concatenate(ids),
@@ -106,8 +112,12 @@ class Predictor:
         )
 
     @torch.inference_mode()
-    def submit(self, frames: Sequence[np.ndarray]) -> Pending:
-        """Start one batch of (H, W, 3) uint8 RGB frames of one size. On a GPU it returns before the work is done."""
+    def submit(self, frames: Sequence[np.ndarray], view: View | None = None) -> Pending:
+        """Start one batch of (H, W, 3) uint8 RGB frames of one size. On a GPU it returns before the work is done.
+
+        `view`: of these frames (default: the whole frame). Raises `UserError` if it belongs to another size.
+        """
+        frames = frames if view is None else [view.crop(frame) for frame in frames]
         if self.device.type == "cpu":  # each frame is resized where it lies
             parts = [torch.from_numpy(np.require(frame, requirements="CW"))[None] for frame in frames]
         else:
@@ -115,21 +125,38 @@ class Predictor:
             batch = torch.empty((len(frames), *frames[0].shape), dtype=torch.uint8, pin_memory=cuda)
             np.stack(frames, out=batch.numpy())
             parts = batch.to(self.device, non_blocking=cuda).split(_at_once(*frames[0].shape[:2]))
-        return Pending(self._predict([part.permute(0, 3, 1, 2) for part in parts]))
+        return Pending(self._predict([part.permute(0, 3, 1, 2) for part in parts], view))
 
     @torch.inference_mode()
-    def probabilities(self, frames: np.ndarray) -> torch.Tensor:
-        """Return (N, K, H, W) float32 class probabilities, on the CPU, of (N, H, W, 3) uint8 RGB frames."""
-        batch = torch.tensor(frames).to(self.device).permute(0, 3, 1, 2)
-        return upsample(self.network(resize_frames(batch, self.image_size)), batch.shape[-2:]).float().cpu()
+    def probabilities(self, frames: np.ndarray, view: View | None = None) -> torch.Tensor:
+        """Return (N, K, H, W) float32 class probabilities, on the CPU, of (N, H, W, 3) uint8 RGB frames.
 
-    def _predict(self, frames: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        Outside the `view` the background has probability 1.
+        """
+        cropped = frames if view is None else np.stack([view.crop(frame) for frame in frames])
+        batch = torch.tensor(cropped).to(self.device).permute(0, 3, 1, 2)
+        found = upsample(self.network(resize_frames(batch, self.image_size)), batch.shape[-2:]).float().cpu()
+        if view is None or view.is_whole:
+            return found
+        pasted = F.pad(found, view.padding)
+        pasted[:, self.background] = F.pad(found[:, self.background], view.padding, value=1.0)
+        return pasted
+
+    def _predict(self, frames: Sequence[torch.Tensor], view: View | None) -> list[torch.Tensor]:
         """Predict a batch, given in parts (n, 3, H, W) uint8 that are resized one after the other."""
         size = frames[0].shape[-2:]
         probability = self.network(torch.cat([resize_frames(part, self.image_size) for part in frames]))
         step = 1 if self.device.type == "cpu" else _at_once(*size)
         fields = [self._fields(part, size) for part in probability.split(step)]
-        return [torch.cat(parts) for parts in zip(*fields)]
+        fields = [torch.cat(parts) for parts in zip(*fields)]
+        return fields if view is None or view.is_whole else self._pasted(view, *fields)
+
+    def _pasted(self, view: View, ids: torch.Tensor, measures: torch.Tensor, *probability) -> list[torch.Tensor]:
+        """Return the fields of whole frames from those of a view: outside it, pixels are background and p is 0."""
+        measures = measures * view.share
+        measures[:, 1] += 1 - view.share  # mean_confidence: max(p, 1 - p) is 1 there
+        probability = [F.pad(values, view.padding) for values in probability]
+        return [F.pad(ids, view.padding, value=self.background), measures, *probability]
 
     def _fields(self, probability: torch.Tensor, size) -> list[torch.Tensor]:
         """Return ids, measures and, with `keep_probability`, probability, on the device, for frames of `size`."""

@@ -1,4 +1,5 @@
-"""The cache: every frame and mask, decoded once and resized to the training size, as memory-mapped uint8 arrays."""
+"""The cache: every frame and mask, decoded once, cropped to the field of view if asked, and resized to the training size,
+as memory-mapped uint8 arrays."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import json
 import shutil
 import tempfile
 import zlib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +19,15 @@ from tqdm import tqdm
 
 from surgseg.console import quiet
 from surgseg.data.dataset import Sample, read_sample
+from surgseg.data.views import sample_views
 from surgseg.files import UserError, make_folder, write_json
 from surgseg.labels import Scheme
 from surgseg.masks import is_binary
 from surgseg.preprocess import resize_frames, resize_masks
 from surgseg.threads import cpu_count
+from surgseg.view import View
 
-FORMAT = 3  # 3: frames are upright, and a folder of masks has one meaning of 255
+FORMAT = 4  # 4: a field of view is found as in `view.find_view`
 _REST = 1 << 16  # bytes of the cache's small files
 
 
@@ -41,19 +45,22 @@ class Cache:
     checksums: np.ndarray
 
 
-def open_cache(samples: list[Sample], size: tuple[int, int], scheme: Scheme, cache_dir: Path | str) -> Cache:
+def open_cache(
+    samples: list[Sample], size: tuple[int, int], scheme: Scheme, cache_dir: Path | str, view: str = "full"
+) -> Cache:
     """Open the cache of these samples at `size` (height, width); build it if there is none.
 
-    The cache is keyed by the name, length and modification time of every file, the size and the scheme, so a changed
-    file gives another cache. Raises `UserError` for bad files (all named) and a full disk.
+    `view` is one of `view.RULES`. The cache is keyed by the name, length and modification time of every file, the size,
+    the scheme and the view, so a changed file gives another cache. Raises `UserError` for bad files (all named) and a
+    full disk.
     """
-    folder = Path(cache_dir) / f"{size[0]}x{size[1]}-{_cache_key(samples, size, scheme)}"
+    folder = Path(cache_dir) / f"{size[0]}x{size[1]}-{_cache_key(samples, size, scheme, view)}"
     if not (folder / "cache.json").is_file():
-        _build(samples, size, scheme, folder, damaged=folder.exists())
+        _build(samples, size, scheme, view, folder, damaged=folder.exists())
     try:
         return _open(samples, folder)
     except (OSError, ValueError, EOFError):  # the cache is damaged: build it again
-        _build(samples, size, scheme, folder, damaged=True)
+        _build(samples, size, scheme, view, folder, damaged=True)
         return _open(samples, folder)
 
 
@@ -65,9 +72,9 @@ def _open(samples: list[Sample], folder: Path) -> Cache:
     return Cache(frames, masks, folder, [sample.name for sample in samples], checksums)
 
 
-def _cache_key(samples: list[Sample], size: tuple[int, int], scheme: Scheme) -> str:
+def _cache_key(samples: list[Sample], size: tuple[int, int], scheme: Scheme, view: str) -> str:
     binary = is_binary(samples[0].mask)
-    digest = hashlib.sha256(json.dumps([FORMAT, list(size), scheme.to_json(), binary]).encode())
+    digest = hashlib.sha256(json.dumps([FORMAT, list(size), scheme.to_json(), binary, view]).encode())
     for sample in samples:
         for path in (sample.frame, sample.mask):
             try:
@@ -78,7 +85,9 @@ def _cache_key(samples: list[Sample], size: tuple[int, int], scheme: Scheme) -> 
     return digest.hexdigest()[:16]
 
 
-def _build(samples: list[Sample], size: tuple[int, int], scheme: Scheme, folder: Path, *, damaged: bool) -> None:
+def _build(
+    samples: list[Sample], size: tuple[int, int], scheme: Scheme, view: str, folder: Path, *, damaged: bool
+) -> None:
     """Build the cache in a temporary folder beside `folder`, then rename it, so that no incomplete cache exists."""
     try:
         make_folder(folder.parent)
@@ -93,7 +102,7 @@ def _build(samples: list[Sample], size: tuple[int, int], scheme: Scheme, folder:
     try:
         temporary = Path(tempfile.mkdtemp(prefix=".building-", dir=folder.parent))
         try:
-            _fill(samples, size, scheme, temporary)
+            _fill(samples, size, scheme, view, temporary)
             write_json(temporary / "cache.json", {"format": FORMAT, "frames": len(samples), "size": size})
             if damaged:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -113,15 +122,15 @@ def _move(temporary: Path, folder: Path) -> None:
             raise
 
 
-def _fill(samples: list[Sample], size: tuple[int, int], scheme: Scheme, folder: Path) -> None:
-    count = len(samples)
+def _fill(samples: list[Sample], size: tuple[int, int], scheme: Scheme, view: str, folder: Path) -> None:
+    count, views = len(samples), sample_views(samples, view)
     frames = np.lib.format.open_memmap(folder / "frames.npy", "w+", np.uint8, (count, *size, 3))
     masks = np.lib.format.open_memmap(folder / "masks.npy", "w+", np.uint8, (count, *size))
     checksums = np.zeros(count, np.uint32)
 
     def load(index: int) -> str | None:
         try:
-            frame, mask = load_resized(samples[index], size, scheme.num_classes)
+            frame, mask = load_resized(samples[index], size, scheme.num_classes, views)
         except UserError as error:
             return str(error)
         frames[index], masks[index] = frame, mask
@@ -145,9 +154,13 @@ def _fill(samples: list[Sample], size: tuple[int, int], scheme: Scheme, folder: 
     masks.flush()
 
 
-def load_resized(sample: Sample, size: tuple[int, int], num_classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return a decoded and resized pair: ((H, W, 3) uint8 RGB, (H, W) uint8 class ids)."""
+def load_resized(
+    sample: Sample, size: tuple[int, int], num_classes: int, view: Callable[[Sample, np.ndarray], View]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return a decoded, cropped and resized pair: ((H, W, 3) uint8 RGB, (H, W) uint8 class ids)."""
     frame, mask = read_sample(sample, num_classes)
+    seen = view(sample, frame)
+    frame, mask = seen.crop(frame), seen.crop(mask)
     pixels = torch.from_numpy(np.array(frame)).permute(2, 0, 1)[None]
     resized = resize_frames(pixels, size)[0].permute(1, 2, 0)
     return resized.numpy(), resize_masks(torch.from_numpy(np.array(mask))[None], size)[0].numpy()

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from surgseg.frames import LIT
+from surgseg.view import find_view
 
 SIDE = 240  # pixels: larger frames are first reduced by a whole number, which is quick
 LIT_SHARE = 0.1  # lit share of a row or column that belongs to the field; the edge columns of a round field have less
@@ -78,8 +79,10 @@ def _frame_hash(frame: np.ndarray) -> np.ndarray | None:
 
     Each bit says whether a cell of the field's thumbnail is brighter than its left or its upper neighbour. Two things
     that all videos have in common are removed: the light's falloff towards the edge (by subtracting a blurred copy),
-    and the dark corners around a round field (only cells in the ellipse inside the field count).
+    and the dark corners around a round field (only cells in the ellipse inside the field count). A frame is first
+    cropped as `find_view` says, so that the border may be gray, and a frame that was cropped before has the same hash.
     """
+    frame = find_view([frame]).crop(frame)
     height, width = frame.shape[:2]
     if (factor := min(height, width) // SIDE) > 1:
         frame = cv2.resize(frame, (width // factor, height // factor), interpolation=cv2.INTER_AREA)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from models import ARCHITECTURES
-from surgseg.console import add_device_option
+from surgseg.console import add_device_option, add_view_option
 from surgseg.files import UserError
 from surgseg.labels import SCHEMES, Scheme, numbered_scheme, read_scheme
 from surgseg.places import DEFAULT_WEIGHTS
@@ -64,6 +64,7 @@ def add_model_mode(parser: argparse.ArgumentParser) -> None:
     model.add_argument(
         "--save-preds", type=Path, metavar="DIR", help="folder to write predictions into (default: none)"
     )
+    add_view_option(model)
     add_device_option(model)
 
 

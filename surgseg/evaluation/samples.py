@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from surgseg.checkpoint import Checkpoint
 from surgseg.console import quiet
 from surgseg.data.dataset import Prepared, Sample, check_classes, read_sample
 from surgseg.data.seen import find_seen, hash_files, seen_warnings
+from surgseg.data.views import sample_views
 from surgseg.evaluation.folders import claim_prediction_folder
 from surgseg.evaluation.results import Scored, metrics_of, score_frame, write_metrics
 from surgseg.files import UserError, read_json, write_json
@@ -24,6 +25,7 @@ from surgseg.masks import write_mask
 from surgseg.predict import Pending, Predictor
 from surgseg.predicted import LISTING, mask_hash
 from surgseg.threads import ahead, cpu_count, one_behind
+from surgseg.view import View
 
 
 def evaluate_samples(
@@ -38,11 +40,14 @@ def evaluate_samples(
     threshold: float | None = None,
     batch_size: int = 4,
     pred_dir: Path | None = None,
+    view: str | tuple[int, ...] | None = None,
     run: dict[str, Any] | None = None,
     **extra: Any,
 ) -> dict[str, Any]:
     """Predict and score samples, the `part` of `prepared`, with a weights file; write and return the metrics.
 
+    `view` is one that `parse_view` returns (default: that of the weights file); "auto" finds it in all frames of the
+    videos in `prepared`, as a training does.
     Raises `UserError` if the classes of the data are not those of the weights file.
     """
     scheme = checkpoint.scheme
@@ -57,7 +62,10 @@ def evaluate_samples(
         **known_of_split(checkpoint, samples),
     }
     listing = {"weights_sha256": checkpoint.sha256, "scored": about}
-    scored = predict_and_score(predictor, samples, pred_dir, void, listing)
+    asked = checkpoint.view if view is None else view
+    videos = {sample.video for sample in samples}
+    views = sample_views([sample for sample in prepared.samples if sample.video in videos], asked)
+    scored = predict_and_score(predictor, samples, pred_dir, void, listing, views)
     metrics = metrics_of(
         scored,
         scheme,
@@ -66,6 +74,7 @@ def evaluate_samples(
         data=prepared.data,
         part=part,
         threshold=predictor.threshold,
+        view=asked,
         weights={"sha256": checkpoint.sha256, "arch": checkpoint.arch, "image_size": checkpoint.image_size},
         run={**(run or {}), "split": {key: (about["split"] or {}).get(key) for key in ("name", "hash")}},
         **extra,
@@ -75,19 +84,26 @@ def evaluate_samples(
 
 
 def predict_and_score(
-    predictor: Predictor, samples: list[Sample], pred_dir: Path | None, void: str, listing: dict | None = None
+    predictor: Predictor,
+    samples: list[Sample],
+    pred_dir: Path | None,
+    void: str,
+    listing: dict | None = None,
+    view: Callable[[Sample, np.ndarray], View | None] = lambda sample, frame: None,
 ) -> Scored:
     """Predict each sample at its own size, write the masks and `listing` to `pred_dir` if given, and score them.
 
-    Threads decode frames ahead of the network, and write and score behind it. A batch holds successive samples of one
-    frame size; on a GPU the next one is sent before the result of the last one is read.
+    `view` is a function that `sample_views` returns (default: whole frames). Threads decode frames ahead of the
+    network, and write and score behind it. A batch holds successive samples of one frame size and view; on a GPU the
+    next one is sent before the result of the last one is read.
     """
     scheme = predictor.scheme
     if pred_dir is not None:
         claim_prediction_folder(pred_dir, [sample.name for sample in samples], listing or {})
 
     def load(sample: Sample):
-        return sample, *read_sample(sample, scheme.num_classes)
+        frame, mask = read_sample(sample, scheme.num_classes)
+        return sample, frame, mask, view(sample, frame)
 
     def store(sample: Sample, mask: np.ndarray, found: np.ndarray) -> tuple:
         if pred_dir is not None:
@@ -100,12 +116,12 @@ def predict_and_score(
 
         def submitted() -> Iterator[tuple[list, Pending]]:
             loaded = ahead(pool, load, samples, 2 * predictor.batch_size)
-            for _, group in itertools.groupby(loaded, key=lambda item: item[1].shape):
+            for _, group in itertools.groupby(loaded, key=lambda item: (item[1].shape, item[3])):
                 while batch := list(itertools.islice(group, predictor.batch_size)):
-                    yield batch, predictor.submit([frame for _, frame, _ in batch])
+                    yield batch, predictor.submit([frame for _, frame, _, _ in batch], batch[0][3])
 
         for batch, pending in one_behind(submitted()):
-            for (sample, _, mask), found in zip(batch, pending.result().ids):
+            for (sample, _, mask, _), found in zip(batch, pending.result().ids):
                 waiting.append(pool.submit(store, sample, mask, found))
             while len(waiting) > 2 * predictor.batch_size:
                 stored.append(waiting.popleft().result())

@@ -96,7 +96,8 @@ def _compare(
             prepared=prepared, part="test", run=record,
         )  # fmt: skip
 
-    cache = open_cache(prepared.samples, runs[0].checkpoint.image_size, prepared.scheme, machine.cache_dir)
+    trained = runs[0].checkpoint
+    cache = open_cache(prepared.samples, trained.image_size, prepared.scheme, machine.cache_dir, trained.view)
     reference, reference_run = next(pair for pair in zip(splits, runs) if pair[0].name == REFERENCE)
     rows = []
     for split, run in zip(splits, runs):

@@ -11,6 +11,7 @@ from surgseg.files import UserError, find_named
 
 PRECISIONS = ("auto", "float32", "bf16", "fp16", "fastest")  # "auto" and "fastest" become one of the others
 PLACES = ("auto", "cpu", "cuda")  # memory of the cache when training on a CUDA device
+DEFAULT_VIEW = "auto"  # of view.RULES
 SMALLEST = 32  # least height and width, pixels: the deepest feature map is then 2x2 (U-Net), 4x4 (DeepLabV3)
 
 
@@ -22,6 +23,7 @@ class ModelConfig:
     base_channels: int = 64  # of the U-Net
     image_size: tuple[int, int] | None = None  # (height, width); None: that of `init_from`, otherwise 256x256
     weights: str | None = None  # a name of the architecture's pretraining, "none", or a file; None: by the kind of data
+    view: str | None = None  # of view.RULES; None: that of `init_from`, otherwise DEFAULT_VIEW
     init_from: Path | None = None  # a weights file of this project, for fine-tuning
 
     @property

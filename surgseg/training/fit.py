@@ -111,7 +111,7 @@ def fit(
         summary_writer()  # report a missing package before the work
     for _ in machine.processes.in_turn():  # the first process downloads weights and builds the cache
         started = start_model(model, prepared)
-        cache = open_cache(prepared.samples, model.image_size, prepared.scheme, machine.cache_dir)
+        cache = open_cache(prepared.samples, model.image_size, prepared.scheme, machine.cache_dir, model.view)
     warning = check_labels(cache.masks, split, prepared.scheme)
     if warning and machine.processes.first:
         print(warning, file=sys.stderr)
@@ -156,6 +156,7 @@ def fit(
         scheme=prepared.scheme,
         image_size=model.image_size,
         threshold=threshold,
+        view=model.view,
         metrics=_chosen_metrics(trainer),
         training={
             **record,
@@ -254,7 +255,8 @@ def describe_run(model: ModelConfig, trainer: Trainer, split: Split, cache: Cach
     print(f"Model: {model.arch}, {parameter_count(trainer.model):,} parameters, start: {origin}")
     many = f"{count} processes, " if count > 1 else ""
     print(
-        f"Input {model.image_size[0]}x{model.image_size[1]} (height x width), batch {train.batch_size}, "
+        f"Input {model.image_size[0]}x{model.image_size[1]} (height x width), view {model.view}, "
+        f"batch {train.batch_size}, "
         f"learning rate {train.learning_rate:g}, "
         f"{many}device {trainer.device.type}, {train.precision}, cache {trainer.feed.place}"
     )

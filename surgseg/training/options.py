@@ -15,9 +15,10 @@ from surgseg.console import add_device_option, add_reviewed_option, add_void_opt
 from surgseg.data.splits import SPLIT_NAMES
 from surgseg.files import UserError
 from surgseg.places import find_data, find_weights
-from surgseg.training.config import PLACES, PRECISIONS, STRENGTHS, ModelConfig, TrainConfig
+from surgseg.training.config import DEFAULT_VIEW, PLACES, PRECISIONS, STRENGTHS, ModelConfig, TrainConfig
 from surgseg.training.losses import CLASS_WEIGHTS, LOSSES
 from surgseg.training.schedule import SCHEDULES
+from surgseg.view import RULES
 
 Config = TypeVar("Config")
 
@@ -126,6 +127,12 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         nargs=2,
         metavar=("HEIGHT", "WIDTH"),
         help="input size of the model in pixels (default: that of --init-from, otherwise 256 256)",
+    )
+    group.add_argument(
+        "--view",
+        choices=RULES,
+        help="train on the field of view found in each video, or on whole frames; the model is then applied in the "
+        f"same way (default: that of --init-from, otherwise {DEFAULT_VIEW})",
     )
     group.add_argument(
         "--lr",

@@ -11,7 +11,7 @@ from models import build_model
 from surgseg.checkpoint import init_from, load_tensors
 from surgseg.data.dataset import Prepared
 from surgseg.pretraining import default_weights, load_pretraining
-from surgseg.training.config import ModelConfig
+from surgseg.training.config import DEFAULT_VIEW, ModelConfig
 
 IMAGE_SIZE = (256, 256)
 
@@ -25,9 +25,10 @@ class StartedModel(NamedTuple):
 
 
 def resolve_init_from(model: ModelConfig) -> ModelConfig:
-    """Return the config with its image size. With `init_from`, architecture, `model_args` and size are that file's."""
+    """Return the config with its image size and view. With `init_from`, these, architecture and `model_args` are that
+    file's; a size or view that is given counts."""
     if model.init_from is None:
-        return replace(model, image_size=model.image_size or IMAGE_SIZE)
+        return replace(model, image_size=model.image_size or IMAGE_SIZE, view=model.view or DEFAULT_VIEW)
     start = load_tensors(model.init_from)
     model = replace(model, arch=start.get("arch", model.arch))
     model_args = start.get("model_args", {})
@@ -35,6 +36,7 @@ def resolve_init_from(model: ModelConfig) -> ModelConfig:
         model,
         **{name: model_args[name] for name in model.architecture.options if name in model_args},
         image_size=model.image_size or tuple(start.get("image_size", IMAGE_SIZE)),
+        view=model.view or start.get("view", "full"),
     )
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import glob
 import hashlib
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from surgseg.files import IMAGE_SUFFIXES, UserError, is_hidden, list_some, natural_key
+from surgseg.video.glimpses import keyframes
 from surgseg.video.images import ImageReader
 from surgseg.video.joined import JoinedReader
 from surgseg.video.reader import VideoReader
@@ -21,6 +23,7 @@ VIDEO_SUFFIXES = (
     ".mp4 .m4v .mov .avi .mkv .webm .mpg .mpeg .vob .ts .m2ts .mts .mxf .wmv .asf .flv .3gp .dv "
     ".h264 .264 .hevc .265 .mjpeg .dcm"
 ).split()
+_FARTHEST = 50  # frames between two that are taken from a video read in order: 24 frames end after 1,200
 _ENDS = 1 << 20  # bytes at each end of a file that its fingerprint reads
 _BLOCKS, _BLOCK = 256, 4096  # blocks that it reads between the ends, and bytes of each
 
@@ -136,18 +139,35 @@ def _in_folder(folder: Path) -> list[VideoSource]:
 
 
 def first_frames(sources: Sequence[VideoSource], count: int = 4) -> list[np.ndarray]:
-    """Return a few frames of the first video that has any, far apart if skipping is fast: (H, W, 3) uint8 RGB."""
+    """Return at most `count` of the `spread_frames` of the first video that has any. Raises `UserError` if none has."""
     reason = UserError("no frame of these videos can be decoded")
     for source in sources:
         try:
-            with source.open() as reader:
-                spread = reader.can_jump and reader.length_s is not None
-            sampling = Sampling("spread", None, count) if spread else Sampling(step=10, max_frames=count)
-            with source.open(sampling) as reader:
-                frames = [frame.image for frame in reader]
+            return list(itertools.islice(spread_frames(source, count), count))
         except UserError as error:  # reported when this video is read
             reason = error
-            continue
-        if frames:
-            return frames
     raise reason
+
+
+def spread_frames(source: VideoSource, count: int, image_rate: float = 25.0) -> Iterator[np.ndarray]:
+    """Yield `count` frames (H, W, 3) uint8 RGB of one size, spread over a video, without a pass over all of it.
+
+    They are keyframes. Of a video that has few, or in which one cannot seek, frames from its beginning follow, at most
+    `_FARTHEST` frames apart. Raises `UserError` if no frame can be decoded.
+    """
+    sampling = Sampling("spread", None, count)
+    if not source.images:
+        parts = [(path, part) for path in source.files for part in find_recordings(path)]
+        found = 0
+        for path, part in parts:
+            for frame in keyframes(path, part, -(-count // len(parts))):
+                found += 1
+                yield frame
+        if 2 * found >= count:
+            return
+        with source.open() as reader:
+            apart = (reader.expected or count) // count
+        sampling = Sampling(step=min(max(apart, 1), _FARTHEST), max_frames=count)
+    with source.open(sampling, image_rate) as reader:
+        for frame in reader:
+            yield frame.image

@@ -12,6 +12,7 @@ from PIL import Image
 import prepare_cholecseg8k_assets
 import prepare_full_dataset
 from surgseg.data.cache import load_resized
+from surgseg.data.views import sample_views
 from surgseg.data.dataset import MANIFEST_FIELDS, load_folders, load_prepared, read_sample
 from surgseg.data.readers.cholecseg8k import read_cholecseg8k
 from surgseg.data.readers.folders import pair_folders
@@ -151,7 +152,7 @@ def test_a_frame_that_exif_turns_lies_over_its_mask_in_the_prepared_folder(tmp_p
     assert prepare_cholecseg8k_assets.main([str(word) for word in words]) == 0
     assert "turned as EXIF says, so their masks must be upright: 1 (a_000001)" in capsys.readouterr().out
     (sample,) = load_prepared(tmp_path / "out").samples
-    frame, mask = load_resized(sample, (24, 32), 2)
+    frame, mask = load_resized(sample, (24, 32), 2, sample_views([sample], "full"))
     assert frame[mask == 1].mean() > 180 and frame[mask == 0].mean() < 40
 
 

@@ -18,6 +18,7 @@ from surgseg import console
 from surgseg.files import UserError, check_folder, write_json
 from surgseg.generate.options import add_image_rate, add_weights_options, check_image_rate
 from surgseg.places import find_weights
+from surgseg.view import parse_view
 
 CAUTION = "A few frames of a video prove nothing."
 
@@ -46,6 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="P",
         help="least probability of instrument, 0-1 (default: from the weights file)",
     )
+    console.add_view_option(model)
     console.add_device_option(model)
     output = parser.add_argument_group("output")
     output.add_argument(
@@ -70,14 +72,18 @@ def work(args: argparse.Namespace) -> int:
     from surgseg.generate.check import check_video
     from surgseg.predict import Predictor
     from surgseg.video.inputs import find_sources
+    from surgseg.video.views import check_sizes
 
+    asked = parse_view(args.view)
     sources = find_sources(args.video_paths)
     names = name_videos(args.names, len(sources))
+    check_sizes(sources, asked)
     device = console.resolve_device(args.device)
     checkpoint = load_checkpoint(find_weights(args.model_path), args.arch)
     predictor = Predictor(checkpoint, device, args.threshold)
+    view = parse_view(args.view, checkpoint.view)
     checks = [
-        check_video(source, name, predictor, args.frames, args.image_rate) for source, name in zip(sources, names)
+        check_video(source, name, predictor, args.frames, args.image_rate, view) for source, name in zip(sources, names)
     ]
     weights_data = checkpoint.training.get("data", "unknown")
     draw(args.output, checks, checkpoint.scheme, weights_data)
@@ -87,6 +93,7 @@ def work(args: argparse.Namespace) -> int:
         "schema": "surgseg.video_check/1",
         "note": CAUTION,
         "threshold": predictor.threshold,
+        "view": view,
         "weights_data": weights_data,
         "weights_sha256": checkpoint.sha256,
         "videos": [check.record() for check in checks],

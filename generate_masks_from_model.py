@@ -32,6 +32,7 @@ from surgseg.generate import options
 from surgseg.launch import launched
 from surgseg.places import find_weights
 from surgseg.video.sampling import choose_sampling
+from surgseg.view import parse_view
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -51,6 +52,7 @@ def work(args: argparse.Namespace) -> int:
     from surgseg.generate.earlier import check_target
     from surgseg.generate.shares import parse_share, share_out
     from surgseg.video.inputs import find_sources, join_sources
+    from surgseg.video.views import check_sizes
 
     number, count = parse_share(args.share) if args.share else (0, 1)
     sources = find_sources(args.video_path)
@@ -72,6 +74,7 @@ def work(args: argparse.Namespace) -> int:
         mine = [job for job, owner in zip(jobs, owners) if owner == number]
         if count > 1:
             print(f"Share {number + 1} of {count}: {len(mine)} of {len(jobs)} videos")
+    check_sizes([source for source, _, _ in jobs], parse_view(args.view))
     predictor, request = prepare(args, sampling, [source for source, _, _ in jobs])
     if len(jobs) == 1:
         return generate_one(*jobs[0], request, predictor)
@@ -127,6 +130,7 @@ def prepare(args: argparse.Namespace, sampling, sources: list) -> tuple:
         keep_source_name=args.keep_source_name,
         rate=args.image_rate,
         facts=facts,
+        view=parse_view(args.view, checkpoint.view),
         trained_videos=frozenset(trained_videos(trained_splits(checkpoint.training))),
         trained_frames=checkpoint.trained_frames,
     )

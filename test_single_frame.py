@@ -16,6 +16,7 @@ from surgseg import console
 from surgseg.files import UserError, check_folder, write_json
 from surgseg.generate.options import add_weights_options
 from surgseg.places import find_weights
+from surgseg.view import parse_view, view_of
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -25,6 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
     source.add_argument("--mask", type=Path, metavar="FILE", help="true mask of the frame, class ids (default: none)")
     console.add_reviewed_option(source)
     model = add_weights_options(parser)
+    console.add_view_option(model)
     console.add_device_option(model)
     model.add_argument(
         "--thresholds",
@@ -53,6 +55,7 @@ def work(args: argparse.Namespace) -> int:
     bad = [value for value in args.thresholds if not 1e-6 <= value < 1]
     if bad:
         raise UserError(f"--thresholds {bad[0]:g}: a probability between 0 and 1 is needed")
+    parse_view(args.view)
     check_folder(args.output_dir)
     from surgseg.analysis.thresholds import union_truth
     from surgseg.checkpoint import load_checkpoint
@@ -78,13 +81,24 @@ def work(args: argparse.Namespace) -> int:
         check_size(frame, args.frame, truth, args.mask)
         truth = union_truth(truth, checkpoint.scheme.instrument_ids)
     kinds = {"data": data_kind(args.frame.parent), "weights_data": checkpoint.training.get("data", "unknown")}
-    probabilities = Predictor(checkpoint, device).probabilities(frame[None])
+    view = view_of(parse_view(args.view, checkpoint.view), [frame])
+    probabilities = Predictor(checkpoint, device).probabilities(frame[None], view)
     record, written = apply_thresholds(args, frame, probabilities, checkpoint.scheme, truth, synthetic_mark(**kinds))
     path = args.output_dir / "test_single_frame.json"
     weights = {"sha256": checkpoint.sha256, "arch": checkpoint.arch, "image_size": checkpoint.image_size}
-    write_json(path, {**record, **kinds, "weights": weights, "run": console.run_metadata(vars(args), device)})
+    write_json(
+        path,
+        {
+            **record,
+            **kinds,
+            "view_rectangle": view.rectangle,
+            "weights": weights,
+            "run": console.run_metadata(vars(args), device),
+        },
+    )
     print(table(record))
-    print(f"\nCoverage: % of the frame. Components: connected, from {MIN_COMPONENT_AREA:.2%} of the frame on.")
+    print(f"\nField of view: {view}")
+    print(f"Coverage: % of the frame. Components: connected, from {MIN_COMPONENT_AREA:.2%} of the frame on.")
     usual = "the most probable class, no" if checkpoint.threshold is None else f"{checkpoint.threshold:g} as"
     print(f"Where no --threshold is given, the other scripts take {usual} threshold of these weights.")
     print("\nWritten:", *(f"  {item}" for item in (*written, path)), sep="\n")

@@ -28,7 +28,7 @@ PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 MAX_DIFFERENCE = 1e-3  # of a probability, both in float32: far above rounding errors, far below what changes a mask
 MIN_AGREEMENT = 0.9999  # share of pixels with the same class
 METADATA, INT8 = "surgseg", "int8"  # keys: of the metadata, and in it of a quantised file
-_CONTRACT = 2  # version of the graph's inputs, outputs and metadata
+_CONTRACT = 3  # version of the graph's inputs, outputs and metadata
 
 
 @dataclass(frozen=True)
@@ -196,6 +196,8 @@ def _facts(checkpoint: Checkpoint) -> dict:
         "weights_sha256": checkpoint.sha256,
         "input": "frames: (N, 3, height, width) uint8, RGB, 0-255; the graph normalises them with mean and std",
         "image_size": list(checkpoint.image_size),
+        "view": checkpoint.view,
+        "crop": "view auto: crop frames to the field of view of their video before resizing; outside is background",
         "resize": "bilinear with antialiasing (Pillow's BILINEAR, torch's antialias=True; not OpenCV's resize)",
         "mean": list(checkpoint.mean),
         "std": list(checkpoint.std),

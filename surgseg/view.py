@@ -56,8 +56,7 @@ class View:
 
     @property
     def padding(self) -> tuple[int, int, int, int]:
-        """Pixels of the frame on the left, right, top and bottom of the view, as `torch.nn.functional.pad` takes them.
-        """
+        """Pixels left, right, above and below of the view, as `torch.nn.functional.pad` takes them."""
         right = self.frame[1] - self.left - self.width
         return self.left, right, self.top, self.frame[0] - self.top - self.height
 
@@ -75,8 +74,8 @@ class View:
         return "{} {} {} {} (height width top left)".format(*self.rectangle) + " of {}x{}".format(*self.frame)
 
 
-def parse_view(words: Sequence[str] | None, default: str = "full") -> str | tuple[int, ...]:
-    """Return "auto", "full" or (HEIGHT, WIDTH, TOP, LEFT) from the words of `--view`; `default` without any.
+def parse_view(words: Sequence[str] | None, default: str = "full") -> str | list[int]:
+    """Return "auto", "full" or [HEIGHT, WIDTH, TOP, LEFT] from the words of `--view`; `default` without any.
 
     Raises `UserError` for other words, and for numbers that are no rectangle.
     """
@@ -87,13 +86,17 @@ def parse_view(words: Sequence[str] | None, default: str = "full") -> str | tupl
     try:
         height, width, top, left = map(int, words)
     except ValueError:
-        raise UserError(f"--view {' '.join(words)}: use auto, full, or four numbers of pixels, HEIGHT WIDTH TOP LEFT") from None
+        raise UserError(
+            f"--view {' '.join(words)}: use auto, full, or four numbers of pixels, HEIGHT WIDTH TOP LEFT"
+        ) from None
     if min(height, width) < 1 or min(top, left) < 0:
-        raise UserError(f"--view {height} {width} {top} {left}: HEIGHT and WIDTH from 1, TOP and LEFT from 0 are needed")
-    return height, width, top, left
+        raise UserError(
+            f"--view {height} {width} {top} {left}: HEIGHT and WIDTH from 1, TOP and LEFT from 0 are needed"
+        )
+    return [height, width, top, left]
 
 
-def view_of(asked: str | tuple[int, ...], frames: Iterable[np.ndarray]) -> View:
+def view_of(asked: str | list[int], frames: Iterable[np.ndarray]) -> View:
     """Return the view that `parse_view` read, for frames (H, W, 3) uint8 RGB of one size: found in them for "auto".
 
     Raises `UserError` for a rectangle that is not inside the frame.
@@ -127,7 +130,7 @@ def find_view(frames: Iterable[np.ndarray]) -> View:
     border = _border(level)
     if border is None:
         return View.whole(size, "no dark border")
-    count, _, parts, _ = cv2.connectedComponentsWithStats((level > border + RISE).astype(np.uint8))
+    _, _, parts, _ = cv2.connectedComponentsWithStats((level > border + RISE).astype(np.uint8))
     parts = parts[1:][parts[1:, cv2.CC_STAT_AREA] >= PART * level.size]
     if not len(parts):
         return View.whole(size, "nothing large is lit")

@@ -1,5 +1,5 @@
-"""The cache: every frame and mask, decoded once, cropped to the field of view if asked, and resized to the training size,
-as memory-mapped uint8 arrays."""
+"""The cache: every frame and mask, decoded once, cropped to the field of view or not, and resized to the training size.
+They are memory-mapped uint8 arrays."""
 
 from __future__ import annotations
 

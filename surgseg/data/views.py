@@ -17,7 +17,7 @@ from surgseg.threads import ahead, cpu_count
 from surgseg.view import FRAMES, View, find_view, view_of
 
 
-def sample_views(samples: Sequence[Sample], asked: str | tuple[int, ...]) -> Callable[[Sample, np.ndarray], View]:
+def sample_views(samples: Sequence[Sample], asked: str | list[int]) -> Callable[[Sample, np.ndarray], View]:
     """Return a function that gives the view of a sample's frame (H, W, 3). `asked` is what `parse_view` returns.
 
     "auto" finds a view for each video and frame size, in frames spread over it, and prints what it found. A rectangle

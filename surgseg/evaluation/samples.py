@@ -40,7 +40,7 @@ def evaluate_samples(
     threshold: float | None = None,
     batch_size: int = 4,
     pred_dir: Path | None = None,
-    view: str | tuple[int, ...] | None = None,
+    view: str | list[int] | None = None,
     run: dict[str, Any] | None = None,
     **extra: Any,
 ) -> dict[str, Any]:

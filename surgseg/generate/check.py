@@ -12,6 +12,8 @@ from surgseg.predict import Predictor
 from surgseg.video.inputs import VideoSource
 from surgseg.video.reader import Frame
 from surgseg.video.sampling import Sampling
+from surgseg.video.views import view_of_video
+from surgseg.view import View
 
 UNKNOWN_LENGTH_STEP = 25  # frames; used if the length of the video is unknown
 
@@ -20,7 +22,8 @@ UNKNOWN_LENGTH_STEP = 25  # frames; used if the length of the video is unknown
 class VideoCheck:
     """Frames of a video with their class ids (N, H, W) and coverage (N,); `rule` says in words how they were chosen.
 
-    `data` is "synthetic" or "unmarked". `suspect` counts the frames left out because they follow damage.
+    `data` is "synthetic" or "unmarked". `suspect` counts the frames left out because they follow damage. `view`: None
+    for whole frames.
     """
 
     name: str
@@ -30,6 +33,7 @@ class VideoCheck:
     rule: str
     data: str
     suspect: int
+    view: View | None
 
     def record(self) -> dict:
         """Return the numbers and the chosen frames in JSON types, without the name of the file."""
@@ -43,6 +47,7 @@ class VideoCheck:
             "mean_coverage": float(self.coverage.mean()),
             "frames_without_detection": int((~found).sum()),
             "frames_suspect_left_out": self.suspect,
+            "view_rectangle": self.view and self.view.rectangle,
             "selection": [
                 {"frame": frame.index, "time_s": round(frame.time_s, 6), "coverage": float(covered)}
                 for frame, covered in zip(self.frames, self.coverage)
@@ -51,9 +56,14 @@ class VideoCheck:
 
 
 def check_video(
-    source: VideoSource, name: str, predictor: Predictor, count: int, image_rate: float = 25.0
+    source: VideoSource,
+    name: str,
+    predictor: Predictor,
+    count: int,
+    image_rate: float = 25.0,
+    view: str | list[int] = "full",
 ) -> VideoCheck:
-    """Decode and predict `count` frames spread over a video.
+    """Decode and predict `count` frames spread over a video; the model sees the `view` of `parse_view`.
 
     If the length of the video is unknown, take every 25th frame from its beginning. Leave out frames that follow
     damage. Raises `UserError` that names the video if no frame is left.
@@ -69,6 +79,7 @@ def check_video(
     if not frames:
         why = f": all {len(taken)} checked frames follow damage" if taken else ""
         raise UserError(f"{source.path}: no frame of this video can be decoded without damage{why}")
-    found = predictor.predict(np.stack([frame.image for frame in frames]))
+    seen = view_of_video(source, view, image_rate)
+    found = predictor.predict(np.stack([frame.image for frame in frames]), seen)
     data = "synthetic" if marked else "unmarked"
-    return VideoCheck(name, frames, found.ids, found.measures.coverage, rule, data, len(taken) - len(frames))
+    return VideoCheck(name, frames, found.ids, found.measures.coverage, rule, data, len(taken) - len(frames), seen)

@@ -13,6 +13,7 @@ _FINISHED = {  # keys of run.json that must be equal, and what an error message 
     "fingerprint": "another video",
     "weights_sha256": "other weights",
     "threshold": "threshold",
+    "view": "--view",
     "sampling": "sampling",
     "image_rate": "--image-rate",
     "name": "--name",
@@ -63,6 +64,7 @@ def find_earlier(folder: Path, asked: dict, overwrite: bool) -> Earlier:
     run = read_run(folder)
     if run is None or overwrite:
         return Earlier()
+    run.setdefault("view", "full")  # runs of earlier versions
     complete = bool(run.get("complete")) and (folder / "frames.csv").is_file()
     keys = _FINISHED if complete else _UNFINISHED
     different = [key for key in keys if run.get(key) != asked[key]]

@@ -7,10 +7,11 @@ import re
 from pathlib import Path
 
 from models import ARCHITECTURES
-from surgseg.console import add_device_option
+from surgseg.console import add_device_option, add_view_option
 from surgseg.files import UserError
 from surgseg.places import DEFAULT_WEIGHTS
 from surgseg.video.sampling import SAMPLES, SPREAD_FRAMES, STEP, seconds
+from surgseg.view import parse_view
 
 SAVED = {"masks": "png", "overlays": "jpg", "probabilities": "png"}  # folders of --save; its `video` is one file
 
@@ -120,6 +121,7 @@ def add_prediction_options(parser: argparse.ArgumentParser) -> None:
         metavar="P",
         help="least probability of instrument, 0-1 (default: from the weights file)",
     )
+    add_view_option(group)
     group.add_argument("--batch-size", type=int, metavar="N", help="frames per batch (default: 4, on a GPU 32)")
 
 
@@ -158,12 +160,13 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
 
 
 def check_options(args: argparse.Namespace) -> None:
-    """Raise `UserError` for a number out of range."""
+    """Raise `UserError` for a number out of range, and for a --view that is none."""
     if args.batch_size is not None and args.batch_size < 1:
         raise UserError(f"--batch-size {args.batch_size}: at least 1 is needed")
     if args.threshold is not None and not 0 < args.threshold < 1:
         raise UserError(f"--threshold {args.threshold}: a probability between 0 and 1 is needed")
     check_image_rate(args.image_rate)
+    parse_view(args.view)
 
 
 def check_image_rate(rate: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from surgseg.data.seen import training_warnings
 from surgseg.devices import out_of_memory
 from surgseg.files import UserError, sole_writer
 from surgseg.generate.earlier import find_earlier
+from surgseg.generate.folder import read_run
 from surgseg.generate.pipeline import run_pipeline
 from surgseg.generate.writer import GeneratedWriter
 from surgseg.launch import launched
@@ -24,6 +26,8 @@ from surgseg.predict import Predictor
 from surgseg.video.inputs import VideoSource
 from surgseg.video.reader import Frame
 from surgseg.video.sampling import Sampling
+from surgseg.video.views import view_of_video
+from surgseg.view import View
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,7 @@ class VideoRequest:
     """The settings for every video. `parts` maps folders of images to their suffix. `rate` is for folders of images,
     in frames per second. `facts` are the entries of `run.json` about the weights and the run. `overwrite_before`: a
     run in the folder that was written before this time (seconds, as of `time.time`) is replaced, a later one continued.
+    `view`, of `parse_view`, is what the model sees of each video.
     `trained_videos` are the names of the videos that trained the weights or their ancestors, `trained_frames` their
     packed hashes or None.
     """
@@ -43,6 +48,7 @@ class VideoRequest:
     keep_source_name: bool
     rate: float
     facts: dict
+    view: str | list[int] = "full"
     trained_videos: frozenset[str] = frozenset()
     trained_frames: Any = None
 
@@ -86,6 +92,8 @@ def generate(source: VideoSource, folder: Path, name: str, request: VideoRequest
             print("Warning: these weights were trained on synthetic frames, and this video is not marked synthetic")
         for note in reader.notes:
             print(f"Note: {note}")
+        view = _find_video_view(source, request, read_run(folder) if earlier.rows else None)
+        found = {"view_rectangle": view and view.rectangle, "view_reason": view.reason if view else ""}
 
         def earlier_frames() -> Iterator[Frame]:
             with source.open(request.sampling, request.rate) as again:
@@ -101,7 +109,18 @@ def generate(source: VideoSource, folder: Path, name: str, request: VideoRequest
             earlier_frames=earlier_frames,
             trained=_trained_column(request, reader.rate if not source.images else request.rate),
         )
-        return _apply(reader, predictor, writer, request, described)
+        submit = functools.partial(predictor.submit, view=view)
+        return _apply(reader, submit, writer, request, lambda: {**described(), **found})
+
+
+def _find_video_view(source: VideoSource, request: VideoRequest, earlier: dict | None) -> View | None:
+    """Return the view of a video, None for whole frames: that of the `earlier` run that goes on, if any."""
+    if earlier:
+        return view_of_video(source, earlier.get("view_rectangle") or "full", request.rate)
+    view = view_of_video(source, request.view, request.rate)
+    if request.view == "auto":
+        print(f"Field of view: {view}")
+    return view
 
 
 def _last_written(folder: Path) -> float:
@@ -142,6 +161,7 @@ def _describer(source: VideoSource, reader, request: VideoRequest, predictor: Pr
         "fingerprint": source.fingerprint(),
         **request.facts,
         "threshold": predictor.threshold,
+        "view": request.view,
         "sampling": request.sampling.describe(),
         "image_rate": request.rate if source.images else None,
         "batch_size": request.batch_size,
@@ -151,7 +171,7 @@ def _describer(source: VideoSource, reader, request: VideoRequest, predictor: Pr
     return lambda: {**kept, "video": reader.describe(), **fixed, **reader.counts()}
 
 
-def _apply(reader, predictor: Predictor, writer: GeneratedWriter, request: VideoRequest, described) -> VideoResult:
+def _apply(reader, submit, writer: GeneratedWriter, request: VideoRequest, described) -> VideoResult:
     sampling, earlier = request.sampling, writer.earlier
     total = sampling.expected(reader.expected, reader.rate)
     line = launched().local_rank  # each process has its own line of the terminal
@@ -166,7 +186,7 @@ def _apply(reader, predictor: Predictor, writer: GeneratedWriter, request: Video
             bar.set_postfix(detected=f"{writer.detected / trusted:.1%}", refresh=False)
 
         try:
-            outcome = run_pipeline(frames, predictor.submit, writer, described, progress=progress, **options)
+            outcome = run_pipeline(frames, submit, writer, described, progress=progress, **options)
             if not writer.begun:
                 _begin_without_frames(writer, reader, described, outcome.stopped)
         except BaseException as error:

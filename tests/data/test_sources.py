@@ -12,12 +12,12 @@ from PIL import Image
 import prepare_cholecseg8k_assets
 import prepare_full_dataset
 from surgseg.data.cache import load_resized
-from surgseg.data.views import sample_views
 from surgseg.data.dataset import MANIFEST_FIELDS, load_folders, load_prepared, read_sample
 from surgseg.data.readers.cholecseg8k import read_cholecseg8k
 from surgseg.data.readers.folders import pair_folders
 from surgseg.data.sources import list_folder, open_source
 from surgseg.data.splits import apply_assignment, make_split
+from surgseg.data.views import sample_views
 from surgseg.evaluation.folders import score_folders
 from surgseg.files import UserError, write_csv, write_json
 from surgseg.labels import SCHEMES

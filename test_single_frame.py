@@ -97,10 +97,10 @@ def work(args: argparse.Namespace) -> int:
         },
     )
     print(table(record))
-    print(f"\nField of view: {view}")
-    print(f"Coverage: % of the frame. Components: connected, from {MIN_COMPONENT_AREA:.2%} of the frame on.")
+    print(f"\nCoverage: % of the frame. Components: connected, from {MIN_COMPONENT_AREA:.2%} of the frame on.")
     usual = "the most probable class, no" if checkpoint.threshold is None else f"{checkpoint.threshold:g} as"
     print(f"Where no --threshold is given, the other scripts take {usual} threshold of these weights.")
+    print(f"Field of view: {view}")
     print("\nWritten:", *(f"  {item}" for item in (*written, path)), sep="\n")
     return 0
 

@@ -64,7 +64,18 @@ def test_a_saved_model_computes_the_same_after_loading(path, scheme):
 def test_a_weights_file_holds_plain_values_and_its_metadata_stands_beside_it(path):
     save_checkpoint(path, small(metrics={"val_iou": float("nan")}))
     value = torch.load(path, weights_only=True)
-    keys = {"format_version", "arch", "model_args", "classes", "image_size", "mean", "std", "threshold", "metrics"}
+    keys = {
+        "format_version",
+        "arch",
+        "model_args",
+        "classes",
+        "image_size",
+        "mean",
+        "std",
+        "threshold",
+        "view",
+        "metrics",
+    }
     assert set(value) == keys | {"training", "state_dict"}
     beside = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     assert set(beside) == keys | {"training"}
@@ -162,6 +173,16 @@ def test_a_file_of_a_newer_version_says_so(path):
     save_checkpoint(path, small())
     message = refusal(repacked(path, format_version=2))
     assert "format 2" in message and "reads 1" in message
+
+
+def test_a_file_without_a_view_trained_on_whole_frames(path):
+    save_checkpoint(path, small(view="auto"))
+    assert load_checkpoint(path).view == "auto"
+    assert "unknown view 'round': use auto, full" in refusal(repacked(path, view="round"))
+    value = torch.load(path, weights_only=True)
+    del value["view"]
+    torch.save(value, path)
+    assert load_checkpoint(path).view == "full"
 
 
 def test_an_architecture_that_is_not_here_is_named(path):

@@ -103,6 +103,16 @@ def test_coverage_iou_and_dice_at_each_threshold(weights, frame, truth, drawn, t
     assert curves["coverage"][place] == 0.3 and curves["iou"][place] == pytest.approx(0.5)
 
 
+def test_outside_the_view_nothing_is_marked(weights, frame, drawn, tmp_path, capsys):
+    assert run(frame, tmp_path / "out", "--thresholds", 0.3, "--view", 4, 4, 0, 2) == 0
+    assert read_mask(tmp_path / "out/masks/op1_000007_thresh03.png", 2)[:, [0, 1, 6, 7, 8, 9]].max() == 0
+    assert said(tmp_path / "out")["view_rectangle"] == [4, 4, 0, 2]
+    assert said(tmp_path / "out")["thresholds"][0]["coverage"] == 0.3  # columns 3-5 of ten
+    assert "Field of view: 4 4 0 2 (height width top left) of 4x10" in capsys.readouterr().out
+    assert run(frame, tmp_path / "out", "--view", 4, 9, 0, 2) == 2
+    assert "--view 4 9 0 2: outside the frame, which is 4x10" in capsys.readouterr().err
+
+
 def test_255_is_the_instrument_in_a_gray_mask_alone(weights, frame, drawn, tmp_path):
     mask = save_image(tmp_path / "m" / "truth.png", np.repeat([[0] * 5 + [255] * 5], 4, axis=0).astype(np.uint8))
     assert run(frame, tmp_path / "out", "--mask", mask, "--thresholds", 0.3) == 0

@@ -13,6 +13,7 @@ from surgseg.checkpoint import Checkpoint
 from surgseg.files import UserError
 from surgseg.labels import SCHEMES
 from surgseg.predict import Predictor, TorchNetwork, measure
+from surgseg.view import View
 from tests.films import bright_checkpoint, draw
 
 CPU = torch.device("cpu")
@@ -128,6 +129,32 @@ def test_several_classes_with_a_threshold_ask_for_the_tools_together():
     assert made.predict(frame).ids.tolist() == [[[1, 1, 2]]]
     made, frame = predictor(probability, TOOLS, None, threshold=0.85)
     assert made.predict(frame).ids.tolist() == [[[0, 0, 2]]]
+
+
+@pytest.mark.parametrize(("scheme", "stored"), [("binary", 0.5), ("grasper-hook", None)])
+def test_outside_the_view_pixels_are_background_with_certainty(scheme, stored):
+    """2x2 pixels of probability 0.8 in a frame of 4x5."""
+    scheme = SCHEMES[scheme]
+    probability = np.zeros((scheme.num_classes, 2, 2))
+    probability[0], probability[1] = 0.2, 0.8
+    made, _ = predictor(probability, scheme, stored, keep_probability=True)
+    frames, view = np.zeros((3, 4, 5, 3), np.uint8), View(2, 2, 1, 2, (4, 5))
+    found = made.predict(frames, view)
+    marked = np.zeros((3, 4, 5))
+    marked[:, 1:3, 2:4] = 1
+    assert (found.ids == marked).all() and (found.probability == 204 * marked).all()
+    assert found.measures.coverage == pytest.approx([4 / 20] * 3)
+    assert found.measures.mean_confidence == pytest.approx([(4 * 0.8 + 16) / 20] * 3, abs=1e-4)
+    assert found.measures.uncertainty == pytest.approx([4 * entropy(0.8) / 20] * 3, abs=1e-4)
+    whole = made.probabilities(frames, view)
+    assert whole.shape == (3, scheme.num_classes, 4, 5) and whole.sum(1) == pytest.approx(np.ones((3, 4, 5)))
+    assert whole[:, 1].numpy() == pytest.approx(0.8 * marked)
+
+
+def test_a_frame_of_another_size_than_its_view_is_refused():
+    made, frames = predictor(np.full((2, 4, 5), 0.5), SCHEMES["binary"], 0.5)
+    with pytest.raises(UserError, match="a frame is 4x5, the view belongs to frames of 4x6"):
+        made.predict(frames, View.whole((4, 6)))
 
 
 @pytest.mark.parametrize("threshold", [0.0, 1.0, -0.5, float("nan")])

@@ -386,6 +386,7 @@ OTHERS = [
     ("uneven.mp4", "--frame-step 2", "a run of another video"),
     ("plain.mp4", "--frame-step 3", "step 2 burst 1 start_s 0.0 there, mode every step 3"),
     ("plain.mp4", "--frame-step 2 --threshold 0.4", "threshold: 0.5 there, 0.4 now"),
+    ("plain.mp4", "--frame-step 2 --view auto", "--view: full there, auto now"),
     ("plain.mp4", "--frame-step 2 --name other", "--name: video there, other now"),
     ("plain.mp4", "--frame-step 2 --save masks overlays", "--frame-format or --save"),
     ("plain.mp4", "--frame-step 2 --save masks video", "--save video: False there, True now"),

@@ -14,7 +14,7 @@ from surgseg.data.splits import make_split
 from surgseg.files import UserError, read_csv
 from surgseg.training import start
 from surgseg.training.ancestors import read_ancestors
-from surgseg.training.config import ModelConfig, TrainConfig
+from surgseg.training.config import DEFAULT_VIEW, ModelConfig, TrainConfig
 from surgseg.training.feed import Feed
 from surgseg.training.fit import check_run, fit
 from surgseg.training.loop import HISTORY_FIELDS
@@ -42,8 +42,9 @@ def run(data, folder, model=UNET, settings=QUICK, options=(), **split):
 
 
 def test_what_is_saved_is_what_is_returned(tiny_prepared, tmp_path, capsys):
-    fitted = run(tiny_prepared, tmp_path, settings=replace(QUICK, epochs=2))
+    fitted = run(tiny_prepared, tmp_path, replace(UNET, view="auto"), replace(QUICK, epochs=2))
     loaded = load_checkpoint(tmp_path / "w.pth")
+    assert loaded.view == fitted.checkpoint.view == "auto" and "view auto" in capsys.readouterr().out
     state = fitted.checkpoint.model.state_dict()
     assert all(torch.equal(value, state[key]) for key, value in loaded.model.state_dict().items())
     assert loaded.sha256 == fitted.checkpoint.sha256 and fitted.stopped is None
@@ -179,6 +180,15 @@ def test_the_start_brings_its_own_architecture(tiny_run):
     assert (followed.arch, followed.base_channels, followed.image_size) == ("unet", 4, (32, 48))
     assert resolve_init_from(ModelConfig(init_from=tiny_run.weights, image_size=(64, 64))).image_size == (64, 64)
     assert resolve_init_from(ModelConfig()).image_size == (256, 256)
+
+
+def test_frames_are_cropped_as_for_the_start_unless_said_otherwise(tmp_path):
+    start = {"arch": "unet", "model_args": {}, "image_size": [32, 48]}
+    for name, view in (("old", {}), ("cropped", {"view": "auto"})):
+        torch.save({**start, **view}, tmp_path / f"{name}.pth")
+    views = [resolve_init_from(ModelConfig(init_from=tmp_path / f"{name}.pth")).view for name in ("old", "cropped")]
+    assert views == ["full", "auto"] and resolve_init_from(ModelConfig()).view == DEFAULT_VIEW
+    assert resolve_init_from(ModelConfig(init_from=tmp_path / "old.pth", view="auto")).view == "auto"
 
 
 def test_the_start_brings_every_argument_of_its_model(tmp_path, monkeypatch):

@@ -46,6 +46,7 @@ OTHER_VALUES = {  # of each field that an option sets: what is typed, and what t
         "arch": ("unet", "unet"),
         "base_channels": ("8", 8),
         "image_size": ("64 96", (64, 96)),
+        "view": ("full", "full"),
         "weights": ("coco", "coco"),
         "init_from": ("w.pth", Path("w.pth")),
     },

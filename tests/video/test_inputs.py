@@ -10,7 +10,7 @@ import pytest
 
 from surgseg.files import UserError
 from surgseg.video.images import ImageReader
-from surgseg.video.inputs import VideoSource, find_sources, first_frames
+from surgseg.video.inputs import VideoSource, find_sources, first_frames, join_sources, spread_frames
 from surgseg.video.reader import VideoReader
 from tests.films import write_film
 from tests.helpers import noise_frame, save_image
@@ -126,6 +126,29 @@ def test_first_frames_come_from_the_first_video_that_has_any(tmp_path):
     assert {frame.shape for frame in frames} == {(48, 64, 3)} and 2 <= len(frames) <= 4
     with pytest.raises(UserError, match=r"bad\.mp4 is no video"):
         first_frames([VideoSource(tmp_path / "bad.mp4")])
+
+
+@pytest.mark.parametrize("name", ["film.mp4", "film.mkv", "film.ts", "film.avi"])
+def test_frames_for_a_first_look_are_spread_over_a_film_that_allows_to_seek(tmp_path, name, monkeypatch):
+    film = write_film(tmp_path / name, 300, (48, 64), codec="mpeg4", gop=10)
+    monkeypatch.setattr("surgseg.video.inputs.VideoSource.open", None)  # not read from its beginning
+    frames = list(spread_frames(VideoSource(film), 12))
+    assert len(frames) == len({frame.tobytes() for frame in frames}) == 12
+    assert {frame.shape for frame in frames} == {(48, 64, 3)}
+
+
+@pytest.mark.parametrize("options", [{"form": "h264"}, {"gop": 500}])
+def test_a_film_without_keyframes_to_seek_is_read_from_its_beginning(tmp_path, options):
+    frames = list(spread_frames(VideoSource(write_film(tmp_path / "film.mp4", 120, (48, 64), **options)), 12))
+    assert 12 <= len({frame.tobytes() for frame in frames}) <= 13
+
+
+def test_parts_of_an_operation_and_images_are_looked_at_too(tmp_path):
+    parts = [write_film(tmp_path / f"{number}.mp4", 40, (48, 64), gop=5) for number in range(2)]
+    assert len(list(spread_frames(join_sources([VideoSource(part) for part in parts]), 8))) == 8
+    for index in range(20):
+        save_image(tmp_path / "images" / f"{index}.png", noise_frame(index))
+    assert len(list(spread_frames(VideoSource(tmp_path / "images", images=True), 6))) == 6
 
 
 def test_a_file_that_was_damaged_in_the_middle_is_another_video(tmp_path):

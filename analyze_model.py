@@ -57,6 +57,7 @@ def main(argv: list[str] | None = None) -> int:
 def run(args: argparse.Namespace) -> int:
     if args.examples < 0:
         raise UserError(f"--examples {args.examples}: a number of frames from 0 is needed")
+    parse_view(args.view)
     from surgseg.figures import analysis
     from surgseg.scores.report import metrics_block
 

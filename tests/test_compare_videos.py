@@ -201,6 +201,7 @@ def test_equal_sampling_warns_of_nothing(run, folder):
 WARNINGS = (
     "different weights",
     "different thresholds",
+    "different views",
     "synthetic and other",
     "differ in length",
     "differ in place",
@@ -214,6 +215,7 @@ WARNINGS = (
     [
         ({"weights_sha256": "b" * 64}, "different weights"),
         ({"threshold": 0.7}, "different thresholds"),
+        ({"view": "auto"}, "different views"),
         ({"video_data": "synthetic"}, "synthetic and other"),
         ({"numbers": [0, 30, 120, 150, 180, 210]}, "differ in length"),
         ({"numbers": [300, 330, 360, 390], "video": {"duration_s": 19.2}}, "differ in place"),

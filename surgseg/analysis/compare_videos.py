@@ -181,10 +181,11 @@ def _correct_presence(video: Video, in_view: bool) -> list[float]:
 
 
 def warnings(videos: Sequence[Video]) -> list[str]:
-    """Return what makes the videos unequal: weights, thresholds, kind of data, unfinished runs, sampled parts."""
+    """Return what makes the videos unequal: weights, thresholds, views, kind of data, unfinished runs, parts."""
     found = []
-    for key, what in (("weights_sha256", "weights"), ("threshold", "thresholds")):
-        if len({str(video.generated.run.get(key)) for video in videos}) > 1:
+    settings = (("weights_sha256", "weights", None), ("threshold", "thresholds", None), ("view", "views", "full"))
+    for key, what, earlier in settings:  # `earlier`: of folders of versions that lack the key
+        if len({str(video.generated.run.get(key, earlier)) for video in videos}) > 1:
             found.append(f"the folders were made with different {what}: the differences are not the videos' alone")
     if len({video.generated.run.get("video_data") == "synthetic" for video in videos}) > 1:
         found.append("synthetic and other videos are mixed")

@@ -61,11 +61,11 @@ def run_comparison(config: ComparisonConfig, prepared: Prepared, machine: Machin
         print(describe_split(split, prepared.samples))
     for _ in machine.processes.in_turn():  # missing weights raise here, before hours of training
         facts = {name: start_facts(name, model, prepared) for name, model in models.items()}
-        image_size = resolve_init_from(models[jobs[0].model]).image_size
-        cache = open_cache(prepared.samples, image_size, prepared.scheme, machine.cache_dir)
+        first = resolve_init_from(models[jobs[0].model])
+        cache = open_cache(prepared.samples, first.image_size, prepared.scheme, machine.cache_dir, first.view)
     if sentence := pretraining_sentence(facts):
         print(sentence)
-    header = make_header(prepared, jobs, config.train, config.void, image_size, content_hash(cache))
+    header = make_header(prepared, jobs, config.train, config.void, first.image_size, content_hash(cache))
     results = Results(config.output_dir / "comparison.json", header, facts, jobs, record)
     if machine.processes.first:
         results.take_earlier()

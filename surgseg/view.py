@@ -14,7 +14,7 @@ from surgseg.frames import LIT
 RULES = ("auto", "full")  # of a weights file and of a training: cropped to the view found in each video, or not
 FRAMES = 24  # of a video, from which its view is found
 CELLS = 120  # along the shorter side of the reduced frames in which the view is found
-RISE = 6  # gray levels: a cell that is this much brighter than the border belongs to the view
+RISE = 6  # gray levels: a cell that is more than this brighter, or darker, than the border belongs to the view
 GRAY = 64  # gray level of the brightest border
 FLAT = 4  # gray levels: quartiles of a border's corner, and corners of one border, differ by at most this
 PICTURE = 8  # gray levels between the darkest and the brightest twentieth of a frame; below, it shows nothing
@@ -122,7 +122,12 @@ def find_view(frames: Iterable[np.ndarray]) -> View:
     levels = []
     for frame in frames:
         size = tuple(frame.shape[:2])
-        levels.append(_brightness(frame))
+        levels.append(brightness(frame))
+    return find_in_levels(levels, size)
+
+
+def find_in_levels(levels: Sequence[np.ndarray], size: tuple[int, int]) -> View:
+    """Do the same as `find_view` with the `brightness` of frames of this size (height, width)."""
     levels = [level for level in levels if _quantile(level, 0.95) - _quantile(level, 0.05) >= PICTURE]
     if not levels:
         return View.whole(size, "no frame shows a picture")
@@ -130,7 +135,7 @@ def find_view(frames: Iterable[np.ndarray]) -> View:
     border = _border(level)
     if border is None:
         return View.whole(size, "no dark border")
-    _, _, parts, _ = cv2.connectedComponentsWithStats((level > border + RISE).astype(np.uint8))
+    _, _, parts, _ = cv2.connectedComponentsWithStats(np.uint8(abs(level.astype(int) - border) > RISE))
     parts = parts[1:][parts[1:, cv2.CC_STAT_AREA] >= PART * level.size]
     if not len(parts):
         return View.whole(size, "nothing large is lit")
@@ -147,8 +152,8 @@ def find_view(frames: Iterable[np.ndarray]) -> View:
     return View(height, width, int(begin[0]), int(begin[1]), size)
 
 
-def _brightness(frame: np.ndarray) -> np.ndarray:
-    """The brightest channel of each cell of a reduced frame, smoothed: (h, w) uint8."""
+def brightness(frame: np.ndarray) -> np.ndarray:
+    """The brightest channel of each cell of a reduced frame, smoothed: (h, w) uint8, about 120 on the shorter side."""
     height, width = frame.shape[:2]
     factor = max(1, min(height, width) // CELLS)
     small = cv2.resize(frame, (width // factor, height // factor), interpolation=cv2.INTER_AREA)

@@ -49,6 +49,13 @@ def test_one_frame_is_enough_where_it_is_lit():
     check(find_view([seen_through(circle(), 0)]), circle())
 
 
+def test_an_instrument_that_is_darker_than_a_gray_border_is_kept():
+    inside = rectangle(0, 240, 60, 368)
+    frame = seen_through(inside, 0, level=45)
+    frame[:, 60:100] = 20  # a shaft along the edge
+    check(find_view([frame]), inside)
+
+
 def test_what_is_lit_in_any_frame_belongs_to_the_view():
     """Dark scenes: the rim is dim in all frames but two, and in those hardly brighter than the border."""
     rim, middle = circle(), circle(radius=100)

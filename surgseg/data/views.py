@@ -14,7 +14,7 @@ from surgseg.data.dataset import Sample
 from surgseg.files import UserError, list_some, natural_key
 from surgseg.frames import read_frame
 from surgseg.threads import ahead, cpu_count
-from surgseg.view import FRAMES, View, find_view, view_of
+from surgseg.view import FRAMES, View, brightness, find_in_levels, view_of
 
 
 def sample_views(samples: Sequence[Sample], asked: str | list[int]) -> Callable[[Sample, np.ndarray], View]:
@@ -53,8 +53,8 @@ def _find_views(samples: Sequence[Sample]) -> dict[tuple[str, tuple[int, int]], 
                 frame = read_frame(frames[place].frame)
             except UserError:  # reported with all others when the frames are read
                 continue
-            sizes[frame.shape[:2]].append(frame)
-        return {(video, size): find_view(group) for size, group in sizes.items()}
+            sizes[frame.shape[:2]].append(brightness(frame))
+        return {(video, size): find_in_levels(levels, size) for size, levels in sizes.items()}
 
     with ThreadPoolExecutor(cpu_count()) as pool:
         jobs = ahead(pool, find, sorted(videos, key=natural_key), 2 * cpu_count())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +116,8 @@ def generate(source: VideoSource, folder: Path, name: str, request: VideoRequest
 def _find_video_view(source: VideoSource, request: VideoRequest, earlier: dict | None) -> View | None:
     """Return the view of a video, None for whole frames: that of the `earlier` run that goes on, if any."""
     if earlier:
-        return view_of_video(source, earlier.get("view_rectangle") or "full", request.rate)
+        view = view_of_video(source, earlier.get("view_rectangle") or "full", request.rate)
+        return view and replace(view, reason=earlier.get("view_reason", ""))
     view = view_of_video(source, request.view, request.rate)
     if request.view == "auto":
         print(f"Field of view: {view}")

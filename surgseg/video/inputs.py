@@ -166,8 +166,8 @@ def spread_frames(source: VideoSource, count: int, image_rate: float = 25.0) -> 
         if 2 * found >= count:
             return
         with source.open() as reader:
-            apart = (reader.expected or count) // count
-        sampling = Sampling(step=min(max(apart, 1), _FARTHEST), max_frames=count)
+            apart = -(-(reader.expected or count) // count)
+        sampling = Sampling(step=min(apart, _FARTHEST), max_frames=count)
     with source.open(sampling, image_rate) as reader:
         for frame in reader:
             yield frame.image

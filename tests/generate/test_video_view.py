@@ -80,11 +80,12 @@ def test_a_run_that_goes_on_keeps_its_view(film, tmp_path, monkeypatch):
     stored = run_json(tmp_path / "out")
     table = tmp_path / "out" / "frames.csv"
     table.write_text("".join(table.read_text().splitlines(keepends=True)[:6]))
-    (tmp_path / "out" / "run.json").write_text(json.dumps({**stored, "complete": False}))
+    (tmp_path / "out" / "run.json").write_text(json.dumps({**stored, "complete": False, "view_reason": "because"}))
     monkeypatch.setattr("surgseg.view.find_view", None)  # it is not looked for again
     assert run(film, tmp_path / "out") == 0
     assert {path.name: path.read_bytes() for path in (tmp_path / "out" / "masks").iterdir()} == whole
-    assert run_json(tmp_path / "out")["view_rectangle"] == stored["view_rectangle"]
+    kept = run_json(tmp_path / "out")
+    assert (kept["view_rectangle"], kept["view_reason"]) == (stored["view_rectangle"], "because")
 
 
 def test_a_run_of_an_earlier_version_looked_at_whole_frames(film, tmp_path, capsys):

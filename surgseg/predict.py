@@ -142,7 +142,7 @@ class Predictor:
         pasted[:, self.background] = F.pad(found[:, self.background], view.padding, value=1.0)
         return pasted
 
-    def _predict(self, frames: Sequence[torch.Tensor], view: View | None) -> list[torch.Tensor]:
+    def _predict(self, frames: Sequence[torch.Tensor], view: View | None = None) -> list[torch.Tensor]:
         """Predict a batch, given in parts (n, 3, H, W) uint8 that are resized one after the other."""
         size = frames[0].shape[-2:]
         probability = self.network(torch.cat([resize_frames(part, self.image_size) for part in frames]))

@@ -23,6 +23,7 @@ from surgseg.console import quiet
 from surgseg.data.dataset import Sample, check_classes, load_prepared, mark_predicted, read_sample
 from surgseg.data.leaks import true_samples
 from surgseg.data.splits import apply_assignment
+from surgseg.data.views import sample_views
 from surgseg.files import UserError
 from surgseg.labels import Scheme
 from surgseg.onnx import INT8, METADATA, OnnxNetwork, check
@@ -30,6 +31,7 @@ from surgseg.predict import Predictor
 from surgseg.preprocess import resize_frames
 from surgseg.scores.metrics import confusion, pooled_scores, union_matrix
 from surgseg.video.inputs import find_sources, first_frames
+from surgseg.view import view_of
 
 LEAST, MOST = 16, 64  # frames to calibrate on
 SCORED = 200  # frames to compare, at most
@@ -90,9 +92,14 @@ def prepared_frames(root: Path, checkpoint: Checkpoint) -> RealFrames:
     if not train or not (test or val):
         train, test = samples[::2], samples[1::2]
     train, test = _spread(train, MOST), _spread(test or val, SCORED)
-    calibration, pairs = (
-        (read_sample(sample, checkpoint.scheme.num_classes) for sample in part) for part in (train, test)
-    )
+    views = sample_views(samples, checkpoint.view)
+
+    def read(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
+        frame, mask = read_sample(sample, checkpoint.scheme.num_classes)
+        view = views(sample, frame)
+        return view.crop(frame), view.crop(mask)
+
+    calibration, pairs = map(read, train), map(read, test)
     origin = f"{len(train)} frames of {root} to calibrate on, {len(test)} others to compare"
     return RealFrames(_resized((frame for frame, _ in calibration), len(train), checkpoint), pairs, origin)
 
@@ -103,6 +110,8 @@ def video_frames(path: str, checkpoint: Checkpoint) -> RealFrames:
     Raises `UserError` for too few frames.
     """
     frames = first_frames(find_sources([path]), 3 * LEAST)
+    view = view_of(checkpoint.view, frames)
+    frames = [view.crop(frame) for frame in frames]
     calibration, pairs = frames[::2], [(frame, None) for frame in frames[1::2]]
     origin = f"{len(calibration)} frames of {path} to calibrate on, {len(pairs)} others to compare"
     return RealFrames(_resized(calibration, len(calibration), checkpoint), pairs, origin)

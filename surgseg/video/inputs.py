@@ -155,10 +155,9 @@ def spread_frames(source: VideoSource, count: int, image_rate: float = 25.0) -> 
     They are keyframes. Of a video that has few, or in which one cannot seek, frames from its beginning follow, at most
     `_FARTHEST` frames apart. Raises `UserError` if no frame can be decoded.
     """
-    sampling = Sampling("spread", None, count)
+    sampling, found = Sampling("spread", None, count), 0
     if not source.images:
         parts = [(path, part) for path in source.files for part in find_recordings(path)]
-        found = 0
         for path, part in parts:
             for frame in keyframes(path, part, -(-count // len(parts))):
                 found += 1
@@ -170,4 +169,5 @@ def spread_frames(source: VideoSource, count: int, image_rate: float = 25.0) -> 
         sampling = Sampling(step=min(apart, _FARTHEST), max_frames=count)
     with source.open(sampling, image_rate) as reader:
         for frame in reader:
-            yield frame.image
+            if frame.index or not found:  # the first frame may be a keyframe
+                yield frame.image

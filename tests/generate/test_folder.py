@@ -27,6 +27,7 @@ ASKED = {
     "threshold": 0.5,
     "sampling": {"mode": "every", "step": 10},
     "image_rate": None,
+    "view": "full",
     "batch_size": 4,
     "backend": {"name": "torch", "version": "2"},
     "decoder": {"name": "PyAV", "version": "1"},

@@ -210,7 +210,9 @@ def test_an_interrupted_run_goes_on_with_the_batches_of_a_whole_run(films, tmp_p
     table.write_text("".join(table.read_text().splitlines(keepends=True)[:7]))  # 6 of 22 frames
     facts.write_text(json.dumps({**json.loads(facts.read_text()), "complete": False, "stopped": "Ctrl-C"}))
     batches, submit = [], Predictor.submit
-    monkeypatch.setattr(Predictor, "submit", lambda self, frames: batches.append(len(frames)) or submit(self, frames))
+    monkeypatch.setattr(
+        Predictor, "submit", lambda self, frames, view: batches.append(len(frames)) or submit(self, frames, view)
+    )
     assert run(films / "plain.mp4", tmp_path, "--frame-step 1 --batch-size 4") == 0
     assert batches == [4, 4, 4, 4, 2]  # from frame 4 on
     assert len(table.read_text().splitlines()) == 23

@@ -43,6 +43,7 @@ MISTAKES = {
     "check_both_videos.py": ["--video-paths", "no-such-folder/a.mp4", "no-such-folder/b.mp4"],
     "compare_videos.py": ["--generated-dirs", "no-such-folder/a", "no-such-folder/b"],
     "analyze_mask_statistics.py": ["--generated-dir", "no-such-folder"],
+    "segment_live.py": ["--source", "no-such-folder/video.mp4", "--model-path", "no-such-folder/w.pth"],
     "prepare_full_dataset.py": ["--source-root", "no-such-folder"],
     "prepare_cholecseg8k_assets.py": ["--frame-dir", "no-such-folder", "--mask-dir", "no-such-folder"],
 }

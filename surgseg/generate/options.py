@@ -99,7 +99,8 @@ def _time(text: str) -> float:
         raise argparse.ArgumentTypeError(f"{text!r} is not a time: use seconds, M:SS or H:MM:SS") from error
 
 
-def add_prediction_options(parser: argparse.ArgumentParser) -> None:
+def add_prediction_options(parser: argparse.ArgumentParser, batches: bool = True) -> None:
+    """Add the options of prediction; without `batches` not the one of their size."""
     group = parser.add_argument_group("prediction")
     add_device_option(group)
     group.add_argument(
@@ -122,7 +123,8 @@ def add_prediction_options(parser: argparse.ArgumentParser) -> None:
         help="least probability of instrument, 0-1 (default: from the weights file)",
     )
     add_view_option(group)
-    group.add_argument("--batch-size", type=int, metavar="N", help="frames per batch (default: 4, on a GPU 32)")
+    if batches:
+        group.add_argument("--batch-size", type=int, metavar="N", help="frames per batch (default: 4, on a GPU 32)")
 
 
 def add_output_options(parser: argparse.ArgumentParser) -> None:

@@ -23,7 +23,9 @@ class VideoWriter:
     """Write (H, W, 3) uint8 RGB frames as an H.264 file; as .mp4 it plays in browsers. Odd sizes are padded to even.
 
     Use as a context manager; the file gets its name when it is complete, else it is removed. With `exact_times` each
-    frame has the second from which it is shown, and frames are stored in the order in which they come.
+    frame has the second from which it is shown, and frames are stored in the order in which they come. `lasting`: for
+    live pictures; encoding is quick, the file has its name from the start, and what is written stays readable after an
+    error or a kill (a fragment each second).
     """
 
     def __init__(
@@ -33,12 +35,13 @@ class VideoWriter:
         crf: int = 18,
         metadata: dict | None = None,
         exact_times: bool = False,
+        lasting: bool = False,
     ):
         self.path = Path(path)
         self.rate = Fraction(fps).limit_denominator(60000)
-        self.crf, self.exact_times = crf, exact_times
+        self.crf, self.exact_times, self.lasting = crf, exact_times, lasting
         self.metadata = metadata or {}
-        self.partial = partial_path(self.path)
+        self.partial = self.path if lasting else partial_path(self.path)
         self.container = None
         self.step, self.last = 1, 0  # ticks, of exact times
 
@@ -71,6 +74,8 @@ class VideoWriter:
 
     def _open(self, height: int, width: int) -> None:
         options = {"movflags": "faststart"} if self.path.suffix == ".mp4" else {}
+        if self.lasting:
+            options = {"movflags": "empty_moov+default_base_moof", "frag_duration": "1000000", "flush_packets": "1"}
         try:
             self.container = av.open(str(self.partial), "w", options=options)
         except (OSError, av.error.FFmpegError) as error:
@@ -79,7 +84,8 @@ class VideoWriter:
         self.stream = self.container.add_stream("libx264", rate=self.rate)
         self.stream.width, self.stream.height, self.stream.pix_fmt = width, height, "yuv420p"
         self.stream.codec_context.colorspace, self.stream.codec_context.color_range = _BT601, _LIMITED
-        self.stream.options = {"crf": str(self.crf), "preset": "veryfast"}
+        speed = {"preset": "ultrafast", "tune": "zerolatency"} if self.lasting else {"preset": "veryfast"}
+        self.stream.options = {"crf": str(self.crf), **speed}
         if self.exact_times:  # without B-frames the packets are frames in display order
             self.stream.codec_context.time_base = TICKS
             self.stream.codec_context.max_b_frames = 0
@@ -88,11 +94,11 @@ class VideoWriter:
         if self.container is None:
             return
         try:
-            if kind is None:
+            if kind is None or self.lasting:
                 self._mux(self.stream.encode(None))
         finally:
             self.container.close()
-        if kind is None:
+        if kind is None or self.lasting:
             self.partial.replace(self.path)
         else:
             self.partial.unlink(missing_ok=True)

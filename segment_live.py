@@ -39,6 +39,7 @@ from surgseg.generate.options import (
 )
 from surgseg.live import options
 from surgseg.places import find_weights
+from surgseg.view import parse_view
 
 SCHEMA = "surgseg.live/1"
 FIRST_S = 30  # seconds to wait for the first frame of a camera or stream
@@ -67,6 +68,7 @@ def work(args: argparse.Namespace) -> int:
     is_file = not is_camera(args.source) and not is_stream(args.source)
     options.check_live_options(args, is_file)
     check_image_rate(args.image_rate)
+    parse_view(args.view)
     args.model_path = find_weights(args.model_path)
     with contextlib.ExitStack() as stack:
         if is_file:  # its clock starts when the model is ready
@@ -96,6 +98,7 @@ def show(args: argparse.Namespace, capture, source, frames: list, checkpoint, st
     from surgseg.live.latency import report_table
     from surgseg.live.run import Live, predict_with
     from surgseg.live.screen import Controls
+    from surgseg.video.views import view_of_video
 
     scheme, truth, log = checkpoint.scheme, {}, ScreenLog()
     if args.ground_truth:
@@ -106,7 +109,9 @@ def show(args: argparse.Namespace, capture, source, frames: list, checkpoint, st
     keepers = [Snapshots(args.snapshot_dir, controls), *([log] if truth else [])]
     keepers += [stack.enter_context(kind(path)) for kind, path in ((Recorder, args.record), (Table, args.csv)) if path]
     predictor, facts = load(args, checkpoint, frames)
-    predict = predict_with(predictor)
+    asked = parse_view(args.view, checkpoint.view)
+    view = None if source is None else view_of_video(source, asked, args.image_rate)
+    predict = predict_with(predictor, asked, view)
     predict(frames[0], start)  # the first time is slower
     live = Live(capture, predict, screen, controls, keepers, report_s=args.report, budget_ms=args.budget_ms)
     lost = ""
@@ -175,6 +180,7 @@ def load(args: argparse.Namespace, checkpoint, frames: list) -> tuple:
         "weights_sha256": checkpoint.sha256,
         "model": {"arch": checkpoint.arch, "image_size": checkpoint.image_size, "classes": checkpoint.scheme.name},
         "backend": network.describe(),
+        "view": parse_view(args.view, checkpoint.view),
         "run": run_metadata({key: value for key, value in vars(args).items() if key not in PRIVATE}, device),
     }
     return Predictor(checkpoint, device, args.threshold, batch_size=1, network=network), facts

@@ -21,6 +21,7 @@ PICTURE = 8  # gray levels between the darkest and the brightest twentieth of a 
 SPARE = 12  # one frame in so many may be lit where the others are dark, such as a title or a test picture
 PART = 0.02  # least lit part, as a share of the frame; smaller ones are captions and reflexes
 LEAST = 0.25  # least height and width of a view, as shares of the frame's
+NO_PICTURE = "no frame shows a picture"
 NEARLY = 0.96  # a view with at least this share of the frame's height and width is the whole frame
 
 
@@ -130,7 +131,7 @@ def find_in_levels(levels: Sequence[np.ndarray], size: tuple[int, int]) -> View:
     """Do the same as `find_view` with the `brightness` of frames of this size (height, width)."""
     levels = [level for level in levels if _quantile(level, 0.95) - _quantile(level, 0.05) >= PICTURE]
     if not levels:
-        return View.whole(size, "no frame shows a picture")
+        return View.whole(size, NO_PICTURE)
     level = np.sort(levels, axis=0)[-1 - len(levels) // SPARE]
     border = _border(level)
     if border is None:

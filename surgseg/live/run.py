@@ -17,6 +17,7 @@ from surgseg.live.latency import report_line, summarise_latency
 from surgseg.live.screen import Controls, Screen
 from surgseg.live.slot import Slot
 from surgseg.predict import Measures, Predictor
+from surgseg.view import NO_PICTURE, View, view_of
 
 _TICK_S = 0.1  # between two looks at keys and signal while no frame comes
 
@@ -45,12 +46,26 @@ class Shown(NamedTuple):
 Predict = Callable[[np.ndarray, "float | None"], "tuple[np.ndarray, Measures]"]
 
 
-def predict_with(predictor: Predictor) -> Predict:
-    """Return the only way of a live frame to the network: (image, threshold) -> ((H, W) uint8 ids, its measures)."""
+def predict_with(predictor: Predictor, asked: str | list[int] = "full", view: View | None = None) -> Predict:
+    """Return the only way of a live frame to the network: (image, threshold) -> ((H, W) uint8 ids, its measures).
+
+    `asked` is a view that `parse_view` returns. `view` is the one that was found already; otherwise, and for frames of
+    another size, it is found in the first frame that shows a picture.
+    """
+    views = {} if view is None else {view.frame: view}
+
+    def view_in(image: np.ndarray) -> View:
+        size = image.shape[:2]
+        if size in views:
+            return views[size]
+        found = view_of(asked, [image])
+        if found.reason != NO_PICTURE:
+            views[size] = found
+        return found
 
     def predict(image: np.ndarray, threshold: float | None) -> tuple[np.ndarray, Measures]:
         predictor.threshold = threshold
-        found = predictor.submit([image]).result()
+        found = predictor.submit([image], None if asked == "full" else view_in(image)).result()
         return found.ids[0], found.measures.of_frame(0)
 
     return predict

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import json
 import os
 import time
@@ -95,7 +96,9 @@ def test_the_sources_name_stays_out_unless_asked_for(bright, film, tmp_path):
     for folder in ("out", "several"):
         written = folder_bytes(tmp_path / folder)
         assert len(written) > 6 and any(name.endswith("overlay.mp4") for name in written)
-        assert not [name for name, data in written.items() if "Anna" in name or b"Anna" in data or b"1950" in data]
+        assert not [
+            name for name, data in written.items() if "Anna" in name or re.search(rb"Anna|(?<![\d.])1950(?!\d)", data)
+        ]
     run(film, tmp_path / "kept", "--keep-source-name")
     assert (tmp_path / "kept" / "masks" / "Anna_Example_1950_000030.png").is_file()
     assert json.loads((tmp_path / "kept" / "run.json").read_text())["source"]["name"] == film.name

@@ -11,6 +11,7 @@ import json
 import math
 import os
 import re
+import shutil
 import sys
 import tempfile
 import unicodedata
@@ -104,6 +105,25 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`; it becomes `path` on success and is removed on failure.
+
+    Raises `UserError` if `path` exists.
+    """
+    path = Path(path).absolute()
+    if path.exists():
+        raise UserError(f"{path} exists, and nothing in it is written over: choose another name, or move it away")
+    temporary = make_folder(path.with_name(f".{path.name}.{os.getpid()}.part"))
+    try:
+        yield temporary
+        temporary.rename(path)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
-from surgseg.files import IMAGE_SUFFIXES, UserError, is_hidden, list_some, natural_key, nfc
+from surgseg.files import IMAGE_SUFFIXES, T, UserError, is_hidden, list_some, natural_key, nfc
 
 # Gray level, 0-255. Pixels whose brightest channel is below it are the dark border around a round field of view: the
 # level is above the black of limited-range video (16) with its noise, and below dim tissue.
@@ -151,8 +151,8 @@ def images_by_name(folder: Path | str) -> dict[str, Path]:
     return files
 
 
-def under_names(names: Collection[str], files: dict[str, Path]) -> dict[str, Path]:
-    """Return `files` (`images_by_name` of a folder) under the `names` of another folder where both mean one frame.
+def under_names(names: Collection[str], files: dict[str, T]) -> dict[str, T]:
+    """Return `files` (such as `images_by_name` of a folder) under the `names` of another where both mean one frame.
 
     Names are equal, folders included. If only one of the folders has subfolders, the last part of a name decides.
     Raises `UserError` if that part may mean several files.

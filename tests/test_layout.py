@@ -10,7 +10,7 @@ from tests.helpers import ROOT
 LEVELS = (  # lowest first; a room may import the levels below it, and itself. All other modules are the ground
     {"scores", "video"},
     {"data", "predict"},
-    {"training", "generate", "live", "evaluation", "onnx", "synthetic"},
+    {"training", "generate", "live", "evaluation", "onnx", "synthetic", "annotations"},
     {"study", "analysis", "quantise"},
     {"figures"},
 )

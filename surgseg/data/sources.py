@@ -74,14 +74,14 @@ class SourceFile:
 
 
 @contextlib.contextmanager
-def open_source(root: Path | str) -> Iterator[tuple[list[SourceFile], str]]:
-    """Yield (image files in natural order, "real" or "synthetic") of a folder or zip.
+def open_source(root: Path | str, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> Iterator[tuple[list[SourceFile], str]]:
+    """Yield (files of those suffixes, by default images, in natural order, "real" or "synthetic") of a folder or zip.
 
     Raises `UserError` if it does not exist or is damaged.
     """
     root = Path(root)
     if root.is_dir():
-        yield list_folder(root), data_kind(root)
+        yield list_folder(root, suffixes), data_kind(root)
         return
     if not root.exists():
         raise UserError(f"{root}: no such folder or zip file")
@@ -96,14 +96,14 @@ def open_source(root: Path | str) -> Iterator[tuple[list[SourceFile], str]]:
         files = [
             SourceFile(name, f"{info.file_size}:{info.CRC:08x}", archive=archive, member=info)
             for info in archive.infolist()
-            if not info.is_dir() and _is_image(PurePosixPath(name := _posix(info.filename)).parts)
+            if not info.is_dir() and _is_wanted(PurePosixPath(name := _posix(info.filename)).parts, suffixes)
         ]
         synthetic = any(PurePosixPath(_posix(name)).name == MARKER for name in archive.namelist())
         yield _sorted(files), "synthetic" if synthetic else data_kind(root)
 
 
-def list_folder(root: Path) -> list[SourceFile]:
-    """Return the image files at any depth below a folder, in natural order. Follows each linked folder once."""
+def list_folder(root: Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> list[SourceFile]:
+    """Return the files of those suffixes (images) below a folder, in natural order. Follows each linked folder once."""
     if not root.is_dir():
         raise UserError(f"{root} is not a folder")
     found, seen = [], set()
@@ -116,7 +116,7 @@ def list_folder(root: Path) -> list[SourceFile]:
         folders[:] = [name for name in folders if not is_hidden(name)]
         for name in names:
             path = Path(parent, name)
-            if _is_image((name,)) and path.is_file():
+            if _is_wanted((name,), suffixes) and path.is_file():
                 status = path.stat()
                 stamp = f"{status.st_size}:{status.st_mtime_ns}"
                 found.append(SourceFile(nfc(path.relative_to(root).as_posix()), stamp, path=path))
@@ -198,8 +198,8 @@ def _posix(name: str) -> str:
     return nfc(name.replace("\\", "/"))
 
 
-def _is_image(parts: tuple[str, ...]) -> bool:
-    return parts[-1].lower().endswith(IMAGE_SUFFIXES) and not any(is_hidden(part) for part in parts)
+def _is_wanted(parts: tuple[str, ...], suffixes: tuple[str, ...]) -> bool:
+    return parts[-1].lower().endswith(suffixes) and not any(is_hidden(part) for part in parts)
 
 
 def _sorted(files: list[SourceFile]) -> list[SourceFile]:

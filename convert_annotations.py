@@ -1,0 +1,151 @@
+"""Exchange masks with an annotation tool: CVAT, a COCO file, or LabelMe.
+
+--to writes the masks of a prepared or generated folder as a file that the tool imports. --from reads
+the tool's export into a new prepared folder, ready to train on:
+
+  python convert_annotations.py --to cvat --data-root data/operation --output operation.zip
+  python convert_annotations.py --from cvat --data-root data/operation --annotations corrected.zip \\
+      --output data/corrected
+
+CVAT: "Segmentation mask 1.1". COCO and CVAT are exact, LabelMe's polygons have an IoU of .99 or more.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from surgseg.annotations.corrected import Corrected, write_corrected
+from surgseg.annotations.formats import FORMATS, open_annotations
+from surgseg.annotations.shapes import label_table
+from surgseg.annotations.task import read_task
+from surgseg.console import add_reviewed_option, make_parser, report_errors
+from surgseg.files import UserError, list_some
+from surgseg.labels import SCHEMES
+
+
+def build_parser():
+    parser = make_parser(__doc__)
+    way = parser.add_mutually_exclusive_group(required=True)
+    way.add_argument("--from", dest="source", choices=FORMATS, help="read a tool's annotations (default: off)")
+    way.add_argument("--to", choices=FORMATS, help="write annotations for a tool (default: off)")
+    files = parser.add_argument_group("files")
+    files.add_argument(
+        "--data-root",
+        type=Path,
+        required=True,
+        help="prepared or generated folder; with --from also a folder of frames (required)",
+    )
+    files.add_argument(
+        "--output",
+        type=Path,
+        required=True,
+        help="what to write: a .zip (CVAT), .json (COCO) or folder (LabelMe, --from); must not exist (required)",
+    )
+    files.add_argument(
+        "--annotations",
+        type=Path,
+        help="with --from: the tool's file, or the folder or zip of its files (default: none)",
+    )
+    labels = parser.add_argument_group("labels")
+    labels.add_argument(
+        "--class-scheme",
+        metavar="NAME",
+        help=f"classes of the masks: {', '.join(SCHEMES)} or a JSON file (default: the folder's own, else binary)",
+    )
+    labels.add_argument(
+        "--label",
+        nargs="+",
+        default=[],
+        metavar="OTHER=CLASS",
+        help="with --from: labels of the tool that mean a class, background or void (default: equal names only)",
+    )
+    labels.add_argument(
+        "--ignore-labels", nargs="+", default=[], metavar="LABEL", help="with --from: leave these out (default: none)"
+    )
+    frames = parser.add_argument_group("frames, with --from")
+    frames.add_argument(
+        "--allow-missing", action="store_true", help="leave out frames without annotation (default: an error)"
+    )
+    frames.add_argument(
+        "--empty-frames",
+        action="store_true",
+        help="frames that the tool's file names without annotation are background (default: not annotated)",
+    )
+    frames.add_argument(
+        "--video-pattern",
+        metavar="REGEX",
+        help="regular expression whose one group is the video in a frame's path (default: from the manifest or names)",
+    )
+    add_reviewed_option(frames)
+    return parser
+
+
+def main(argv=None) -> int:
+    return report_errors(run, build_parser().parse_args(argv))
+
+
+def run(args) -> None:
+    if args.output.exists():
+        raise UserError(f"{args.output} exists, and is not written over: choose another --output")
+    task = read_task(args.data_root, args.class_scheme)
+    if args.to:
+        write(args, task)
+    else:
+        report(read(args, task), args.output)
+
+
+def write(args, task) -> None:
+    chosen = FORMATS[args.to]
+    if args.annotations or args.label or args.ignore_labels:
+        raise UserError("--annotations, --label and --ignore-labels are for --from")
+    if args.output.suffix.lower() != chosen.suffix and chosen.suffix:
+        raise UserError(f"--output {args.output}: the file for {args.to} ends in {chosen.suffix}")
+    label_table(task.scheme, {}, ())
+    chosen.write(task, args.output)
+    print(f"{len(task.frames)} frames with the labels {list_some([*task.scheme.names[1:], 'void'], 20)}")
+    print(f"  {args.output}")
+
+
+def read(args, task) -> Corrected:
+    chosen = FORMATS[args.source]
+    if args.annotations is None:
+        raise UserError("--from needs --annotations: the tool's file or folder")
+    if wrong := [text for text in args.label if not all(text.partition("="))]:
+        raise UserError(f"--label {list_some(wrong)}: write OTHER=CLASS, such as forceps=grasper")
+    table = label_table(task.scheme, dict(text.split("=", 1) for text in args.label), args.ignore_labels)
+    with open_annotations(args.annotations, chosen.read_suffixes) as files:
+        return write_corrected(
+            chosen.read(files),
+            task,
+            args.output,
+            table,
+            allow_missing=args.allow_missing,
+            empty_frames=args.empty_frames,
+            reviewed=args.masks_reviewed,
+            video_pattern=args.video_pattern,
+            as_written=chosen.as_written,
+        )
+
+
+def report(result: Corrected, output: Path) -> None:
+    print(f"{len(result.names)} frames with masks")
+    if result.left_out:
+        print(f"{len(result.left_out)} frames without annotation, left out: {list_some(result.left_out)}")
+    if result.overlaps:
+        pixels = sum(result.overlaps.values())
+        print(
+            f"{pixels} pixels of {len(result.overlaps)} frames lie in shapes of several classes; the later one counts"
+        )
+    if result.predicted:
+        print(
+            f"WARNING: {len(result.predicted)} masks are unchanged predictions of a model, and count as predicted; "
+            "if a person has checked all masks, give --masks-reviewed",
+            file=sys.stderr,
+        )
+    print(f"  {output}")
+    print(f"next: python instrument_segmentation.py --data-root {output}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

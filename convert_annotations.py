@@ -1,13 +1,13 @@
 """Exchange masks with an annotation tool: CVAT, a COCO file, or LabelMe.
 
---to writes the masks of a prepared or generated folder as a file that the tool imports. --from reads
-the tool's export into a new prepared folder, ready to train on:
+--to writes the masks of a prepared or generated folder as a file that the tool imports. --from
+reads the tool's export into a new prepared folder, ready to train on:
 
   python convert_annotations.py --to cvat --data-root data/operation --output operation.zip
   python convert_annotations.py --from cvat --data-root data/operation --annotations corrected.zip \\
       --output data/corrected
 
-CVAT: "Segmentation mask 1.1". COCO and CVAT are exact, LabelMe's polygons have an IoU of .99 or more.
+CVAT and COCO are exact; LabelMe gets polygons with an IoU of .99 or more: docs/annotations.md.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ import numpy as np
 
 from surgseg.annotations.shapes import BACKGROUND_LABEL, VOID_LABEL, Annotated, Drawing, Shape, image_name
 from surgseg.annotations.task import Task, each_mask
-from surgseg.data.sources import SourceFile
+from surgseg.data.sources import SourceFile, check_whole
 from surgseg.files import UserError, atomic_path, list_some, nfc
 from surgseg.frames import encode_frame, open_image
 from surgseg.labels import VOID, Scheme
@@ -96,7 +96,9 @@ def _read_labelmap(file: SourceFile) -> dict[int, str]:
 
 
 def _read_picture(file: SourceFile, labels: dict[int, str]) -> Drawing:
-    with open_image(file.read(), file.name) as image:
+    data = file.read()
+    check_whole(data, file.name)
+    with open_image(data, file.name) as image:
         rgb = np.asarray(image.convert("RGB")).astype(np.int32)
     colours = rgb[..., 0] << 16 | rgb[..., 1] << 8 | rgb[..., 2]
     values = np.unique(colours).tolist()

@@ -28,7 +28,7 @@ from surgseg.annotations.shapes import (
     parse_json,
 )
 from surgseg.annotations.task import Task, each_mask
-from surgseg.data.sources import SourceFile
+from surgseg.data.sources import SourceFile, check_whole
 from surgseg.files import UserError, atomic_folder, nfc, write_json
 from surgseg.frames import open_image
 from surgseg.labels import VOID
@@ -119,6 +119,7 @@ def _place_mask(text, points: list[tuple[float, float]], size: tuple[int, int]) 
         data = base64.b64decode(text, validate=True)
     except (TypeError, ValueError, binascii.Error) as error:
         raise UserError("its mask is not base64") from error
+    check_whole(data, "its mask")
     with open_image(data, "its mask") as image:
         mask = np.asarray(image.convert("L")) > 0
     full = np.zeros(size[::-1], bool)

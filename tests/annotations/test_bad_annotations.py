@@ -182,6 +182,7 @@ def test_shapes_without_area_or_outside_the_image_are_all_named(task, tmp_path, 
         shape(kind="line", points=[(1, 1), (4, 4)]),
         shape(kind="mask", points=[(1, 1), (3, 3)], mask="?"),
         shape(kind="mask", points=[(1, 1), (3, 3)], mask=base64.b64encode(rgb_png(np.ones((2, 3)))).decode()),
+        shape(kind="mask", points=[(1, 1), (3, 3)], mask=base64.b64encode(rgb_png(np.ones((3, 3)))[:-9]).decode()),
     ]
     error = refused(task, "labelme", labelme_folder(tmp_path / "l", {"op_000002": wrong}), capsys)
     assert f"{len(wrong)} x bad shape" in error and error.count("op_000002.json") == len(wrong)
@@ -305,3 +306,27 @@ def test_a_class_that_is_called_void_is_refused(tmp_path, capsys):
     (task / "classes.json").write_text(json.dumps(scheme))
     assert convert("--to", "coco", "--data-root", task, "--output", tmp_path / "a.json") == 2
     assert "rename it" in capsys.readouterr().err
+
+
+def test_names_match_in_either_unicode_form_and_with_backslashes(tmp_path):
+    task = make_task(tmp_path / "task", {"opé/f_1": columns(0, 3)})
+    value = {
+        "images": [{"id": 1, "file_name": "ope\u0301\\f_1.png", "width": 10, "height": 10}],
+        "categories": [{"id": 1, "name": "grasper"}],
+        "annotations": [
+            {"id": 1, "image_id": 1, "category_id": 1, "segmentation": [[0, 0, 3, 0, 3, 10, 0, 10]], "iscrowd": 1}
+        ],
+    }
+    (tmp_path / "a.json").write_text(json.dumps(value))
+    assert read(task, "coco", tmp_path / "a.json") == 0
+    assert same_masks(written(tmp_path / "back"), {"opé/f_1": columns(0, 3)})
+
+
+def test_a_damaged_mask_is_named_and_a_cut_zip_is_an_error(task, cvat, tmp_path, capsys):
+    whole = cvat.read_bytes()
+    with zipfile.ZipFile(cvat) as archive:
+        picture = archive.read("SegmentationClass/op_000001.png")
+    rewrite(cvat, {"SegmentationClass/op_000001.png": picture[:-20]})
+    assert "SegmentationClass/op_000001.png (truncated PNG" in refused(task, "cvat", cvat, capsys)
+    (tmp_path / "a.zip").write_bytes(whole[: len(whole) // 2])
+    assert "no whole zip file" in refused(task, "cvat", tmp_path / "a.zip", capsys)

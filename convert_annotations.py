@@ -89,6 +89,8 @@ def run(args) -> None:
     if args.output.exists():
         raise UserError(f"{args.output} exists, and is not written over: choose another --output")
     task = read_task(args.data_root, args.class_scheme)
+    if {task.frame_dir.resolve(), (task.root / "masks").resolve()} & set(args.output.resolve().parents):
+        raise UserError(f"{args.output} lies in a folder of frames or masks: choose another --output")
     if args.to:
         write(args, task)
     else:

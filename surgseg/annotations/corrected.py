@@ -18,13 +18,14 @@ from surgseg.data.dataset import number_of, videos_of
 from surgseg.data.manifest import with_splits, write_manifest
 from surgseg.data.pairs import Problem, describe_problems
 from surgseg.data.sources import data_kind
-from surgseg.files import UserError, atomic_folder, list_some, natural_key, write_json
+from surgseg.files import UserError, atomic_folder, list_some, natural_key, read_json, write_json
 from surgseg.frames import check_same_size, under_names
 from surgseg.labels import VOID, write_scheme
 from surgseg.masks import read_mask, write_mask
 from surgseg.predicted import mask_hash, predicted_masks
 
 _SHOWN = 50  # faults of each kind in an error
+_COUNTED = ("data", "class_scheme", "frames", "instrument_free_frames", "void_frames", "videos", "splits", "sizes")
 
 
 @dataclass
@@ -171,5 +172,8 @@ def _write_lists(folder: Path, task: Task, rows: list[dict], predicted: dict[str
     rows = with_splits([{**row, **place} for row, place in zip(rows, places)], prescribed, predicted)
     write_scheme(folder / "classes.json", task.scheme)
     audit = make_audit({}, rows, task.scheme, data_kind(task.frame_dir))
-    write_json(folder / "audit.json", {**audit, "predicted_masks": predicted})
+    kept = {key: audit[key] for key in _COUNTED}  # the other tables count source codes, which there are none of
+    source = task.root / "audit.json"
+    licences = read_json(source).get("licences", []) if source.is_file() else []
+    write_json(folder / "audit.json", {**kept, "licences": licences, "predicted_masks": predicted})
     write_manifest(folder, sorted(rows, key=lambda row: natural_key(row["name"])))

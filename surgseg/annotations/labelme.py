@@ -92,7 +92,7 @@ def _read_json(file: SourceFile) -> Drawing:
 
 def _draw_shape(row: dict, size: tuple[int, int]) -> np.ndarray:
     """(H, W) bool of one shape."""
-    kind = row.get("shape_type") or "polygon"
+    kind = str(row.get("shape_type") or "polygon")
     if kind not in _FEWEST:
         raise UserError(f"a {kind} has no area; draw one of {', '.join(_FEWEST)}")
     points = check_points(row.get("points") or [], size, _FEWEST[kind])

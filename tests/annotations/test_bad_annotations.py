@@ -180,6 +180,7 @@ def test_shapes_without_area_or_outside_the_image_are_all_named(task, tmp_path, 
         shape("l-hook", points=[(1, 1), (float("nan"), 1), (4, 4)]),
         shape(points=[(1, 1), ("a", 1), (4, 4)]),
         shape(kind="line", points=[(1, 1), (4, 4)]),
+        shape(kind=["polygon"]),
         shape(kind="mask", points=[(1, 1), (3, 3)], mask="?"),
         shape(kind="mask", points=[(1, 1), (3, 3)], mask=base64.b64encode(rgb_png(np.ones((2, 3)))).decode()),
         shape(kind="mask", points=[(1, 1), (3, 3)], mask=base64.b64encode(rgb_png(np.ones((3, 3)))[:-9]).decode()),
@@ -187,7 +188,7 @@ def test_shapes_without_area_or_outside_the_image_are_all_named(task, tmp_path, 
     error = refused(task, "labelme", labelme_folder(tmp_path / "l", {"op_000002": wrong}), capsys)
     assert f"{len(wrong)} x bad shape" in error and error.count("op_000002.json") == len(wrong)
     assert "shape 3 (grasper): the point (50, 1) is outside the image of 10x10" in error
-    assert "shape 4 (l-hook): the point (nan, 1)" in error and "shape 8 (grasper): its mask is 3x2" in error
+    assert "shape 4 (l-hook): the point (nan, 1)" in error and "shape 9 (grasper): its mask is 3x2" in error
 
 
 def test_rectangles_circles_and_masks_are_read_as_labelme_draws_them(task, tmp_path):
@@ -282,6 +283,8 @@ def test_nothing_is_written_over(task, cvat, tmp_path, capsys):
     (tmp_path / "back").mkdir()
     assert "exists" in refused(task, "cvat", cvat, capsys)
     assert convert("--to", "cvat", "--data-root", task, "--output", cvat) == 2
+    assert convert("--to", "cvat", "--data-root", task, "--output", task / "frames" / "new" / "a.zip") == 2
+    assert not (task / "frames" / "new").exists()
 
 
 def test_a_frame_without_mask_cannot_be_written(task, tmp_path, capsys):

@@ -9,7 +9,7 @@ from PIL import Image
 
 from surgseg.annotations.cvat import voc_colours
 from surgseg.data.dataset import load_prepared, mark_predicted
-from surgseg.files import read_csv, write_csv
+from surgseg.files import read_csv, read_json, write_csv, write_json
 from surgseg.labels import read_scheme
 from tests.annotations.tasks import SCHEME, convert, make_task, random_masks, same_masks, written
 from tests.folders import columns, write_folder
@@ -60,7 +60,10 @@ def test_parts_and_videos_of_a_manifest_are_kept(tmp_path):
         for name, frame, part in (("one", 4, "val"), ("two", 9, "test"))
     ]
     write_csv(task / "manifest.csv", rows[0], rows)
-    samples = load_prepared(round_trip(task, "coco")).samples
+    write_json(task / "audit.json", {"data": "synthetic", "licences": ["CC BY 4.0"]})
+    back = load_prepared(round_trip(task, "coco"))
+    assert back.data == "synthetic" and read_json(back.root / "audit.json")["licences"] == ["CC BY 4.0"]
+    samples = back.samples
     assert [(sample.video, sample.number, sample.part) for sample in samples] == [("op7", 4, "val"), ("op7", 9, "test")]
 
 

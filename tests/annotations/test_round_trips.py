@@ -78,8 +78,10 @@ def test_names_in_subfolders_and_with_accents_come_back(tmp_path):
 def test_masks_that_nobody_changed_stay_predictions(tmp_path, tool):
     ring = np.zeros((64, 64), np.uint8)
     ring[8:56, 8:56], ring[20:40, 20:40] = 1, 0
-    slanted = (np.add.outer(np.arange(64), 2 * np.arange(64)) % 61 < 20).astype(np.uint8)
-    generated = write_folder(tmp_path / "task", [ring, slanted], images=[np.zeros((64, 64, 3), np.uint8)] * 2)
+    disc = np.uint8(np.hypot(*np.mgrid[-90:90, -90:90]) < 80)  # its polygon has fewer corners
+    generated = write_folder(
+        tmp_path / "task", [ring, disc], images=[np.zeros((*m.shape, 3), np.uint8) for m in (ring, disc)]
+    )
     back = mark_predicted(load_prepared(round_trip(generated, tool)))
     assert [sample.predicted for sample in back.samples] == [True, True]
     back.root.rename(tmp_path / "first")

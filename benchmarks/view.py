@@ -52,7 +52,7 @@ def run(args) -> int:
 
 
 def measure_synthetic(videos: int, count: int) -> None:
-    from surgseg.synthetic.scenes import DOMAINS, _video, draw_frame
+    from surgseg.synthetic.scenes import DOMAINS, draw_frame, scene_of
     from surgseg.view import find_view
 
     total = lost = lost_alone = round_views = found = invented = 0
@@ -66,7 +66,7 @@ def measure_synthetic(videos: int, count: int) -> None:
                 total += int(instrument.sum())
                 lost += int(instrument.sum() - view.crop(instrument).sum())
                 lost_alone += int(instrument.sum() - find_view([frame]).crop(instrument).sum())
-            aperture = _video(SEED, video, SIZE, domain).aperture
+            aperture = scene_of(SEED, video, SIZE, domain).aperture
             if aperture is None:
                 invented += not view.is_whole
                 continue

@@ -51,7 +51,7 @@ def draw_frame(
     check_scene(size, domain)
     if min(seed, video, frame) < 0:
         raise UserError(f"seed, video and frame must not be negative: {seed}, {video}, {frame}")
-    scene = _video(seed, video, size, domain)
+    scene = scene_of(seed, video, size, domain)
     key, time = (seed, video), frame * FRAME_SECONDS
     colour, slopes, codes = _camera_view(scene, key, time)
     light = _light(scene, key, time)
@@ -81,7 +81,8 @@ def _painting(seed: int, video: int, height: int) -> Anatomy:
 
 
 @functools.lru_cache(maxsize=2)
-def _video(seed: int, video: int, size: tuple[int, int], domain: str) -> _Video:
+def scene_of(seed: int, video: int, size: tuple[int, int], domain: str) -> _Video:
+    """Return what all frames of a video share. `aperture` (H, W) is the round view, 0-1; None without one."""
     height, width = size
     rng = generator(seed, video, "optics")
     u = ((np.arange(width, dtype=np.float32) + 0.5 - width / 2) / height)[None]

@@ -11,7 +11,7 @@ LEVELS = (  # lowest first; a room may import the levels below it, and itself. A
     {"scores", "video"},
     {"data", "predict"},
     {"training", "generate", "live", "evaluation", "onnx", "synthetic", "annotations"},
-    {"study", "analysis", "quantise"},
+    {"study", "analysis", "quantise", "review"},
     {"figures"},
 )
 LEVEL = {room: number for number, rooms in enumerate(LEVELS, 1) for room in rooms}

@@ -12,7 +12,6 @@ import numpy as np
 from PIL import Image
 
 from surgseg.analysis.cholec80 import NO_PHASE, Track, check_length, phases_at, tools_at
-from surgseg.analysis.flow import FLOW_PAIRS
 from surgseg.analysis.ground_truth import score_rows
 from surgseg.analysis.neighbours import measure_pairs
 from surgseg.analysis.presence import MIN_AREA, agreement, presence_segments, segment_summary, typical_spacing
@@ -20,6 +19,7 @@ from surgseg.analysis.stability import MaskPair, is_present, stability
 from surgseg.analysis.statistics import describe, detection_statistics, evenly_spaced
 from surgseg.data.seen import training_warnings
 from surgseg.files import UserError, list_some
+from surgseg.flow import FLOW_PAIRS
 from surgseg.generate.folder import MIN_COMPONENT_AREA, FrameRow, Generated
 from surgseg.labels import VOID
 from surgseg.masks import count_components, read_mask

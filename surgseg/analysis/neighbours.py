@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from surgseg.analysis.flow import FLOW_PAIRS, gray_for_flow, warp_between
 from surgseg.analysis.stability import MaskPair, close_pairs, compare_masks
 from surgseg.analysis.statistics import evenly_spaced
 from surgseg.files import UserError
+from surgseg.flow import FLOW_PAIRS, gray_for_flow, warp_between
 from surgseg.frames import read_frame
 from surgseg.generate.folder import FrameRow, Generated
 from surgseg.labels import VOID

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from surgseg.analysis.flow import Warp
 from surgseg.analysis.statistics import describe
+from surgseg.flow import Warp
 from surgseg.scores.metrics import nanmean
 
 MAX_STEP_S = 0.2

@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 
-from surgseg.analysis.flow import Warp
 from surgseg.analysis.stability import (
     MaskPair,
     close_pairs,
@@ -17,6 +16,7 @@ from surgseg.analysis.stability import (
     stability,
     why_no_pairs,
 )
+from surgseg.flow import Warp
 
 NO, YES = False, True
 

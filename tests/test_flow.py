@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from surgseg.analysis.flow import FLOW_HEIGHT, gray_for_flow, warp_between
 from surgseg.analysis.stability import compare_masks, overlap
+from surgseg.flow import FLOW_HEIGHT, gray_for_flow, warp_between
 from tests.folders import texture
 
 SIZE = (96, 128)

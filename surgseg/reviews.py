@@ -1,0 +1,157 @@
+"""The review of a generated folder: which frames a person is to look at, and what came of it.
+
+    review.csv    one row a frame: the fields of `Review`
+    review.json   the audit's sample: the fields of `AuditSample`
+    reviewed/<name>.png   the mask of each frame that a person has accepted, by the mask contract
+
+Predictions in masks/ are never changed. Frames of the audit say how good a model is, so they never train, nor do the
+other frames of their bursts and their near copies: `AuditSample.never_train` lists them all.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+
+from surgseg.files import UserError, list_some, read_csv, read_json, write_csv, write_json
+
+SCHEMA = "surgseg.review/1"
+PURPOSES = ("correct", "audit", "extra")
+WITH_MASK = ("accepted", "corrected", "empty")  # statuses of frames whose mask lies in reviewed/
+STATUSES = ("open", *WITH_MASK, "unusable")
+TABLE, RECORD, MASKS = "review.csv", "review.json", "reviewed"
+
+
+@dataclass(frozen=True)
+class Review:
+    """One row of `review.csv`; its columns are these fields.
+
+    `purpose`: to correct, chosen by select_frames.py; for the audit; or extra, opened by the person. `rank` is the
+    place in its queue from 1, `reason` why it was chosen. `stratum` and `probability` (of inclusion, 0-1) are those of
+    the audit's sample, "" and 0 for other frames. `status`: accepted as predicted, corrected, empty (no instrument),
+    or unusable (no frame of the operation; it has no mask). `seconds` of work, `changed_pixels` against the prediction,
+    `time` of the last save (UTC, ISO 8601).
+    """
+
+    name: str
+    purpose: str
+    rank: int = 0
+    reason: str = ""
+    stratum: str = ""
+    probability: float = 0.0
+    status: str = "open"
+    seconds: float = 0.0
+    changed_pixels: int = 0
+    time: str = ""
+
+    @property
+    def has_mask(self) -> bool:
+        return self.status in WITH_MASK
+
+
+COLUMNS = tuple(item.name for item in fields(Review))
+_READ = {"str": str, "int": int, "float": float}  # by type of the field
+
+
+@dataclass(frozen=True)
+class AuditSample:
+    """How the frames of the audit were drawn.
+
+    `population` counts the frames that could be drawn in each stratum. `names` are those that were drawn. `reserve`
+    are the next ones of each stratum in the same random order, kept for a larger audit. `never_train` names all frames
+    of the audit and of the reserve, the rest of their bursts, and their near copies.
+    """
+
+    seed: int = 0
+    population: dict[str, int] = field(default_factory=dict)
+    names: list[str] = field(default_factory=list)
+    reserve: dict[str, list[str]] = field(default_factory=dict)
+    never_train: list[str] = field(default_factory=list)
+
+
+def has_reviews(folder: Path | str) -> bool:
+    return (Path(folder) / TABLE).is_file()
+
+
+def reviewed_path(folder: Path | str, name: str) -> Path:
+    """Return the path of a frame's reviewed mask, whether it exists or not."""
+    return Path(folder) / MASKS / f"{name}.png"
+
+
+def read_reviews(folder: Path | str) -> dict[str, Review]:
+    """Return the rows of `review.csv` by name, in its order; {} without the file.
+
+    Raises `UserError` for rows that are not valid (a table edited by hand), for frames of the audit that are no longer
+    its own, and for accepted masks that are missing.
+    """
+    folder = Path(folder)
+    path = folder / TABLE
+    if not path.is_file():
+        return {}
+    found: dict[str, Review] = {}
+    for number, row in enumerate(read_csv(path, COLUMNS), 2):
+        try:
+            review = Review(**{item.name: _READ[item.type](row[item.name]) for item in fields(Review)})
+            _check_review(review)
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f"{path}, line {number}: not a row of reviews ({error})") from error
+        if review.name in found:
+            raise UserError(f"{path}, line {number}: {review.name} has two rows; keep one of them")
+        found[review.name] = review
+    audit = read_audit_sample(folder)
+    listed = [name for name, review in found.items() if review.purpose == "audit"]
+    if set(listed) != set(audit.names):
+        differing = sorted(set(listed) ^ set(audit.names))
+        raise UserError(
+            f"{path} and {RECORD} disagree on the frames of the audit ({list_some(differing, 4)}): an audit that was "
+            "chosen by hand says nothing; restore the rows' purpose"
+        )
+    lost = [name for name, review in found.items() if review.has_mask and not reviewed_path(folder, name).is_file()]
+    if lost:
+        raise UserError(
+            f"{path}: the masks of {len(lost)} reviewed frames are missing in {folder / MASKS}: {list_some(lost, 4)}; "
+            "put them back, or set the status of these rows to open"
+        )
+    return found
+
+
+def _check_review(review: Review) -> None:
+    """Raise ValueError if a value is not allowed."""
+    if not review.name or Path(review.name).name != review.name:
+        raise ValueError("the name is no name of a frame")
+    if review.purpose not in PURPOSES:
+        raise ValueError(f"purpose {review.purpose!r} is none of {', '.join(PURPOSES)}")
+    if review.status not in STATUSES:
+        raise ValueError(f"status {review.status!r} is none of {', '.join(STATUSES)}")
+    if review.purpose == "audit" and not (0 < review.probability <= 1 and review.stratum):
+        raise ValueError("a frame of the audit needs a stratum and a probability of inclusion above 0")
+    if not (math.isfinite(review.seconds) and min(review.seconds, review.changed_pixels) >= 0):
+        raise ValueError("seconds or changed_pixels is no number from 0 on")
+
+
+def write_reviews(folder: Path | str, reviews: Iterable[Review]) -> None:
+    """Write `review.csv`, atomically."""
+    write_csv(Path(folder) / TABLE, COLUMNS, (asdict(review) for review in reviews))
+
+
+def read_audit_sample(folder: Path | str) -> AuditSample:
+    """Return the audit of `review.json`; an empty one without the file. Raises `UserError` if it is not valid."""
+    path = Path(folder) / RECORD
+    if not path.is_file():
+        return AuditSample()
+    record = read_json(path)
+    if not isinstance(record, Mapping) or record.get("schema") != SCHEMA:
+        raise UserError(f"{path} was not written by this version of select_frames.py")
+    try:
+        return AuditSample(
+            **{item.name: type(getattr(AuditSample(), item.name))(record[item.name]) for item in fields(AuditSample)}
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} was changed: {error!r}") from error
+
+
+def write_audit_sample(folder: Path | str, audit: AuditSample) -> None:
+    """Write `review.json`, atomically."""
+    write_json(Path(folder) / RECORD, {"schema": SCHEMA, **asdict(audit)})

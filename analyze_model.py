@@ -110,8 +110,9 @@ def score_dataset(args: argparse.Namespace, metrics_path: Path) -> tuple:
 def score_model(args: argparse.Namespace, metrics_path: Path) -> tuple:
     """Predict and score a part of the data. Returns (metrics, class scheme, folder of true masks)."""
     from surgseg.checkpoint import load_checkpoint
-    from surgseg.data.dataset import load_prepared, mark_predicted
+    from surgseg.data.dataset import mark_predicted
     from surgseg.data.leaks import true_samples
+    from surgseg.data.reviewed import load_data_root
     from surgseg.data.splits import stored_part
     from surgseg.evaluation.samples import evaluate_samples
 
@@ -120,7 +121,7 @@ def score_model(args: argparse.Namespace, metrics_path: Path) -> tuple:
     root = args.data_root or find_data()
     if root is None:
         raise UserError("no prepared data in data/full_dataset or data/sample_frames; name it with --data-root")
-    prepared = load_prepared(root)
+    prepared = load_data_root(root)
     if not args.masks_reviewed:
         prepared = mark_predicted(prepared)
     trained_on = checkpoint.training.get("data", "unknown")

@@ -33,6 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
     options.add_data_options(parser)
     options.add_split_options(parser)
     options.add_model_options(parser)
+    options.add_adaptation_options(parser)
     options.add_training_options(parser)
     options.add_result_options(parser)
     return parser
@@ -60,6 +61,8 @@ def run(argv: list[str] | None) -> int:
     parser = build_parser()
     args = parser.parse_args(argv)
     from surgseg.scores.report import heading
+    from surgseg.training.compose import compose
+    from surgseg.training.config import ModelConfig, TrainConfig
     from surgseg.training.distributed import joined
 
     device = console.resolve_device(args.device)
@@ -76,11 +79,18 @@ def run(argv: list[str] | None) -> int:
             for _ in processes.in_turn():
                 make_demo_data(args.data_root)
             prepared = options.load_data(args)
-        return train_folds(args, prepared, options.machine_of(args, device, processes))
+        model, train = (options.config_of(kind, args) for kind in (ModelConfig, TrainConfig))
+        labels = args.output_dir / "pseudo_labels"
+        for _ in processes.in_turn():
+            prepared, old_test = compose(prepared, model.init_from, train.pseudo_labels, args.mix_with, labels, device)
+        return train_folds(args, prepared, options.machine_of(args, device, processes), old_test)
 
 
-def train_folds(args: argparse.Namespace, prepared, machine) -> int:
-    """Train and evaluate, with --folds once per fold; write the scores of all folds. Return the exit status."""
+def train_folds(args: argparse.Namespace, prepared, machine, old_test=()) -> int:
+    """Train and evaluate, with --folds once per fold; write the scores of all folds. Return the exit status.
+
+    `old_test` is the test part of --mix-with.
+    """
     from surgseg.files import read_json, write_json
     from surgseg.scores.report import heading
     from surgseg.study.folds import folds_block, summarise_folds
@@ -89,7 +99,7 @@ def train_folds(args: argparse.Namespace, prepared, machine) -> int:
     output = Output(args.output_dir, args.figure_dir or args.output_dir / "figures", args.save_preds)
     splits = choose_folds(options.config_of(SplitConfig, args), prepared.samples)
     if len(splits) == 1:
-        return train_and_evaluate(args, prepared, machine, *splits.values(), output, "must")
+        return train_and_evaluate(args, prepared, machine, *splits.values(), output, "must", old_test)
     metrics = []
     for fold, split in splits.items():
         print(heading(f"FOLD {fold} OF {len(splits)}"))
@@ -106,8 +116,13 @@ def train_folds(args: argparse.Namespace, prepared, machine) -> int:
     return 0
 
 
-def train_and_evaluate(args: argparse.Namespace, prepared, machine, split, output: Output, resume: str) -> int:
-    """Train on a split, score, and draw the figures; --resume means `resume` of `fit`. Return the exit status."""
+def train_and_evaluate(
+    args: argparse.Namespace, prepared, machine, split, output: Output, resume: str, old_test=()
+) -> int:
+    """Train on a split, score, and draw the figures; --resume means `resume` of `fit`. Return the exit status.
+
+    After fine-tuning with a new procedure, compare with the weights before it, also on the samples `old_test`.
+    """
     from surgseg.evaluation.folders import earlier_predictions
     from surgseg.figures.training import draw_training_loss
     from surgseg.files import check_folder
@@ -122,11 +137,12 @@ def train_and_evaluate(args: argparse.Namespace, prepared, machine, split, outpu
     for folder in (output.results, output.figures):
         check_folder(folder)
     tensorboard = output.results / "tensorboard" if args.tensorboard else None
+    model = options.config_of(ModelConfig, args)
     started = time.perf_counter()
     trained = fit(
         prepared,
         split,
-        options.config_of(ModelConfig, args),
+        model,
         options.config_of(TrainConfig, args),
         machine,
         weights_path=output.results / "instrument_segmentation_model.pth",
@@ -154,9 +170,23 @@ def train_and_evaluate(args: argparse.Namespace, prepared, machine, split, outpu
         print(f"Stopped early ({trained.stopped}): the weights are saved, but not scored.{trained.advice}")
     else:
         written += evaluate(args, prepared, split, trained, machine, output)
+        if model.init_from and (old_test or any(sample.role for sample in prepared.samples)):
+            written.append(compare_with_start(model.init_from, prepared, old_test, trained, machine, args.void))
         finish(trained)
     print("\nWritten:", *(f"  {path}" for path in written), sep="\n")
     return console.PARTIAL if trained.stopped else 0
+
+
+def compare_with_start(start: Path, prepared, old_test: list, trained, machine, void: str) -> Path:
+    """Score the weights before and after a fine-tuning, print which to use, return the file written."""
+    from surgseg.review.adaptation import measure_adaptation
+
+    path = trained.weights_path.with_name("adaptation.json")
+    audit = [sample for sample in prepared.samples if sample.role == "audit"]
+    size = max(1, trained.batch_size // machine.processes.count)
+    shared = {"void": void, "path": path, "batch_size": size}
+    print(measure_adaptation(start, trained.checkpoint, prepared, audit, old_test, machine.device, **shared))
+    return path
 
 
 def evaluate(args: argparse.Namespace, prepared, split, trained, machine, output: Output) -> list[Path]:

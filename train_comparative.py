@@ -80,6 +80,12 @@ def run(args: argparse.Namespace) -> int:
         prepared = options.load_data(args)
         if prepared is None:
             raise UserError("no data in data/full_dataset or data/sample_frames: give --data-root")
+        if any(sample.role for sample in prepared.samples):
+            from surgseg.training.pseudo import without_pseudo_labels
+
+            if args.splits:
+                raise UserError(f"--splits: {prepared.root} is a reviewed folder, whose audit must not train")
+            prepared = without_pseudo_labels(prepared)
         machine = options.machine_of(args, device, processes)
         return compare(args, prepared, machine, console.run_metadata(vars(args), device))
 

@@ -20,8 +20,9 @@ from tqdm import tqdm
 
 from surgseg.checkpoint import Checkpoint
 from surgseg.console import quiet
-from surgseg.data.dataset import Sample, check_classes, load_prepared, mark_predicted, read_sample
+from surgseg.data.dataset import Sample, check_classes, mark_predicted, read_sample
 from surgseg.data.leaks import true_samples
+from surgseg.data.reviewed import load_data_root
 from surgseg.data.splits import apply_assignment
 from surgseg.data.views import sample_views
 from surgseg.files import UserError
@@ -84,7 +85,7 @@ def prepared_frames(root: Path, checkpoint: Checkpoint) -> RealFrames:
     Where a prepared folder has none of these frames, every other one is for calibration. Raises `UserError` for too few
     frames, and for other classes than those of the weights.
     """
-    prepared = mark_predicted(load_prepared(root))
+    prepared = mark_predicted(load_data_root(root))
     check_classes(prepared, checkpoint.scheme)
     samples, stored = true_samples(prepared.samples), checkpoint.training.get("split")
     parts = apply_assignment(samples, stored) if stored else {}

@@ -22,11 +22,16 @@ from surgseg.predicted import predicted_masks
 MANIFEST_FIELDS = ("name", "video", "clip", "frame", "width", "height", "instrument_fraction", "void_fraction", "split")
 
 FRAME_FOLDERS = ("sample_frames", "frames")
+ROLES = ("", "reviewed", "audit", "pseudo", "mixed")
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One labelled frame. `part` is the manifest's split column; it may be "". `predicted`: a model made its mask."""
+    """One labelled frame. `part` is the manifest's split column; it may be "". `predicted`: a model made its mask.
+
+    `role` is one of ROLES: "" in a prepared folder; in a reviewed one a frame that a person reviewed, one of the audit,
+    or one with a pseudo-label; or a frame of the data that are mixed in.
+    """
 
     name: str
     frame: Path
@@ -36,6 +41,7 @@ class Sample:
     part: str = ""
     instrument_fraction: float = 1.0
     predicted: bool = False
+    role: str = ""
 
 
 @dataclass(frozen=True)

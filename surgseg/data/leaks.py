@@ -13,7 +13,7 @@ from surgseg.data.splits import PARTS, Split
 from surgseg.files import UserError, list_some, natural_key
 from surgseg.predicted import WHAT_TO_DO
 
-SHARING = ("random", "time")  # splits that divide videos on purpose
+SHARING = ("random", "time", "review")  # splits that divide videos on purpose
 HELD_OUT = PARTS[1:]
 EXAMPLES = 3  # pairs named in the warning
 
@@ -36,7 +36,7 @@ class NearCopies:
 def check_videos(split: Split, samples: list, *, allow_shared: bool = False) -> None:
     """Raise `UserError` if frames of one video are in several parts.
 
-    The splits "random" and "time" do that on purpose. A manifest or a splits file that is keyed by frame may do it
+    The splits of SHARING do that on purpose. A manifest or a splits file that is keyed by frame may do it
     if `allow_shared` is true (the option --allow-shared-videos).
     """
     if split.name in SHARING or (allow_shared and split.by == "frame"):

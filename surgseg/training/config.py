@@ -56,6 +56,8 @@ class TrainConfig:
     class_weights: str = "none"  # of losses.CLASS_WEIGHTS
     augment: str = "medium+border"  # of STRENGTHS
     precision: str = "auto"  # of PRECISIONS
+    mix_share: float = 0.5  # of each batch, of the data that are mixed in
+    pseudo_labels: tuple[float, float] | None = (0.1, 0.9)  # of a reviewed folder: see `pseudo.label`; None: none
     seed: int = 0
 
 
@@ -93,6 +95,8 @@ def check_config(model: ModelConfig, train: TrainConfig, least_batch: int, proce
     for option, value in (("--lr", train.learning_rate), ("--backbone-rate", train.backbone_rate)):
         if value is not None and not 0 < value < float("inf"):
             raise UserError(f"{option} {value:g}: a number above 0 is needed")
+    if not 0 < train.mix_share < 1:
+        raise UserError(f"--mix-share {train.mix_share:g}: a share between 0 and 1 is needed")
     if not 0 <= train.ema_decay < 1:
         raise UserError(f"--ema-decay {train.ema_decay:g}: 0 or more, and below 1, is needed")
     if train.seed < 0:

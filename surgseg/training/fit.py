@@ -27,6 +27,7 @@ from surgseg.training.history import write_history
 from surgseg.training.loop import CTRL_C, Trainer
 from surgseg.training.losses import measure_class_weights
 from surgseg.training.machine import Machine, peak_memory, reset_peak_memory
+from surgseg.training.mixing import Mixture, find_mixture, without_copies_of_audit
 from surgseg.training.progress import Curves, summary_writer
 from surgseg.training.resume import (
     StateWriter,
@@ -112,6 +113,8 @@ def fit(
     for _ in machine.processes.in_turn():  # the first process downloads weights and builds the cache
         started = start_model(model, prepared)
         cache = open_cache(prepared.samples, model.image_size, prepared.scheme, machine.cache_dir, model.view)
+    split = without_copies_of_audit(split, prepared.samples, cache.frames)
+    mixture = find_mixture(prepared.samples, split.parts["train"], train.mix_share)
     warning = check_labels(cache.masks, split, prepared.scheme)
     if warning and machine.processes.first:
         print(warning, file=sys.stderr)
@@ -137,7 +140,7 @@ def fit(
         checkpoint = load_checkpoint(weights_path) if machine.processes.first else None
         return TrainedRun(checkpoint, weights_path, history_path)
     train = replace(train, precision=usable_precision(machine.device, train.precision))  # another GPU may resume
-    trainer = _make_trainer(started.network, cache, prepared, model, train, machine, class_weights)
+    trainer = _make_trainer(started.network, cache, prepared, model, train, machine, class_weights, mixture)
     ancestors, inherited = read_ancestors(model)
     describe_run(model, trainer, split, cache, started.origin)
     if ancestors and machine.processes.first:
@@ -193,7 +196,14 @@ def finish(run: TrainedRun) -> None:
 
 
 def _make_trainer(
-    network, cache: Cache, prepared: Prepared, model: ModelConfig, train: TrainConfig, machine: Machine, class_weights
+    network,
+    cache: Cache,
+    prepared: Prepared,
+    model: ModelConfig,
+    train: TrainConfig,
+    machine: Machine,
+    class_weights,
+    mixture: Mixture | None,
 ) -> Trainer:
     try:
         return Trainer(
@@ -207,6 +217,7 @@ def _make_trainer(
             processes=machine.processes,
             cache_device=machine.cache_device,
             compiled=machine.compiled,
+            mixture=mixture,
         )
     except (RuntimeError, MemoryError) as error:
         if not out_of_memory(error):

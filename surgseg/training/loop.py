@@ -32,6 +32,7 @@ from surgseg.training.config import STRENGTHS, TrainConfig
 from surgseg.training.distributed import Processes
 from surgseg.training.feed import Batch, Feed
 from surgseg.training.losses import segmentation_loss
+from surgseg.training.mixing import Mixture, epoch_order
 from surgseg.training.optimizer import make_optimizer, set_learning_rate, set_training_mode
 from surgseg.training.progress import Progress
 from surgseg.training.schedule import learning_rate
@@ -48,7 +49,8 @@ class Diverged(UserError):
 
 
 class Trainer:
-    """Trains `model` in place. `averaged` is its exponential moving average, which is scored and saved.
+    """Trains `model` in place. `averaged` is its exponential moving average, which is scored and saved. An epoch is
+    drawn from `mixture`, or passes over all training rows.
 
     After `run`, `averaged` holds the weights of the epoch with the best validation IoU, or of the last finished epoch
     if there is no validation part. `stopped` is the reason of an early end, or None.
@@ -67,6 +69,7 @@ class Trainer:
         processes: Processes | None = None,
         cache_device: str = "auto",
         compiled: bool = False,
+        mixture: Mixture | None = None,
     ):
         self.scheme, self.device, self.config, self.architecture = scheme, device, config, architecture
         self.threshold = default_threshold(scheme)
@@ -88,6 +91,7 @@ class Trainer:
         self.names, self.rows = cache.names, len(cache.frames)
         self.least = least_frames(self.processes, shared, 1 if config.freeze_norm else architecture.least_batch)
         self.compiled, self.frozen, self.forward = compiled, None, self.model
+        self.mixture = mixture
         self.step_count = 0
         self.history: list[dict] = []
         self.best_epoch, self.best_iou = 0, -math.inf
@@ -111,7 +115,8 @@ class Trainer:
                 if len(val):
                     row.update(self.validate(val))
                 ended = time.perf_counter()  # an epoch includes its validation and what `on_epoch` did before it
-                row["seconds"], row["images_per_s"] = ended - started, len(train) / (ended - started)
+                images = self.mixture.frames if self.mixture else len(train)
+                row["seconds"], row["images_per_s"] = ended - started, images / (ended - started)
                 started = ended
                 self.history.append(row)
                 # `not <` and not `>=`: if the IoU is undefined (no instrument in any frame), the later epoch counts
@@ -136,7 +141,7 @@ class Trainer:
         """Train one epoch, in an order that depends on (seed, epoch) alone. Return its row without times."""
         config = self.config
         self.start_epoch(epoch)
-        order = np.random.default_rng([config.seed, epoch]).permutation(np.asarray(train))
+        order = epoch_order(train, self.mixture, config.seed, epoch)
         steps = even_batches(order, config.batch_size * config.accumulate, self.least)
         batches = [even_batches(step, config.batch_size, self.least) for step in steps]
         losses = torch.zeros(len(steps), device=self.device)

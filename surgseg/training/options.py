@@ -105,6 +105,39 @@ def add_model_options(parser: argparse.ArgumentParser, arch: str = "architecture
     )
 
 
+def add_adaptation_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("adaptation to a new procedure (docs/adapting.md)")
+    group.add_argument(
+        "--mix-with",
+        type=Path,
+        metavar="ROOT",
+        help="prepared folder of earlier data: its training part trains too, so as not to be forgotten (default: none)",
+    )
+    _add_field(group, TrainConfig, "--mix-share", "share of --mix-with in each batch", type=float, metavar="SHARE")
+    group.add_argument(
+        "--pseudo-labels",
+        nargs="+",
+        default=TrainConfig.pseudo_labels,
+        metavar=("LOW|none", "HIGH"),
+        help="of a reviewed folder with --init-from: frames that nobody has reviewed train where the model is sure "
+        "(probability at most LOW or at least HIGH, also of the mirrored frame), the rest of them is void; none: "
+        "they do not train (default: 0.1 0.9)",
+    )
+
+
+def parse_band(given) -> tuple[float, float] | None:
+    """Return the two numbers of --pseudo-labels, or None for "none"."""
+    if list(given) == ["none"]:
+        return None
+    try:
+        low, high = map(float, given)
+    except ValueError:
+        raise UserError(f"--pseudo-labels {' '.join(given)}: give two probabilities, or none") from None
+    if not 0 <= low < high <= 1:
+        raise UserError(f"--pseudo-labels {low:g} {high:g}: give two probabilities, the lower one first")
+    return low, high
+
+
 def _pretrained_rates(index: int) -> str:
     """Return the `pretrained_rates[index]` of the architectures in words."""
     records = {name: record for name, record in ARCHITECTURES.items() if record.pretraining}
@@ -219,6 +252,8 @@ def config_of(kind: type[Config], args: argparse.Namespace) -> Config:
         values["image_size"] = tuple(values["image_size"])
     if values.get("init_from"):
         values["init_from"] = find_weights(values["init_from"])
+    if "pseudo_labels" in values:
+        values["pseudo_labels"] = parse_band(values["pseudo_labels"])
     return kind(**values)
 
 
@@ -230,8 +265,12 @@ def machine_of(args: argparse.Namespace, device, processes):
 
 
 def load_data(args: argparse.Namespace):
-    """The `Prepared` data that the options name, or those at a default path; None if there are none."""
-    from surgseg.data.dataset import load_folders, load_prepared, mark_predicted
+    """The `Prepared` data that the options name, or those at a default path; None if there are none.
+
+    Of a reviewed folder these are the frames that a person reviewed, and with the role "pseudo" the others.
+    """
+    from surgseg.data.dataset import load_folders, mark_predicted
+    from surgseg.data.reviewed import load_data_root
 
     if args.frame_dir or args.mask_dir:
         if args.data_root or not (args.frame_dir and args.mask_dir):
@@ -242,7 +281,7 @@ def load_data(args: argparse.Namespace):
             "--video-pattern goes with --frame-dir and --mask-dir; a prepared folder's manifest has the videos"
         )
     elif root := args.data_root or find_data():
-        prepared = load_prepared(root)
+        prepared = load_data_root(root)
     else:
         return None
     return prepared if args.masks_reviewed else mark_predicted(prepared)

@@ -12,6 +12,7 @@ from surgseg.data.videos import warn_of_divided
 from surgseg.files import UserError, list_some
 from surgseg.labels import VOID, Scheme
 from surgseg.masks import count_codes
+from surgseg.training.mixing import with_mixed
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def choose_split(config: SplitConfig, samples: list) -> Split:
     """Return the split of `samples`; that of the first fold if `config` asks for all folds.
 
     Raises `UserError` for contradictory options, if one video is in several parts, and if only predicted masks would be
-    scored.
+    scored, and if frames of an audit would train.
     """
     if config.fold is not None and not config.folds:
         raise UserError("--fold chooses one of --folds K or --folds videos: give that too")
@@ -43,8 +44,9 @@ def choose_split(config: SplitConfig, samples: list) -> Split:
         raise UserError("give one of --split, --folds [--fold], --val-videos/--test-videos")
     if config.split and config.split not in SPLIT_NAMES and not config.split.endswith(".json"):
         raise UserError(f"--split {config.split}: use {', '.join(SPLIT_NAMES)} or a .json file")
+    own = [sample for sample in samples if sample.role != "mixed"]  # the mixed ones come last
     split = make_split(
-        samples,
+        own,
         name=config.split,
         val_videos=config.val_videos,
         test_videos=config.test_videos,
@@ -52,6 +54,15 @@ def choose_split(config: SplitConfig, samples: list) -> Split:
         fold=1 if config.fold is None else config.fold,
         seed=config.seed,
     )
+    audit = [own[index].name for index in split.parts["train"] if own[index].role == "audit"]
+    if audit:
+        raise UserError(
+            f"split {split.name!r} would train on {len(audit)} frames of the audit ({list_some(audit, 2)}), which are "
+            "there to say how good a model is: leave out --split, --folds, --val-videos and --test-videos"
+        )
+    if any(sample.role == "audit" for sample in own):
+        split = replace(split, name="review")
+    split = with_mixed(split, samples) if len(own) < len(samples) else split
     check_videos(split, samples, allow_shared=config.allow_shared_videos)
     return with_true_masks(split, samples)
 

@@ -9,8 +9,10 @@ import numpy as np
 import torch
 
 from surgseg.checkpoint import Checkpoint, load_checkpoint
+from surgseg.data.cache import load_resized
 from surgseg.data.dataset import Prepared, Sample
-from surgseg.data.seen import find_seen, hash_files
+from surgseg.data.likeness import frame_hashes
+from surgseg.data.seen import find_seen
 from surgseg.data.views import sample_views
 from surgseg.evaluation.samples import predict_and_score
 from surgseg.files import write_json
@@ -57,15 +59,18 @@ def measure_adaptation(
     for what, samples in (("audit frames of the new procedure", audit), ("test part of the earlier data", old)):
         if samples:
             design, places = _design(prepared.root, samples) if samples is audit else _census(samples)
+            views = {view: sample_views(samples, view) for view in {before.view, after.view}}
             scores = []
             for checkpoint in (before, after):
+                predictor = Predictor(checkpoint, device, None, batch_size)
+                scored = predict_and_score(predictor, samples, None, void, view=views[checkpoint.view])
+                union = union_matrix(square(scored.counts, void), checkpoint.scheme.instrument_ids)
                 overlap, areas = np.zeros((2, len(design.stratum)))
-                overlap[places], areas[places] = _areas(checkpoint, samples, device, void, batch_size)
+                overlap[places], areas[places] = union[:, 1, 1], union[:, 1].sum(-1) + union[..., 1].sum(-1)
                 scores.append(estimate_ratio(design, 2 * overlap, areas))
             changes.append(Change(what, len(samples), *scores, estimate_difference(design, *scores)))
-    seen = find_seen(audit, after.training, after.trained_frames, hash_files(audit)) if audit else {}
-    trained = max(seen.get("by_name", 0), seen.get("near_copies") or 0)
-    better, advice = _advise(changes, bool(audit), trained)
+    trained = _trained(after, audit) if audit else 0
+    better, advice = advise(changes, bool(audit), trained)
     numbers = {"before", "after", "difference"}
     write_json(
         path,
@@ -84,6 +89,17 @@ def measure_adaptation(
         },
     )
     return _block(changes, advice)
+
+
+def _trained(checkpoint: Checkpoint, audit: list[Sample]) -> int:
+    """Count the frames of the audit that trained the weights or their ancestors, by name or by look.
+
+    Looks are compared at the size of the training, at which `without_copies_of_audit` has compared them too.
+    """
+    views, classes = sample_views(audit, checkpoint.view), checkpoint.scheme.num_classes
+    frames = [load_resized(sample, checkpoint.image_size, classes, views)[0] for sample in audit]
+    seen = find_seen(audit, checkpoint.training, checkpoint.trained_frames, frame_hashes(frames)[0])
+    return max(seen["by_name"], seen["near_copies"] or 0)
 
 
 def _design(root: Path, samples: list[Sample]) -> tuple[Design, np.ndarray]:
@@ -106,17 +122,7 @@ def _census(samples: list[Sample]) -> tuple[Design, np.ndarray]:
     return Design(np.zeros(count, np.int64), np.array([count])), np.arange(count)
 
 
-def _areas(
-    checkpoint: Checkpoint, samples: list[Sample], device: torch.device, void: str, batch_size: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Instrument pixels in prediction and truth, and the sum of those of each: (N,) both."""
-    predictor = Predictor(checkpoint, device, None, batch_size)
-    scored = predict_and_score(predictor, samples, None, void, view=sample_views(samples, checkpoint.view))
-    union = union_matrix(square(scored.counts, void), checkpoint.scheme.instrument_ids)
-    return union[:, 1, 1], union[:, 1].sum(-1) + union[..., 1].sum(-1)
-
-
-def _advise(changes: list[Change], audited: bool, trained: int) -> tuple[bool | None, list[str]]:
+def advise(changes: list[Change], audited: bool, trained: int) -> tuple[bool | None, list[str]]:
     """Whether the trained weights are the better ones (None: not known), and sentences for the person."""
     if not audited:
         return None, ["No frame of an audit is reviewed: whether the new procedure gained is not known."]

@@ -43,20 +43,23 @@ def with_mixed(split: Split, samples: list) -> Split:
 
 
 def without_copies_of_audit(split: Split, samples: list, frames: np.ndarray) -> Split:
-    """Take mixed frames that look like a frame of the audit out of the training part; print how many.
+    """Take frames that look like a frame of the audit out of the training part; print how many.
 
-    `frames` (N, H, W, 3) uint8 RGB are those of the samples.
+    `frames` (N, H, W, 3) uint8 RGB are those of the samples. select_frames.py has left such frames of its own folder
+    out: these are of the data that are mixed in, or look so at the size of the training alone.
     """
     audit = [index for index in split.parts["test"] if samples[index].role == "audit"]
-    mixed = [index for index in split.parts["train"] if samples[index].role == "mixed"]
-    if not audit or not mixed:
+    if not audit:
         return split
-    hashes, indices = frame_hashes(frames, mixed)
+    hashes, indices = frame_hashes(frames, split.parts["train"])
     near = indices[nearest(hashes, frame_hashes(frames, audit)[0])[0] <= NEAR]
     if not len(near):
         return split
-    print(f"  {len(near)} frames of --mix-with look like frames of the audit: they do not train")
-    return replace(split, parts={**split.parts, "train": np.setdiff1d(split.parts["train"], near)})
+    print(f"  {len(near)} training frames look like frames of the audit: they do not train")
+    names = {samples[index].name for index in near}
+    assignment = {key: part for key, part in split.assignment.items() if split.by == "video" or key not in names}
+    train = split.parts["train"][~np.isin(split.parts["train"], near)]
+    return replace(split, assignment=assignment, parts={**split.parts, "train": train})
 
 
 def find_mixture(samples: list, rows: np.ndarray, mix_share: float) -> Mixture | None:

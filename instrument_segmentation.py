@@ -185,7 +185,7 @@ def compare_with_start(start: Path, prepared, old_test: list, trained, machine, 
     audit = [sample for sample in prepared.samples if sample.role == "audit"]
     size = max(1, trained.batch_size // machine.processes.count)
     shared = {"void": void, "path": path, "batch_size": size}
-    print(measure_adaptation(start, trained.checkpoint, prepared, audit, old_test, machine.device, **shared))
+    print(measure_adaptation(start, trained.checkpoint, audit, old_test, machine.device, **shared))
     return path
 
 

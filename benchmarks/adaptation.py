@@ -328,7 +328,7 @@ def adapt_statistics(base: Path, old: Path, folder: Path) -> dict:
     audit = [sample for sample in prepared.samples if sample.role == "audit"]
     _, test = load_mixed(old, prepared, base)
     path = folder / "adaptation.json"
-    print(measure_adaptation(base, checkpoint, prepared, audit, test, torch.device("cpu"), void="ignore", path=path))
+    print(measure_adaptation(base, checkpoint, audit, test, torch.device("cpu"), void="ignore", path=path))
     return read_json(path)
 
 

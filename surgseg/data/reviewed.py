@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 from surgseg.data.dataset import Prepared, Sample, load_prepared
 from surgseg.data.sources import data_kind
-from surgseg.files import UserError, list_some, nfc, read_csv, read_json
+from surgseg.files import UserError, list_some, natural_key, nfc, read_csv, read_json
 from surgseg.frames import images_by_name
 from surgseg.labels import read_scheme
 from surgseg.mask_folders import settle_masks
@@ -15,10 +16,19 @@ from surgseg.reviews import MASKS, TABLE, Review, has_reviews, read_audit_sample
 
 
 def load_data_root(root: Path | str) -> Prepared:
-    """Read a prepared folder, or a generated folder with a review.csv. Raises `UserError` for any other."""
+    """Read a prepared folder, a generated folder with a review.csv, or a folder of such folders.
+
+    Raises `UserError` for any other folder, and for reviewed folders of differing classes.
+    """
     root = Path(root)
     if has_reviews(root):
         return load_reviewed(root)
+    inside = sorted(root.glob(f"*/{TABLE}"), key=natural_key) if not (root / "manifest.csv").is_file() else []
+    if inside:
+        first, *others = (load_reviewed(path.parent) for path in inside)
+        if other := next((part for part in others if part.scheme.names != first.scheme.names), None):
+            raise UserError(f"{first.root} and {other.root} have other classes: train on one of them")
+        return replace(first, root=root, samples=[sample for part in (first, *others) for sample in part.samples])
     if (root / "frames.csv").is_file() and not (root / "manifest.csv").is_file():
         raise UserError(
             f"{root} is a generated folder whose masks nobody has reviewed: run select_frames.py and review_masks.py"

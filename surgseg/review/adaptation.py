@@ -10,7 +10,7 @@ import torch
 
 from surgseg.checkpoint import Checkpoint, load_checkpoint
 from surgseg.data.cache import load_resized
-from surgseg.data.dataset import Prepared, Sample
+from surgseg.data.dataset import Sample
 from surgseg.data.likeness import frame_hashes
 from surgseg.data.seen import find_seen
 from surgseg.data.views import sample_views
@@ -39,7 +39,6 @@ class Change:
 def measure_adaptation(
     start: Path,
     after: Checkpoint,
-    prepared: Prepared,
     audit: list[Sample],
     old: list[Sample],
     device: torch.device,
@@ -51,14 +50,14 @@ def measure_adaptation(
     """Score the weights that a fine-tuning started from, and those `after` it. Write the scores to `path` as JSON, and
     return them as text with an advice.
 
-    `audit` are the reviewed frames of the audit of `prepared`, `old` the test part of the earlier data. The audit's
-    scores speak for all sampled frames of the folder; the old frames are counted as they are, without an interval.
+    `audit` are reviewed frames of the audit of reviewed folders, `old` the test part of the earlier data. The audit's
+    scores speak for all sampled frames of the folders; the old frames are counted as they are, without an interval.
     """
     before = load_checkpoint(start)
     changes = []
     for what, samples in (("audit frames of the new procedure", audit), ("test part of the earlier data", old)):
         if samples:
-            design, places = _design(prepared.root, samples) if samples is audit else _census(samples)
+            design, places = _design(samples) if samples is audit else _all_of(samples)
             views = {view: sample_views(samples, view) for view in {before.view, after.view}}
             scores = []
             for checkpoint in (before, after):
@@ -69,7 +68,7 @@ def measure_adaptation(
                 overlap[places], areas[places] = union[:, 1, 1], union[:, 1].sum(-1) + union[..., 1].sum(-1)
                 scores.append(estimate_ratio(design, 2 * overlap, areas))
             changes.append(Change(what, len(samples), *scores, estimate_difference(design, *scores)))
-    trained = _trained(after, audit) if audit else 0
+    trained = _count_trained(after, audit) if audit else 0
     better, advice = advise(changes, bool(audit), trained)
     numbers = {"before", "after", "difference"}
     write_json(
@@ -91,7 +90,7 @@ def measure_adaptation(
     return _block(changes, advice)
 
 
-def _trained(checkpoint: Checkpoint, audit: list[Sample]) -> int:
+def _count_trained(checkpoint: Checkpoint, audit: list[Sample]) -> int:
     """Count the frames of the audit that trained the weights or their ancestors, by name or by look.
 
     Looks are compared at the size of the training, at which `without_copies_of_audit` has compared them too.
@@ -102,22 +101,27 @@ def _trained(checkpoint: Checkpoint, audit: list[Sample]) -> int:
     return max(seen["by_name"], seen["near_copies"] or 0)
 
 
-def _design(root: Path, samples: list[Sample]) -> tuple[Design, np.ndarray]:
-    """The design of the audit's reviewed frames, and the place of each sample in it.
+def _design(samples: list[Sample]) -> tuple[Design, np.ndarray]:
+    """The design of the audits of the samples' folders, and the place of each sample in it.
 
     Unusable frames have a place and no sample. If a stratum has too few reviewed frames, all strata count as one.
     """
-    population, reviews = read_audit_sample(root).population, read_reviews(root)
-    done = {name: row for name, row in reviews.items() if row.purpose == "audit" and row.status != "open"}
-    strata = np.array([list(population).index(row.stratum) for row in done.values()])
-    places = np.array([list(done).index(sample.name) for sample in samples])
+    strata, sizes, places = [], [], {}
+    for folder in dict.fromkeys(sample.frame.parent.parent for sample in samples):
+        population = read_audit_sample(folder).population
+        for name, row in read_reviews(folder).items():
+            if row.purpose == "audit" and row.status != "open":
+                places[folder, name] = len(strata)
+                strata.append(len(sizes) + list(population).index(row.stratum))
+        sizes += population.values()
+    found = np.array([places[sample.frame.parent.parent, sample.name] for sample in samples])
     try:
-        return Design(strata, np.array(list(population.values()))), places
+        return Design(np.array(strata), np.array(sizes)), found
     except ValueError:
-        return Design(np.zeros(len(done), np.int64), np.array([max(sum(population.values()), len(done))])), places
+        return Design(np.zeros(len(strata), np.int64), np.array([sum(sizes)])), found
 
 
-def _census(samples: list[Sample]) -> tuple[Design, np.ndarray]:
+def _all_of(samples: list[Sample]) -> tuple[Design, np.ndarray]:
     count = len(samples)
     return Design(np.zeros(count, np.int64), np.array([count])), np.arange(count)
 

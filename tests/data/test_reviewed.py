@@ -17,7 +17,16 @@ def roles(prepared) -> dict[str, str]:
 
 def test_each_frame_has_the_role_that_its_review_gives(tmp_path, capsys):
     found = load_data_root(write_reviewed(tmp_path / "g", unusable=(2,)))
-    expected = {0: "reviewed", 1: "reviewed", 3: "pseudo", 4: "pseudo", 5: "pseudo", 6: "pseudo", 7: "audit", 8: "audit"}
+    expected = {
+        0: "reviewed",
+        1: "reviewed",
+        3: "pseudo",
+        4: "pseudo",
+        5: "pseudo",
+        6: "pseudo",
+        7: "audit",
+        8: "audit",
+    }
     assert roles(found) == {name_of(index): role for index, role in expected.items()}  # 2 is unusable, 9 near the audit
     assert {sample.mask.parent.name for sample in found.samples if sample.role != "pseudo"} == {"reviewed"}
     assert {sample.part for sample in found.samples if sample.role == "audit"} == {"test"}
@@ -56,3 +65,10 @@ def test_a_frame_that_is_missing_is_named(tmp_path):
     (folder / "frames" / f"{name_of(3)}.png").unlink()
     with pytest.raises(UserError, match=name_of(3)):
         load_data_root(folder)
+
+
+def test_a_folder_of_reviewed_folders_is_read_whole(tmp_path):
+    for name in ("a", "b"):
+        write_reviewed(tmp_path / name, name=name)
+    found = load_data_root(tmp_path)
+    assert len(found.samples) == 18 and found.videos == ["a", "b"] and found.root == tmp_path

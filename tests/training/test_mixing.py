@@ -17,7 +17,9 @@ ROWS = np.arange(6)
 def samples(*roles, video="new"):
     part = {"audit": "test"}
     return [
-        Sample(f"f{number}", None, None, "old" if role == "mixed" else video, number, part.get(role, "train"), role=role)
+        Sample(
+            f"f{number}", None, None, "old" if role == "mixed" else video, number, part.get(role, "train"), role=role
+        )
         for number, role in enumerate(roles)
     ]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from surgseg.files import UserError, is_hidden, list_some
 from surgseg.generate.folder import COLUMNS, OWN, FrameRow, csv_line, images_of, own_image, read_generated, read_run
+from surgseg.reviews import MASKS, RECORD, TABLE
 
 _FINISHED = {  # keys of run.json that must be equal, and what an error message calls them
     "fingerprint": "another video",
@@ -58,10 +59,17 @@ def check_target(folder: Path) -> None:
 def find_earlier(folder: Path, asked: dict, overwrite: bool) -> Earlier:
     """Return what a run with the settings `asked` (the keys of `_UNFINISHED`) can keep of `folder`.
 
-    Raises `UserError` as `check_target`, and without `overwrite` for a run of another video or with other settings.
+    Raises `UserError` as `check_target`, without `overwrite` for a run of another video or with other settings, and
+    where frames that a person has reviewed would be replaced.
     """
     check_target(folder)
     run = read_run(folder)
+    reviewed = [name for name in (TABLE, RECORD, MASKS) if (folder / name).exists()]
+    if reviewed and (run is None or overwrite):
+        raise UserError(
+            f"{folder} holds a review ({list_some(reviewed)}) of the frames that are there now, so no other run is "
+            "written into it: choose another --output-dir"
+        )
     if run is None or overwrite:
         return Earlier()
     run.setdefault("view", "full")  # runs of earlier versions
@@ -69,20 +77,23 @@ def find_earlier(folder: Path, asked: dict, overwrite: bool) -> Earlier:
     keys = _FINISHED if complete else _UNFINISHED
     different = [key for key in keys if run.get(key) != asked[key]]
     if "fingerprint" in different:
-        raise UserError(f"{folder} holds a run of another video; choose another --output-dir, or --overwrite")
+        instead = "" if reviewed else ", or --overwrite"
+        raise UserError(f"{folder} holds a run of another video; choose another --output-dir{instead}")
     if different:
         shown = list_some(
             f"{keys[key]}: {_shortened(run.get(key))} there, {_shortened(asked[key])} now" for key in different
         )
         state = "a finished" if complete else "an unfinished"
-        raise UserError(f"{folder} holds {state} run with other settings ({shown}); repeat those, or use --overwrite")
+        instead = "choose another --output-dir" if reviewed else "use --overwrite"
+        raise UserError(f"{folder} holds {state} run with other settings ({shown}); repeat those, or {instead}")
     sessions = run.get("timing", {}).get("sessions", 1)
     if not complete:
         return _find_rows(folder, run, sessions)
     try:
         read_generated(folder)
     except UserError as error:
-        raise UserError(f"{error}; --overwrite makes it again") from error
+        what = "put the files back, because it holds a review" if reviewed else "--overwrite makes it again"
+        raise UserError(f"{error}; {what}") from error
     return Earlier(rows=run["frames_written"], sessions=sessions, finished=run)
 
 

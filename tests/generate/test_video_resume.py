@@ -30,6 +30,7 @@ from surgseg.generate import writer as generated_writer
 from surgseg.generate.folder import read_generated
 from surgseg.labels import SCHEMES
 from surgseg.predict import Predictor
+from surgseg.reviews import Review, write_reviews
 from tests.films import bright_checkpoint, damage, draw, write_film
 from tests.helpers import ROOT, folder_bytes, save_image
 
@@ -403,6 +404,37 @@ def test_another_run_in_the_folder_is_one_clear_line(films, earlier, capsys, fil
     error = capsys.readouterr().err
     assert message in error and "--overwrite" in error and error.count("\n") == 1
     assert stamps(earlier) == before
+
+
+AGAIN = [("plain.mp4", "--frame-step 2 --overwrite"), *(one[:2] for one in OTHERS[:2])]
+
+
+@pytest.mark.parametrize(("film", "options"), AGAIN)
+def test_a_review_is_never_given_other_frames(films, earlier, capsys, film, options):
+    write_reviews(earlier, [Review("video_000000", "extra")])
+    before = stamps(earlier)
+    capsys.readouterr()
+    assert run(films / film, earlier, options) == 2
+    error = capsys.readouterr().err
+    assert "choose another --output-dir" in error and "--overwrite" not in error and error.count("\n") == 1
+    assert stamps(earlier) == before
+
+
+@pytest.mark.parametrize("lost", ["run.json", "frames.csv"])
+def test_reviewed_masks_stay_where_a_table_is_lost(films, tmp_path, capsys, lost):
+    run(films / "plain.mp4", tmp_path / "out", "--frame-step 2")
+    (tmp_path / "out" / "reviewed").mkdir()
+    (tmp_path / "out" / lost).unlink()
+    status = run(films / "plain.mp4", tmp_path / "out", "--frame-step 2")
+    assert status == (2 if lost == "run.json" else 0)  # the same run writes the same table again
+    assert (tmp_path / "out" / "reviewed").is_dir()
+
+
+def test_an_unfinished_run_goes_on_beside_its_review(films, earlier):
+    write_reviews(earlier, [Review("video_000000", "extra")])
+    review = (earlier / "review.csv").read_bytes()
+    assert run(films / "plain.mp4", earlier, "--frame-step 2") == 0
+    assert read_generated(earlier).run["complete"] and (earlier / "review.csv").read_bytes() == review
 
 
 def test_other_weights_are_one_clear_line(films, earlier, capsys, monkeypatch):

@@ -14,9 +14,10 @@ import argparse
 from pathlib import Path
 
 from surgseg.analysis.options import add_generated_dir
-from surgseg.console import make_parser, report_errors, run_metadata
+from surgseg.console import add_prefer_option, make_parser, report_errors, run_metadata
 from surgseg.figures.selection import SELECTIONS
 from surgseg.files import UserError, write_json
+from surgseg.reviews import reviewed_words
 
 FIGURE = "visual_analysis.png"
 
@@ -25,6 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = make_parser(__doc__)
     source = parser.add_argument_group("input")
     add_generated_dir(source)
+    add_prefer_option(source)
     choice = parser.add_argument_group("selection")
     choice.add_argument(
         "--num-samples", type=int, default=10, metavar="N", help="number of frames to show (default: 10)"
@@ -59,18 +61,21 @@ def work(args: argparse.Namespace) -> int:
     from surgseg.figures.selection import select_frames
     from surgseg.generate.folder import read_generated
 
-    generated = read_generated(args.generated_dir)
+    generated = read_generated(args.generated_dir, prefer_reviewed=args.prefer_reviewed)
     rows = [row for row in generated.rows if args.include_suspect or not row.suspect]
     if not rows:
         raise UserError(f"all {len(generated.rows)} frames of {args.generated_dir} are suspect; see --include-suspect")
+    if args.prefer_reviewed:
+        rows = recount(generated, rows)
     selected = select_frames(rows, args.select, args.num_samples, args.seed)
     shown = recount(generated, selected.rows) if "masks" in generated.run["parts"] else selected.rows
     panels = read_panels(generated, shown, uncertainty=args.select == "uncertain")
     suspect = len(generated.rows) - len(rows)
     corrected = sum(map(differ, selected.rows, shown))
-    words = notes(selected.words, suspect, corrected, generated.run)
+    reviewed = generated.count_reviewed(rows)
+    words = notes(selected.words, suspect, corrected, reviewed, generated.run)
     draw_visual_analysis(panels, generated.scheme, path, title=words, mark=generated.synthetic)
-    write_json(path.with_suffix(".json"), listing(args, generated, shown, selected.seed, words, rows))
+    write_json(path.with_suffix(".json"), listing(args, generated, shown, selected.seed, words, rows, reviewed))
     print(words)
     print(f"Written: {path}, {path.with_suffix('.json')}")
     return 0
@@ -83,19 +88,21 @@ def figure_path(output: Path) -> Path:
     return output if output.suffix.lower() == ".png" and not output.is_dir() else output / FIGURE
 
 
-def notes(words: str, suspect: int, corrected: int, run: dict) -> str:
+def notes(words: str, suspect: int, corrected: int, reviewed: dict | None, run: dict) -> str:
     """The rule and the warnings about the folder, a line each."""
     lines = [words]
     if suspect:
         lines.append(f"{suspect} suspect frame{'s' * (suspect > 1)} (decoded after damage) left out")
     if corrected:
         lines.append(f"chosen by frames.csv, which disagrees with {corrected} of these masks; coverage is the masks'")
+    if reviewed:
+        lines.append(reviewed_words(reviewed))
     if not run.get("complete"):
         lines.append("the run that wrote this folder is unfinished")
     return "\n".join(lines)
 
 
-def listing(args: argparse.Namespace, generated, shown: list, seed: int | None, words: str, rows: list) -> dict:
+def listing(args: argparse.Namespace, generated, shown: list, seed, words: str, rows: list, reviewed) -> dict:
     """The content of the JSON beside the figure; coverage is that of the masks shown."""
     keys = ("name", "frame", "time_s", "coverage", "uncertainty", "suspect")
     return {
@@ -104,6 +111,7 @@ def listing(args: argparse.Namespace, generated, shown: list, seed: int | None, 
         "words": words,
         "seed": seed,
         "frames_suspect_left_out": len(generated.rows) - len(rows),
+        "reviewed_masks": reviewed,
         "frames_without_detection": sum(row.coverage == 0 for row in rows),
         "complete": bool(generated.run.get("complete")),
         "video_data": generated.run.get("video_data"),

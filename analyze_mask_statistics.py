@@ -71,7 +71,7 @@ def work(args: argparse.Namespace) -> int:
     from surgseg.figures.mask_statistics import draw_mask_statistics
     from surgseg.generate.folder import read_generated
 
-    generated = read_generated(args.generated_dir)
+    generated = read_generated(args.generated_dir, prefer_reviewed=args.prefer_reviewed)
     output = args.output_dir or args.generated_dir
     figure = args.figure or output / "figures" / "mask_statistics.png"
     for folder in (output, figure.parent):

@@ -112,7 +112,7 @@ def read_video(args: argparse.Namespace, index: int, name: str):
     from surgseg.analysis.measure import analyse
     from surgseg.generate.folder import read_generated
 
-    generated = read_generated(args.generated_dirs[index])
+    generated = read_generated(args.generated_dirs[index], prefer_reviewed=args.prefer_reviewed)
     tools = read_tools(args.tool_files[index], args.tools, args.annotation_rate) if args.tool_files else None
     truth = None
     if args.mask_dirs:

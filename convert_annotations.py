@@ -7,6 +7,11 @@ reads the tool's export into a new prepared folder, ready to train on:
   python convert_annotations.py --from cvat --data-root data/operation --annotations corrected.zip \\
       --output data/corrected
 
+Into a review (review_masks.py), where frames of the audit stay the audit's:
+
+  python convert_annotations.py --from cvat --data-root data/operation --annotations corrected.zip \\
+      --into-review
+
 CVAT and COCO are exact; LabelMe gets polygons with an IoU of .99 or more: docs/annotations.md.
 """
 
@@ -17,11 +22,13 @@ from pathlib import Path
 
 from surgseg.annotations.corrected import Corrected, write_corrected
 from surgseg.annotations.formats import FORMATS, open_annotations
+from surgseg.annotations.into_review import write_into_review
 from surgseg.annotations.shapes import label_table
 from surgseg.annotations.task import read_task
-from surgseg.console import add_reviewed_option, make_parser, report_errors
+from surgseg.console import add_prefer_option, add_reviewed_option, make_parser, report_errors
 from surgseg.files import UserError, list_some
 from surgseg.labels import SCHEMES
+from surgseg.reviews import MASKS, count_reviewed, has_reviews, reviewed_words
 
 
 def build_parser():
@@ -36,11 +43,17 @@ def build_parser():
         required=True,
         help="prepared or generated folder; with --from also a folder of frames (required)",
     )
-    files.add_argument(
+    target = files.add_mutually_exclusive_group(required=True)
+    target.add_argument(
         "--output",
         type=Path,
-        required=True,
-        help="what to write: a .zip (CVAT), .json (COCO) or folder (LabelMe, --from); must not exist (required)",
+        help="what to write: a .zip (CVAT), .json (COCO) or folder (LabelMe, --from); must not exist (this or the next "
+        "is required)",
+    )
+    target.add_argument(
+        "--into-review",
+        action="store_true",
+        help="with --from: write the masks as reviewed masks into the generated folder --data-root (default: no)",
     )
     files.add_argument(
         "--annotations",
@@ -78,6 +91,7 @@ def build_parser():
         help="regular expression whose one group is the video in a frame's path (default: from the manifest or names)",
     )
     add_reviewed_option(frames)
+    add_prefer_option(parser.add_argument_group("masks, with --to"))
     return parser
 
 
@@ -86,15 +100,22 @@ def main(argv=None) -> int:
 
 
 def run(args) -> None:
-    if args.output.exists():
+    if args.output and args.output.exists():
         raise UserError(f"{args.output} exists, and is not written over: choose another --output")
-    task = read_task(args.data_root, args.class_scheme)
-    if {task.frame_dir.resolve(), (task.root / "masks").resolve()} & set(args.output.resolve().parents):
+    if args.into_review if args.to else args.prefer_reviewed:
+        raise UserError("--into-review is for --from, --prefer-reviewed for --to")
+    if args.source and args.output and has_reviews(args.data_root):
+        raise UserError(
+            f"{args.data_root} holds a review, and frames of its audit must never train: use --into-review in place of "
+            "--output"
+        )
+    task = read_task(args.data_root, args.class_scheme, prefer_reviewed=args.prefer_reviewed)
+    if args.output and {task.frame_dir.resolve(), (task.root / "masks").resolve()} & set(args.output.resolve().parents):
         raise UserError(f"{args.output} lies in a folder of frames or masks: choose another --output")
     if args.to:
         write(args, task)
     else:
-        report(read(args, task), args.output)
+        report(read(args, task), args.output or args.data_root / MASKS, args.output or args.data_root)
 
 
 def write(args, task) -> None:
@@ -106,6 +127,8 @@ def write(args, task) -> None:
     label_table(task.scheme, {}, ())
     chosen.write(task, args.output)
     print(f"{len(task.frames)} frames with the labels {list_some([*task.scheme.names[1:], 'void'], 20)}")
+    if args.prefer_reviewed:
+        print(reviewed_words(count_reviewed(task.reviews, task.frames)))
     print(f"  {args.output}")
 
 
@@ -116,22 +139,18 @@ def read(args, task) -> Corrected:
     if wrong := [text for text in args.label if not all(text.partition("="))]:
         raise UserError(f"--label {list_some(wrong)}: write OTHER=CLASS, such as forceps=grasper")
     table = label_table(task.scheme, dict(text.split("=", 1) for text in args.label), args.ignore_labels)
+    options = {key: getattr(args, key) for key in ("allow_missing", "empty_frames")}
+    options.update(reviewed=args.masks_reviewed, as_written=chosen.as_written)
     with open_annotations(args.annotations, chosen.read_suffixes) as files:
+        if args.into_review:
+            return write_into_review(chosen.read(files), task, table, **options)
         return write_corrected(
-            chosen.read(files),
-            task,
-            args.output,
-            table,
-            allow_missing=args.allow_missing,
-            empty_frames=args.empty_frames,
-            reviewed=args.masks_reviewed,
-            video_pattern=args.video_pattern,
-            as_written=chosen.as_written,
+            chosen.read(files), task, args.output, table, video_pattern=args.video_pattern, **options
         )
 
 
-def report(result: Corrected, output: Path) -> None:
-    print(f"{len(result.names)} frames with masks")
+def report(result: Corrected, output: Path, next_root: Path) -> None:
+    print(f"{len(result.names)} frames with {'new reviewed ' * (output != next_root)}masks")
     if result.left_out:
         print(f"{len(result.left_out)} frames without annotation, left out: {list_some(result.left_out)}")
     if result.overlaps:
@@ -146,7 +165,7 @@ def report(result: Corrected, output: Path) -> None:
             file=sys.stderr,
         )
     print(f"  {output}")
-    print(f"next: python instrument_segmentation.py --data-root {output}")
+    print(f"next: python instrument_segmentation.py --data-root {next_root}")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from surgseg.data.readers.folders import pair_folders
 from surgseg.data.sources import archives_beside, data_kind, list_folder
 from surgseg.files import UserError
 from surgseg.labels import INSTRUMENT_CODES, VOID, Scheme, binary_scheme
+from surgseg.reviews import check_no_review
 
 
 def build_parser():
@@ -96,6 +97,7 @@ def main(argv=None) -> int:
 
 def run(args) -> int:
     check_threads(args)
+    check_no_review(args.frame_dir, args.mask_dir)
     scheme = chosen_scheme(args, scheme_of_codes(args) or "binary")
     target = Target(args.output_root, "sample_frames", copy=args.copy, threads=args.threads)
     check_separate([target.root / target.frames, target.root / target.masks], [args.frame_dir, args.mask_dir])

@@ -76,6 +76,15 @@ def add_reviewed_option(group) -> None:
     )
 
 
+def add_prefer_option(group) -> None:
+    group.add_argument(
+        "--prefer-reviewed",
+        action="store_true",
+        help="read the reviewed mask of each frame that has one, and leave out unusable frames (default: read the "
+        "predicted masks)",
+    )
+
+
 def resolve_device(name: str):
     """Return the torch device. `auto` takes CUDA, else MPS, else the CPU, with a warning if a GPU cannot be used.
 

@@ -11,11 +11,13 @@ other frames of their bursts and their near copies: `AuditSample.never_train` li
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from surgseg.files import UserError, list_some, read_csv, read_json, write_csv, write_json
+from surgseg.frames import images_by_name
 
 SCHEMA = "surgseg.review/1"
 PURPOSES = ("correct", "audit", "extra")
@@ -80,6 +82,24 @@ def reviewed_path(folder: Path | str, name: str) -> Path:
     return Path(folder) / MASKS / f"{name}.png"
 
 
+def check_no_review(*folders: Path | str) -> None:
+    """Raise `UserError` if one of the folders is a generated folder with a review, or one of its own folders."""
+    for folder in (part for given in folders for part in (Path(given).resolve(), Path(given).resolve().parent)):
+        if has_reviews(folder):
+            raise UserError(
+                f"{folder} holds a review, and frames of its audit must never train: give it as --data-root, which "
+                "leaves them out"
+            )
+
+
+def masks_by_name(folder: Path | str) -> dict[str, Path]:
+    """Return `images_by_name` of a folder of masks; of reviewed/ those alone that count by `review.csv`."""
+    found, parent = images_by_name(folder), Path(folder).resolve().parent
+    if Path(folder).resolve().name != MASKS or not has_reviews(parent):
+        return found
+    return {name: found[name] for name, review in read_reviews(parent).items() if review.has_mask and name in found}
+
+
 def read_reviews(folder: Path | str) -> dict[str, Review]:
     """Return the rows of `review.csv` by name, in its order; {} without the file.
 
@@ -129,6 +149,22 @@ def _check_review(review: Review) -> None:
         raise ValueError("a frame of the audit needs a stratum and a probability of inclusion above 0")
     if not (math.isfinite(review.seconds) and min(review.seconds, review.changed_pixels) >= 0):
         raise ValueError("seconds or changed_pixels is no number from 0 on")
+
+
+def count_reviewed(reviews: Mapping[str, Review], names: Iterable[str]) -> dict[str, int]:
+    """Count the frames `names` by the status of their reviewed mask, else as predicted; and all unusable frames."""
+    masks = {name: review.status for name, review in reviews.items() if review.has_mask}
+    found = Counter(masks.get(name, "predicted") for name in names)
+    unusable = sum(review.status == "unusable" for review in reviews.values())
+    return {**{status: found[status] for status in (*WITH_MASK, "predicted")}, "unusable_left_out": unusable}
+
+
+def reviewed_words(counts: Mapping[str, int]) -> str:
+    """Return the result of `count_reviewed` as a sentence without its full stop."""
+    reviewed, unusable = sum(counts[status] for status in WITH_MASK), counts["unusable_left_out"]
+    kinds = ", ".join(f"{counts[status]} {status}" for status in WITH_MASK)
+    said = f"{reviewed} of {reviewed + counts['predicted']} masks are reviewed ({kinds}), the others predicted"
+    return said + f"; {unusable} unusable frame{'s' * (unusable != 1)} left out"
 
 
 def write_reviews(folder: Path | str, reviews: Iterable[Review]) -> None:

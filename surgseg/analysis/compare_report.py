@@ -7,6 +7,7 @@ from typing import Any
 
 from surgseg.analysis.appearance import MEASURES
 from surgseg.analysis.report import decimal, percent
+from surgseg.reviews import reviewed_words
 
 TITLES = {"content": "COMPARISON OF CONTENT", "shift": "COMPARISON WITH LABELS: SHIFT"}
 CONTENT = (
@@ -89,8 +90,11 @@ def video_comparison_markdown(result: dict[str, Any], mark: str = "") -> str:
 
 
 def video_sentences(result: dict[str, Any]) -> list[str]:
-    """Return warnings, the differences with their intervals, and how far these can be interpreted, in this order."""
+    """Return warnings, counts of reviewed masks, differences with their intervals, and how far these can be read."""
     said = [f"Warning: {warning}." for warning in result["warnings"]]
+    for video in result["videos"]:
+        if video.get("reviewed_masks"):
+            said.append(f"{video['name']}: {reviewed_words(video['reviewed_masks'])}.")
     for found in result["differences"]:
         said += _difference_sentences(found)
     for video in result["videos"]:

@@ -82,6 +82,7 @@ def describe_video(video: Video, reference: Video) -> dict:
         "name": video.name,
         "frames": statistics["frames"],
         "frames_suspect_left_out": statistics["frames_suspect_left_out"],
+        "reviewed_masks": statistics["reviewed_masks"],
         "detection_rate": statistics["detection_rate"],
         "detection_rate_min_area": statistics["detection_rate_min_area"],
         "min_area": statistics["min_area"],

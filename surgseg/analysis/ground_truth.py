@@ -12,12 +12,12 @@ import numpy as np
 from surgseg.data.dataset import video_of
 from surgseg.evaluation.results import score_frame
 from surgseg.files import UserError, list_some, natural_key, nfc
-from surgseg.frames import images_by_name
 from surgseg.generate.folder import FrameRow, Generated
 from surgseg.labels import VOID
 from surgseg.mask_folders import settle_masks
 from surgseg.masks import read_mask
 from surgseg.predicted import WHAT_TO_DO, predicted_masks
+from surgseg.reviews import masks_by_name
 from surgseg.threads import ahead, cpu_count
 
 
@@ -51,7 +51,7 @@ def _masks_of_rows(generated: Generated, mask_dir: Path, video: str | None) -> d
     the folder holds several. Raises `UserError` for several videos without `video`, for numbers that may mean other
     frames, and for no match.
     """
-    paths = images_by_name(mask_dir)
+    paths = masks_by_name(mask_dir)
     video = None if video is None else nfc(video)
     if not paths:
         raise UserError(f"{mask_dir} holds no masks")

@@ -82,7 +82,9 @@ def analyse(generated: Generated, request: AnalysisRequest) -> Analysis:
     phases = phases_at(request.phases, times) if request.phases else None
     table, near, annotated = tools_at(request.tools, times) if request.tools else (None, None, None)
     in_view = None if table is None else table.any(1)
-    statistics = {"frames_suspect_left_out": len(generated.rows) - len(rows), **describer(rows, pairs)}
+    left_out = len(generated.rows) - len(rows)
+    counted = {"frames_suspect_left_out": left_out, "reviewed_masks": generated.count_reviewed(rows)}
+    statistics = {**counted, **describer(rows, pairs)}
     if phases is not None:
         statistics["phases"] = _by_phase(describer, rows, pairs, phases, in_view, annotated)
         statistics["frames_without_phase"] = sum(phase == NO_PHASE for phase in phases)
@@ -215,10 +217,11 @@ def check_masks(generated: Generated, *, compare: bool = True) -> None:
         return
     sizes: dict[tuple[int, int], str] = {}
     for row in generated.rows:
-        sizes.setdefault(_image_size(generated.mask_path(row)), row.name)
+        for path in dict.fromkeys((generated.path("masks", row), generated.mask_path(row))):
+            sizes.setdefault(_image_size(path), path.relative_to(generated.folder).as_posix())
     if len(sizes) > 1:
         shown = list_some(f"{name} is {width}x{height}" for (width, height), name in sizes.items())
-        raise UserError(f"{generated.folder / 'masks'} holds masks of differing sizes: {shown}")
+        raise UserError(f"{generated.folder} holds masks of differing sizes: {shown}")
     if not compare:
         return
     rows = [generated.rows[place] for place in evenly_spaced(len(generated.rows), CHECKED)]

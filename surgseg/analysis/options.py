@@ -7,7 +7,7 @@ from pathlib import Path
 
 from surgseg.analysis.cholec80 import RATE
 from surgseg.analysis.presence import MIN_AREA
-from surgseg.console import add_reviewed_option
+from surgseg.console import add_prefer_option, add_reviewed_option
 from surgseg.files import UserError
 from surgseg.flow import FLOW_PAIRS
 
@@ -53,6 +53,7 @@ def add_counting_options(parser: argparse.ArgumentParser):
         action="store_true",
         help="measure the masks again, for masks corrected by hand (default: use frames.csv)",
     )
+    add_prefer_option(group)
     add_reviewed_option(group)
     group.add_argument(
         "--flow-pairs",
@@ -78,5 +79,5 @@ def request_of(args: argparse.Namespace, **more):
     """Return the `AnalysisRequest` of the options; `more` are its annotations and ground truth."""
     from surgseg.analysis.measure import AnalysisRequest
 
-    counting = {key: getattr(args, key) for key in ("min_area", "include_suspect", "flow_pairs", "from_masks")}
-    return AnalysisRequest(**counting, **more)
+    counting = {key: getattr(args, key) for key in ("min_area", "include_suspect", "flow_pairs")}
+    return AnalysisRequest(**counting, from_masks=args.from_masks or args.prefer_reviewed, **more)

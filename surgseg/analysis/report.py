@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from surgseg.reviews import reviewed_words
 from surgseg.scores.metrics import FRAME_METRICS
 from surgseg.scores.scored import scored_lines
 
+_MODELS = "Coverage, components and presence are those of these masks; confidence and uncertainty are the model's"
 SHOWN = 12  # segments and frames listed on the screen; the JSON has all
 
 
@@ -43,7 +45,8 @@ def _row(name: str, value) -> str:
 def _detection(result: dict) -> list[str]:
     coverage = {key: percent(value, 2) for key, value in result["coverage"].items() if key != "n"}
     absent = result["without_detection"]
-    lines = [
+    lines = [reviewed_words(result["reviewed_masks"]), _MODELS] if result.get("reviewed_masks") else []
+    lines += [
         _row("Frames", result["frames"]),
         _row("Suspect frames left out", result["frames_suspect_left_out"]),
         _row("Detection rate (any pixel)", percent(result["detection_rate"])),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable
@@ -60,19 +61,11 @@ def write_corrected(
     mask that a model predicted stays predicted if nobody has changed it: `as_written` makes of a mask what the tool's
     file holds of it. Raises `UserError` with all faults; then nothing is written.
     """
-    annotated, problems = _match_frames(items, task, empty_frames)
-    missing = [name for name in task.frames if name not in annotated]
-    if not allow_missing:
-        problems += [Problem("frame without annotation", name, "") for name in missing]
-    result = Corrected([], missing, [], {})
+    result = Corrected([], [], [], {})
     before = {} if reviewed else {name: task.masks[name] for name in _predicted_names(task)}
-    labels: dict[str, list[str]] = {}
     rows, predicted = [], {}
     with atomic_folder(output) as folder:
-        for name in tqdm([name for name in task.frames if name in annotated], unit="frame", disable=quiet()):
-            ids = _read_ids(annotated[name], task.frames[name], table, labels, problems, result.overlaps)
-            if ids is None or problems or labels:
-                continue
+        for name, ids in paint_frames(items, task, table, result, allow_missing, empty_frames):
             if name in before and mask_hash(ids) == mask_hash(
                 as_written(read_mask(before[name], task.scheme.num_classes))
             ):
@@ -81,12 +74,35 @@ def write_corrected(
             place_frame(frame.read_bytes(), frame, folder / "frames" / f"{name}{frame.suffix}", False)
             write_mask(folder / "masks" / f"{name}.png", ids, task.scheme)
             rows.append({"name": name, "height": ids.shape[0], "width": ids.shape[1], **_fractions(ids, task)})
-        _raise_faults(problems, labels, table)
-        if not rows:
-            raise UserError("no frame has an annotation")
         _write_lists(folder, task, rows, predicted, video_pattern)
     result.names, result.predicted = [row["name"] for row in rows], list(predicted)
     return result
+
+
+def paint_frames(
+    items: list[Annotated],
+    task: Task,
+    table: dict[str, int | None],
+    result: Corrected,
+    allow_missing: bool,
+    empty_frames: bool,
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield name and (H, W) uint8 class ids of each annotated frame; fill `left_out` and `overlaps` of `result`.
+
+    The options are those of `write_corrected`. Raises `UserError` with all faults after the last frame.
+    """
+    annotated, problems = _match_frames(items, task, empty_frames)
+    result.left_out += [name for name in task.frames if name not in annotated]
+    if not allow_missing:
+        problems += [Problem("frame without annotation", name, "") for name in result.left_out]
+    labels: dict[str, list[str]] = {}
+    for name in tqdm([name for name in task.frames if name in annotated], unit="frame", disable=quiet()):
+        ids = _read_ids(annotated[name], task.frames[name], table, labels, problems, result.overlaps)
+        if ids is not None and not problems and not labels:
+            yield name, ids
+    _raise_faults(problems, labels, table)
+    if not annotated:
+        raise UserError("no frame has an annotation")
 
 
 def _match_frames(items: list[Annotated], task: Task, empty_frames: bool) -> tuple[dict[str, Annotated], list[Problem]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +18,15 @@ from surgseg.frames import check_same_size, frame_size, images_by_name, under_na
 from surgseg.labels import Scheme, load_scheme, read_scheme
 from surgseg.mask_folders import settle_masks
 from surgseg.masks import read_mask
+from surgseg.reviews import Review, read_reviews, reviewed_path
 
 
 @dataclass(frozen=True)
 class Task:
-    """Frames and masks by name, the folder of the frames, the scheme; the manifest's rows by name if there is one."""
+    """Frames and masks by name, the folder of the frames, the scheme; the manifest's rows by name if there is one.
+
+    `reviews`, by name, if reviewed masks are preferred.
+    """
 
     root: Path
     frame_dir: Path
@@ -30,13 +34,15 @@ class Task:
     masks: dict[str, Path]
     scheme: Scheme
     rows: dict[str, dict]
+    reviews: dict[str, Review] = field(default_factory=dict)
 
 
-def read_task(root: Path, class_scheme: str | None = None) -> Task:
+def read_task(root: Path, class_scheme: str | None = None, *, prefer_reviewed: bool = False) -> Task:
     """Read a prepared folder, a generated folder, or a folder of frames alone.
 
     If there is a manifest, the frames are those that it lists. The scheme is the one named, else the folder's own, else
-    binary. Raises `UserError` if there are no frames.
+    binary. With `prefer_reviewed`, reviewed masks replace others, and frames that are marked unusable are left out.
+    Raises `UserError` if there are no frames.
     """
     frame_dir = next((root / name for name in FRAME_FOLDERS if (root / name).is_dir()), root)
     frames = images_by_name(frame_dir)
@@ -51,7 +57,11 @@ def read_task(root: Path, class_scheme: str | None = None) -> Task:
     scheme = read_scheme(own) if class_scheme is None and own.is_file() else load_scheme(class_scheme or "binary")
     masks = under_names(frames, images_by_name(root / "masks")) if (root / "masks").is_dir() else {}
     settle_masks(root / "masks", scheme, masks.values())
-    return Task(root, frame_dir, frames, {name: masks[name] for name in frames if name in masks}, scheme, rows)
+    reviews = read_reviews(root) if prefer_reviewed else {}
+    frames = {name: path for name, path in frames.items() if name not in reviews or reviews[name].status != "unusable"}
+    masks.update({name: reviewed_path(root, name) for name, review in reviews.items() if review.has_mask})
+    masks = {name: masks[name] for name in frames if name in masks}
+    return Task(root, frame_dir, frames, masks, scheme, rows, reviews)
 
 
 def each_mask(task: Task) -> Iterator[tuple[str, Path, np.ndarray]]:
@@ -64,7 +74,7 @@ def each_mask(task: Task) -> Iterator[tuple[str, Path, np.ndarray]]:
         try:
             check_same_size((width, height), ids.shape[::-1])
         except UserError as error:
-            raise UserError(f"{frame}: {error}") from error
+            raise UserError(f"{task.masks[name]}: {error}") from error
         yield name, frame, ids
 
 

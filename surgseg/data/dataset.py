@@ -18,6 +18,7 @@ from surgseg.labels import Scheme, load_scheme, read_scheme
 from surgseg.mask_folders import settle_masks
 from surgseg.masks import read_mask
 from surgseg.predicted import predicted_masks
+from surgseg.reviews import check_no_review
 
 MANIFEST_FIELDS = ("name", "video", "clip", "frame", "width", "height", "instrument_fraction", "void_fraction", "split")
 
@@ -110,8 +111,8 @@ def load_folders(
 
     The scheme is the one named, else the classes.json beside the mask folder, else binary. If the folders are those of
     a prepared folder, its manifest is read instead. `video_pattern` finds the video in each frame's path; without it,
-    the folder or the file name tells it. Raises `UserError` for a frame or mask without a partner, and for names that
-    do not tell the video.
+    the folder or the file name tells it. Raises `UserError` for a frame or mask without a partner, for names that do
+    not tell the video, and for a folder with a review.
     """
     frame_dir, mask_dir = Path(frame_dir), Path(mask_dir)
     parent = frame_dir.resolve().parent
@@ -120,6 +121,7 @@ def load_folders(
         if video_pattern:
             raise UserError(f"{parent} is a prepared folder, its manifest has the videos: leave out --video-pattern")
         return load_prepared(parent)
+    check_no_review(frame_dir, mask_dir)
     frames = images_by_name(frame_dir)
     masks = under_names(frames, images_by_name(mask_dir))
     for what, names in (

@@ -23,6 +23,7 @@ from surgseg.labels import Scheme, read_scheme, write_scheme
 from surgseg.mask_folders import codes_are_levels
 from surgseg.masks import decode_codes, decode_levels
 from surgseg.predicted import predicted_masks
+from surgseg.reviews import has_reviews
 from surgseg.threads import cpu_count
 
 
@@ -51,8 +52,10 @@ def prepare(
     `data` is "real" or "synthetic". Pairs that an earlier run finished are kept. The rows of the videos in `found` are
     replaced; other videos of the folder keep theirs. Bad pairs become problems of the result. The audit names the masks
     that a model predicted, unless a person has `reviewed` all of them. Raises `UserError` if no
-    pair is usable or the folder does not fit: another class scheme, another kind of data, or corrected masks.
+    pair is usable or the folder does not fit: another class scheme, another kind of data, corrected masks, or a review.
     """
+    if has_reviews(target.root):
+        raise UserError(f"{target.root} holds a review of the frames there: choose another --output-root")
     licence = licence if data == "real" else ""
     wrong = sorted({pair.split for pair in found.pairs} - {"", *PARTS})
     if wrong:

@@ -16,11 +16,11 @@ import numpy as np
 from surgseg.data.dataset import video_of
 from surgseg.evaluation.results import Scored, metrics_of, score_frame
 from surgseg.files import UserError, list_some, nfc
-from surgseg.frames import images_by_name
 from surgseg.labels import Scheme, read_scheme
 from surgseg.mask_folders import settle_masks
 from surgseg.masks import read_mask
 from surgseg.predicted import WHAT_TO_DO, predicted_masks
+from surgseg.reviews import MASKS, masks_by_name
 from surgseg.scores.report import number
 from surgseg.video.inputs import VideoSource
 from surgseg.video.reader import Frame
@@ -29,15 +29,16 @@ from surgseg.video.reader import Frame
 def find_truth(folder: Path, scheme: Scheme, source: VideoSource, reviewed: bool) -> dict[int, Path]:
     """Return frame number -> true mask. `folder` holds the masks, or is a prepared or generated folder.
 
-    A mask belongs to the image of its name if the source is a folder of images, else to the frame whose number (from
-    0) ends its name. Masks that a model predicted are left out, unless a person has `reviewed` all of them. Raises
-    `UserError` for masks of other classes or of several videos, and where none is left.
+    If a generated folder holds reviewed masks, these are taken. A mask belongs to the image of its name if the source
+    is a folder of images, else to the frame whose number (from 0) ends its name. Masks that a model predicted are left
+    out, unless a person has `reviewed` all of them. Raises `UserError` for masks of other classes or of several videos,
+    and where none is left.
     """
-    folder = folder / "masks" if (folder / "masks").is_dir() else folder
+    folder = next((folder / name for name in (MASKS, "masks") if (folder / name).is_dir()), folder)
     beside = folder.resolve().parent / "classes.json"
     if beside.is_file() and (names := read_scheme(beside).names) != scheme.names:
         raise UserError(f"{folder} has the classes {list_some(names)}, the weights {list_some(scheme.names)}")
-    paths = images_by_name(folder)
+    paths = masks_by_name(folder)
     if source.images:
         numbers = {nfc(path.stem): index for index, path in enumerate(source.files)}
         found = {numbers[name]: path for name, path in paths.items() if name in numbers}

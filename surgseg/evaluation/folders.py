@@ -19,6 +19,7 @@ from surgseg.labels import Scheme
 from surgseg.mask_folders import settle_masks
 from surgseg.masks import read_mask
 from surgseg.predicted import LISTING, WHAT_TO_DO, predicted_masks
+from surgseg.reviews import masks_by_name
 from surgseg.threads import ahead, cpu_count
 
 
@@ -39,7 +40,7 @@ def score_folders(
     missing or is the prediction itself, sizes differ or an id is not one of the classes.
     """
     num_classes = scheme.num_classes
-    masks = images_by_name(mask_dir)
+    masks = masks_by_name(mask_dir)
     predictions = under_names(masks, images_by_name(pred_dir))
     predicted = set() if reviewed else predicted_masks(masks.values())
     for name in [name for name, path in masks.items() if path in predicted]:

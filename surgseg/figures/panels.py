@@ -63,7 +63,7 @@ def read_panels(generated, rows: Sequence, *, uncertainty: bool = False) -> list
         check_size(frame, frame_path, ids, mask_path)
         label = f"{row.time_s:.2f} s, coverage {row.coverage:.2%}"
         label += f", uncertainty {row.uncertainty:.3f}" if uncertainty else ""
-        panels.append(Panel(frame, ids, label + (", suspect" if row.suspect else "")))
+        panels.append(Panel(frame, ids, label + ", suspect" * row.suspect + ", reviewed" * generated.is_reviewed(row)))
     return panels
 
 

@@ -13,13 +13,14 @@ import csv
 import io
 import math
 import re
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from surgseg.files import UserError, is_hidden, list_some, read_csv, read_json
 from surgseg.labels import Scheme, read_scheme
 from surgseg.predict import Measures
+from surgseg.reviews import TABLE, Review, count_reviewed, read_reviews, reviewed_path
 
 SCHEMA = "surgseg.generated/2"
 IMAGE_PARTS = ("frames", "masks", "overlays", "probabilities")  # folders with one image per frame
@@ -95,12 +96,16 @@ def csv_line(values: list) -> str:
 
 @dataclass(frozen=True)
 class Generated:
-    """A validated generated folder: class scheme, rows in order of time, and `run.json`."""
+    """A validated generated folder: class scheme, rows in order of time, and `run.json`.
+
+    `reviews`, by name, if reviewed masks are preferred to the predicted ones, else None.
+    """
 
     folder: Path
     scheme: Scheme
     rows: list[FrameRow]
     run: dict
+    reviews: dict[str, Review] | None = None
 
     @property
     def synthetic(self) -> str:
@@ -114,8 +119,16 @@ class Generated:
         suffix = self.run["parts"].get(part)
         return self.folder / part / f"{row.name}.{suffix}" if suffix else None
 
+    def is_reviewed(self, row: FrameRow) -> bool:
+        """Whether the mask of a frame is its reviewed one."""
+        return self.reviews is not None and row.name in self.reviews and self.reviews[row.name].has_mask
+
+    def count_reviewed(self, rows: Sequence[FrameRow]) -> dict[str, int] | None:
+        """Return where the masks of the rows come from, as `reviews.count_reviewed`; None without `reviews`."""
+        return None if self.reviews is None else count_reviewed(self.reviews, [row.name for row in rows])
+
     def mask_path(self, row: FrameRow) -> Path | None:
-        return self.path("masks", row)
+        return reviewed_path(self.folder, row.name) if self.is_reviewed(row) else self.path("masks", row)
 
     def frame_path(self, row: FrameRow) -> Path | None:
         return self.path("frames", row)
@@ -156,10 +169,12 @@ def own_image(name: str) -> re.Pattern:
     return re.compile(rf"\.?{name}_(\d{{6,}})\.(?:jpg|png)(?:\..*\.part\.(?:jpg|png))?")
 
 
-def read_generated(folder: Path | str) -> Generated:
+def read_generated(folder: Path | str, *, prefer_reviewed: bool = False) -> Generated:
     """Read and validate a generated folder. Raises one `UserError` that lists all problems.
 
-    Of an unfinished run (`run["complete"]` is false) the complete rows are read.
+    Of an unfinished run (`run["complete"]` is false) the complete rows are read. With `prefer_reviewed` the mask of a
+    frame is its reviewed one where there is one, and the frames that are marked unusable are left out; all else in the
+    rows stays the model's. Raises `UserError` also as `read_reviews`, and if the run kept no masks.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -181,7 +196,21 @@ def read_generated(folder: Path | str) -> Generated:
     problems = _problems(generated)
     if problems:
         raise UserError(f"{folder} does not agree with its frames.csv: {'; '.join(problems)}")
-    return generated
+    return _with_reviews(generated) if prefer_reviewed else generated
+
+
+def _with_reviews(generated: Generated) -> Generated:
+    folder, reviews = generated.folder, read_reviews(generated.folder)
+    if generated.run["parts"].get("masks") is None:
+        raise UserError(f"{folder} keeps no predicted masks beside the reviewed ones (--save masks keeps them)")
+    names = {row.name for row in generated.rows}
+    if generated.run.get("complete") and (foreign := [name for name in reviews if name not in names]):
+        raise UserError(f"{folder / TABLE} lists frames that {folder / 'frames.csv'} does not: {list_some(foreign, 4)}")
+    reviews = {name: review for name, review in reviews.items() if name in names}
+    rows = [row for row in generated.rows if row.name not in reviews or reviews[row.name].status != "unusable"]
+    if not rows:
+        raise UserError(f"all {len(names)} frames of {folder} are marked unusable in {TABLE}")
+    return replace(generated, rows=rows, reviews=reviews)
 
 
 def _read_rows(path: Path, whole: bool) -> list[FrameRow]:

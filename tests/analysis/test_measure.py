@@ -426,7 +426,9 @@ def test_a_corrected_mask_of_void_alone_covers_nothing(tmp_path):
 @pytest.mark.parametrize("from_masks", [False, True])
 def test_masks_of_differing_sizes_are_refused(tmp_path, from_masks):
     generated = read_folder(tmp_path / "g", [pixels(10), pixels(20, (20, 10)), pixels(5)])
-    with pytest.raises(UserError, match=r"differing sizes: video_000000 is 10x10, video_000030 is 10x20"):
+    with pytest.raises(
+        UserError, match=r"differing sizes: masks/video_000000.png is 10x10, masks/video_000030.png is 10x20"
+    ):
         analyse(generated, Request(from_masks=from_masks))
 
 

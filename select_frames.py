@@ -13,9 +13,6 @@ are written into the folder; what was reviewed stays. Exit status: 0 done, 3 few
 from __future__ import annotations
 
 import argparse
-import shlex
-import sys
-from collections import Counter
 
 from surgseg.analysis.options import add_generated_dir
 from surgseg.console import PARTIAL, make_parser, report_errors

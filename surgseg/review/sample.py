@@ -1,4 +1,4 @@
-"""Draw the frames of the audit: simple random sampling without replacement within strata of time and predicted coverage.
+"""Draw the frames of the audit: a simple random sample in each stratum of time and predicted coverage.
 
 The population is the first frame of each sampled position of a generated folder (of each burst), without frames that
 were decoded after damage. The model's predictions divide the population, they never decide which frame is drawn: so the

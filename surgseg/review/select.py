@@ -61,7 +61,7 @@ def choose_to_correct(
     """
     allowed = np.array([not row.suspect for row in features.rows])
     allowed[list(forbidden)] = False
-    suspicion, distance = features.suspicion(), np.full(len(allowed), np.inf)
+    suspicion, distance = features.suspicion() + 1e-3, np.full(len(allowed), np.inf)
     if how == "random":
         suspicion = np.random.default_rng(seed).permutation(len(allowed)) + 1.0
 
@@ -73,11 +73,8 @@ def choose_to_correct(
         take(index)
     found = []
     while len(found) < budget and allowed.any():
-        candidates = np.flatnonzero(allowed)
-        scores = suspicion[candidates]
-        if how == "suspicion":
-            scores = (scores + 1e-3) * np.minimum(distance[candidates], distance[candidates].max())
-        index = int(candidates[np.nan_to_num(scores).argmax()])
+        scores = suspicion if how == "random" or np.isinf(distance[0]) else suspicion * distance
+        index = int(np.where(allowed, scores, -1).argmax())
         found.append((index, features.reason(index) if how == "suspicion" else "chosen at random"))
         take(index)
     return found

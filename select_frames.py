@@ -1,66 +1,120 @@
-"""Choose the frames of a generated folder that a person is to look at: some to correct, some to audit.
+"""Choose the frames of a generated folder that a person is to look at: some to audit, some to correct.
 
   python select_frames.py --generated-dir data/gastrectomy --budget 20 --audit 30
-  python select_frames.py --generated-dir data/gastrectomy --budget 20     # later: 20 more to correct
-  python select_frames.py --generated-dir data/gastrectomy --budget 0 --audit 60    # a larger audit
+  python select_frames.py --generated-dir data/gastrectomy --budget 10               # 10 more to correct
+  python select_frames.py --generated-dir data/gastrectomy --budget 0 --audit 60     # a larger audit
 
-The audit says how good a model is on this video. It is drawn at random from all sampled positions,
-and its frames, their bursts and their near copies never train. To correct are the frames whose masks
-are most suspicious and differ most from each other; each has a reason. review.csv and review.json
-are written into the folder; what was reviewed stays. Exit status: 0 done, 3 fewer frames than asked.
+The audit says how good a model is on this video. It is drawn at random from all sampled positions.
+Its frames, their bursts and their near copies never train. To correct are the frames whose masks
+are most suspicious and that differ most from each other; each comes with its reason. review.csv and
+review.json are written into the folder; rows that were reviewed stay as they are. Exit status: 0
+done, 2 nothing could be done, 3 fewer frames than asked for.
 """
 
 from __future__ import annotations
 
 import argparse
+import shlex
+import sys
+from pathlib import Path
 
-from surgseg.analysis.options import add_generated_dir
 from surgseg.console import PARTIAL, make_parser, report_errors
 from surgseg.files import UserError, sole_writer
 
-WAYS = ("suspicion", "random")
+BUDGET, AUDIT = 20, 30  # frames, at the first call
+SHOWN = 5  # frames to correct that are printed
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = make_parser(__doc__)
-    add_generated_dir(parser.add_argument_group("input"))
+    source = parser.add_argument_group("input")
+    source.add_argument(
+        "--generated-dir",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder that generate_masks_from_model.py wrote (required)",
+    )
     choice = parser.add_argument_group("selection")
-    choice.add_argument("--budget", type=int, default=20, metavar="N", help="frames to add to correct (default: 20)")
     choice.add_argument(
-        "--audit", type=int, default=30, metavar="N", help="frames of the audit, in all; 0: none (default: 30)"
+        "--budget", type=int, default=BUDGET, metavar="N", help=f"frames to add to correct (default: {BUDGET})"
+    )
+    choice.add_argument(
+        "--audit",
+        type=int,
+        metavar="N",
+        help=f"frames of the audit in all, 0 for none; a larger N later adds to it (default: {AUDIT}, later as it is)",
     )
     choice.add_argument(
         "--choose",
-        choices=WAYS,
+        choices=["suspicion", "random"],
         default="suspicion",
-        help="frames to correct: suspicious and different ones, or at random (default: suspicion)",
+        help="which frames to correct: suspicious ones that differ, or random ones (default: suspicion)",
     )
-    choice.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the random draws (default: 0)")
+    choice.add_argument("--seed", type=int, default=0, metavar="N", help="seed of what is random (default: 0)")
     return parser
 
 
 def work(args: argparse.Namespace) -> int:
-    for option, value in (("--budget", args.budget), ("--audit", args.audit), ("--seed", args.seed)):
-        if value < 0:
-            raise UserError(f"{option} {value}: 0 or more is needed")
+    for option in ("budget", "audit", "seed"):
+        if (getattr(args, option) or 0) < 0:
+            raise UserError(f"--{option} {getattr(args, option)}: 0 or more is needed")
+    if args.audit == 1:
+        raise UserError("--audit 1: a single frame says nothing about the others; 2 or more, or 0, are needed")
     from surgseg.generate.folder import read_generated
     from surgseg.review.select import select
     from surgseg.review.suspicion import read_features
-    from surgseg.reviews import read_audit_sample, read_reviews, write_audit_sample, write_reviews
+    from surgseg.reviews import MASKS, read_audit_sample, read_reviews, write_audit_sample, write_reviews
 
-    with sole_writer(args.generated_dir):
-        generated = read_generated(args.generated_dir)
-        if not generated.run.get("complete"):
-            raise UserError(f"{args.generated_dir} is unfinished: run generate_masks_from_model.py to its end first")
-        reviews, audit = read_reviews(args.generated_dir), read_audit_sample(args.generated_dir)
+    folder = args.generated_dir
+    generated = read_generated(folder)
+    if not generated.run.get("complete"):
+        raise UserError(f"{folder} is unfinished: run generate_masks_from_model.py again, it continues to the end")
+    read_reviews(folder, complete=False)  # a table that is not valid is an error at once
+    features = read_features(generated)
+    with sole_writer(folder / MASKS):  # as each save of review_masks.py
+        reviews, audit = read_reviews(folder, complete=False), read_audit_sample(folder)
+        usual = len(audit.names) if reviews or audit.names else AUDIT
+        count = usual if args.audit is None else args.audit
         found = select(
-            generated, read_features(generated), reviews, audit,
-            budget=args.budget, count=args.audit, seed=args.seed, how=args.choose,
-        )  # fmt: skip
-        write_audit_sample(args.generated_dir, found.audit)
-        write_reviews(args.generated_dir, found.reviews.values())
-    print(found.notes)
+            generated, features, reviews, audit, budget=args.budget, count=count, seed=args.seed, how=args.choose
+        )
+        write_audit_sample(folder, found.audit)  # first: the next call adds rows that a kill leaves out here
+        write_reviews(folder, found.reviews.values())
+    report(generated, features, found)
     return PARTIAL if found.short else 0
+
+
+def report(generated, features, found) -> None:
+    """Print what was chosen, from how many frames, and the next command."""
+    from surgseg.review.sample import population_of
+
+    rows = {row.name: row for row in generated.rows}
+    suspect = sum(row.suspect for row in generated.rows)
+    left_out = f"; {suspect} frames decoded after damage are left out" * bool(suspect)
+    print(f"Population: {len(population_of(generated))} sampled positions, {len(rows)} frames{left_out}")
+    drawn = [found.reviews[name] for name in found.audit.names]
+    reserve = sum(map(len, found.audit.reserve.values()))
+    print(f"Audit: {len(drawn)} frames ({len(found.to_audit)} new), drawn at random with seed {found.audit.seed}")
+    for stratum, size in found.audit.population.items():
+        count = sum(row.stratum == stratum for row in drawn)
+        print(f"  {stratum}: {count} of {size} positions, {len(found.audit.reserve[stratum])} in reserve")
+    never = len(found.audit.never_train)
+    if never:
+        print(
+            f"  These {len(drawn)}, the {reserve} in reserve, their bursts and near copies never train: {never} frames"
+        )
+    print(f"To correct: {sum(row.purpose == 'correct' for row in found.reviews.values())} frames", end="")
+    print(f" ({len(found.to_correct)} new)")
+    for name in found.to_correct[:SHOWN]:
+        print(f"  {name}, {rows[name].time_s:.2f} s: {found.reviews[name].reason}")
+    if len(found.to_correct) > SHOWN:
+        print(f"  and {len(found.to_correct) - SHOWN} more, in {generated.folder / 'review.csv'}")
+    for note in features.notes:
+        print(f"Note: {note}")
+    for note in found.notes:
+        print(f"Note: {note}", file=sys.stderr if found.short else sys.stdout)
+    print(f"Next: python review_masks.py --generated-dir {shlex.quote(str(generated.folder))}")
 
 
 def main(argv: list[str] | None = None) -> int:

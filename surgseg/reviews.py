@@ -100,11 +100,12 @@ def masks_by_name(folder: Path | str) -> dict[str, Path]:
     return {name: found[name] for name, review in read_reviews(parent).items() if review.has_mask and name in found}
 
 
-def read_reviews(folder: Path | str) -> dict[str, Review]:
+def read_reviews(folder: Path | str, *, complete: bool = True) -> dict[str, Review]:
     """Return the rows of `review.csv` by name, in its order; {} without the file.
 
     Raises `UserError` for rows that are not valid (a table edited by hand), for frames of the audit that are no longer
-    its own, and for accepted masks that are missing.
+    its own, and for accepted masks that are missing. With `complete` false, rows of the audit may be missing: a
+    select_frames.py that was killed had written its record only.
     """
     folder = Path(folder)
     path = folder / TABLE
@@ -122,11 +123,12 @@ def read_reviews(folder: Path | str) -> dict[str, Review]:
         found[review.name] = review
     audit = read_audit_sample(folder)
     listed = [name for name, review in found.items() if review.purpose == "audit"]
-    if set(listed) != set(audit.names):
-        differing = sorted(set(listed) ^ set(audit.names))
+    differing = set(listed) ^ set(audit.names) if complete else set(listed) - set(audit.names)
+    if differing:
         raise UserError(
-            f"{path} and {RECORD} disagree on the frames of the audit ({list_some(differing, 4)}): an audit that was "
-            "chosen by hand says nothing; restore the rows' purpose"
+            f"{path} and {RECORD} disagree on the frames of the audit ({list_some(sorted(differing), 4)}): an audit "
+            "that was chosen by hand says nothing; restore the rows' purpose (select_frames.py --budget 0 adds rows "
+            "that are missing)"
         )
     lost = [name for name, review in found.items() if review.has_mask and not reviewed_path(folder, name).is_file()]
     if lost:

@@ -22,8 +22,6 @@ from surgseg.review.sample import (
 from surgseg.review.suspicion import Features, read_features
 from surgseg.reviews import AuditSample, Review
 
-WAYS = ("suspicion", "random")
-
 
 class Selection(NamedTuple):
     """The rows of `review.csv` by name, the audit, the names added to each, and notes for the person in words.
@@ -39,7 +37,7 @@ class Selection(NamedTuple):
     short: bool
 
 
-def rank_frames(generated: Generated, budget: int, seed: int = 0, how: str = WAYS[0]) -> list[tuple[str, str]]:
+def rank_frames(generated: Generated, budget: int, seed: int = 0, how: str = "suspicion") -> list[tuple[str, str]]:
     """Return (name, reason) of `budget` frames to correct in a folder without an audit, the first one first."""
     features = read_features(generated)
     return [(features.rows[index].name, why) for index, why in choose_to_correct(features, budget, seed, how)]
@@ -49,7 +47,7 @@ def choose_to_correct(
     features: Features,
     budget: int,
     seed: int = 0,
-    how: str = WAYS[0],
+    how: str = "suspicion",
     chosen: Sequence[int] = (),
     forbidden: Iterable[int] = (),
 ) -> list[tuple[int, str]]:
@@ -89,7 +87,7 @@ def select(
     budget: int,
     count: int,
     seed: int = 0,
-    how: str = WAYS[0],
+    how: str = "suspicion",
 ) -> Selection:
     """Draw the audit, or enlarge it to `count` frames, then add `budget` frames to correct; change no reviewed row.
 
@@ -97,32 +95,26 @@ def select(
     after frames were reviewed that belong to it or look like it.
     """
     _check_names(generated, reviews)
-    population = population_of(generated)
-    drawn_before = set(audit.names)
     notes: list[str] = []
+    drawn_before = set(audit.names)
     if audit.names:
-        audit = enlarge_audit(audit, strata_of(generated, audit), count) if count else audit
+        audit = enlarge_audit(audit, strata_of(generated, audit), count)
         picked = _choose(features, reviews, audit, budget, seed, how)
     else:
-        for reserve in range(RESERVE, -1, -1):
-            drawn = draw_audit(population, count, seed, reserve) if count and population else AuditSample()
-            audit = replace(drawn, never_train=_never_train(generated, features, drawn))
-            picked = _choose(features, reviews, audit, budget, seed, how)
-            if len(picked) == budget or not any(audit.reserve.values()):
-                break
+        audit, picked, reserve = _draw_and_choose(generated, features, reviews, budget, count, seed, how)
         _check_unseen(generated, reviews, audit)
         if count and reserve < RESERVE:
             notes.append(
-                f"kept {reserve} instead of {RESERVE} frames in reserve for each of the audit, to correct more"
+                f"for a larger audit {reserve} frames are in reserve for each drawn one, not {RESERVE}: more would leave "
+                "too few frames to correct, or less than half of all to train"
             )
     never = set(audit.never_train)
-    dropped = [
-        name for name, row in reviews.items() if row.purpose != "audit" and row.status == "open" and name in never
-    ]
-    if dropped:
-        notes.append(f"{len(dropped)} open frames left the queue, since they look like frames of the audit")
-    kept = {name: row for name, row in reviews.items() if name not in dropped}
-    rows = _audit_rows(generated, audit, kept) | {name: row for name, row in kept.items() if name not in audit.names}
+    open_ones = {name for name, row in reviews.items() if row.purpose != "audit" and row.status == "open"}
+    if open_ones & never:
+        notes.append(f"{len(open_ones & never)} open frames left the queue: they belong to the audit or look like it")
+    kept = {name: row for name, row in reviews.items() if name not in open_ones & never}
+    rows = _audit_rows(generated, audit, kept)
+    rows.update((name, row) for name, row in kept.items() if name not in rows)
     last = max((row.rank for row in reviews.values() if row.purpose == "correct"), default=0)
     for rank, (index, reason) in enumerate(picked, last + 1):
         name = features.rows[index].name
@@ -131,12 +123,28 @@ def select(
         notes.append(f"the audit has {len(audit.names)} of {count} frames: no more could be drawn")
     if len(picked) < budget:
         notes.append(
-            f"{len(picked)} of {budget} frames to correct: the other frames belong to the audit or its reserve, "
-            "or look like a frame chosen before"
+            f"{len(picked)} of {budget} frames to correct were found: the others never train because of the audit, or "
+            "look like a frame chosen before"
         )
     to_audit = [name for name in audit.names if name not in drawn_before]
     to_correct = [features.rows[index].name for index, _ in picked]
     return Selection(rows, audit, to_audit, to_correct, notes, len(audit.names) < count or len(picked) < budget)
+
+
+def _draw_and_choose(
+    generated: Generated, features: Features, reviews, budget: int, count: int, seed: int, how: str
+) -> tuple[AuditSample, list[tuple[int, str]], int]:
+    """Draw a new audit and choose frames to correct. Return both, and the frames in reserve for each of the audit.
+
+    The reserve is the largest with which half of the frames may train and enough can be chosen, else there is none.
+    """
+    for reserve in range(RESERVE if count else 0, -1, -1):
+        audit = draw_audit(population_of(generated), count, seed, reserve) if count else AuditSample()
+        audit = replace(audit, never_train=_never_train(generated, features, audit))
+        picked = _choose(features, reviews, audit, budget, seed, how)
+        if len(picked) == budget and len(audit.never_train) <= len(generated.rows) / 2:
+            break
+    return audit, picked, reserve
 
 
 def _choose(features: Features, reviews, audit: AuditSample, budget: int, seed: int, how: str) -> list[tuple[int, str]]:

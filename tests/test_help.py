@@ -44,6 +44,7 @@ MISTAKES = {
     "compare_videos.py": ["--generated-dirs", "no-such-folder/a", "no-such-folder/b"],
     "analyze_mask_statistics.py": ["--generated-dir", "no-such-folder"],
     "segment_live.py": ["--source", "no-such-folder/video.mp4", "--model-path", "no-such-folder/w.pth"],
+    "select_frames.py": ["--generated-dir", "no-such-folder"],
     "convert_annotations.py": ["--to", "coco", "--data-root", "no-such-folder", "--output", "a.json"],
     "prepare_full_dataset.py": ["--source-root", "no-such-folder"],
     "prepare_cholecseg8k_assets.py": ["--frame-dir", "no-such-folder", "--mask-dir", "no-such-folder"],

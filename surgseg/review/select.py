@@ -105,7 +105,7 @@ def select(
         _check_unseen(generated, reviews, audit)
         if count and reserve < RESERVE:
             notes.append(
-                f"for a larger audit {reserve} frames are in reserve for each drawn one, not {RESERVE}: more would leave "
+                f"for a larger audit {reserve} frames are in reserve for each drawn one, not {RESERVE}: more leave "
                 "too few frames to correct, or less than half of all to train"
             )
     never = set(audit.never_train)

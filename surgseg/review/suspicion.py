@@ -31,7 +31,7 @@ REASONS = {
     "uncertainty": "the model is unsure (mean uncertainty {:.3f})",
     "disagreement": "mask over {:.1%} of the picture comes or goes within 0.2 s",
     "fragments": "mask over {:.1%} of the picture has no sure core",
-    "jump": "coverage is off that of the frames before and after by {:.1%} of the picture",
+    "jump": "coverage differs by {:.1%} of the picture from the frames before and after",
     "loose": "mask over {:.1%} of the picture touches no border",
 }
 NO_REASON = "it looks unlike the frames chosen before"

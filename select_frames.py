@@ -1,8 +1,8 @@
 """Choose the frames of a generated folder that a person is to look at: some to audit, some to correct.
 
   python select_frames.py --generated-dir data/gastrectomy --budget 20 --audit 30
-  python select_frames.py --generated-dir data/gastrectomy --budget 10               # 10 more to correct
-  python select_frames.py --generated-dir data/gastrectomy --budget 0 --audit 60     # a larger audit
+  python select_frames.py --generated-dir data/gastrectomy --budget 10            # later: 10 more
+  python select_frames.py --generated-dir data/gastrectomy --budget 0 --audit 60  # larger audit
 
 The audit says how good a model is on this video. It is drawn at random from all sampled positions.
 Its frames, their bursts and their near copies never train. To correct are the frames whose masks

@@ -99,7 +99,7 @@ def select(
     drawn_before = set(audit.names)
     if audit.names:
         audit = enlarge_audit(audit, strata_of(generated, audit), count)
-        picked = _choose(features, reviews, audit, budget, seed, how)
+        picked = _choose_trainable(features, reviews, audit, budget, seed, how)
     else:
         audit, picked, reserve = _draw_and_choose(generated, features, reviews, budget, count, seed, how)
         _check_unseen(generated, reviews, audit)
@@ -141,13 +141,15 @@ def _draw_and_choose(
     for reserve in range(RESERVE if count else 0, -1, -1):
         audit = draw_audit(population_of(generated), count, seed, reserve) if count else AuditSample()
         audit = replace(audit, never_train=_never_train(generated, features, audit))
-        picked = _choose(features, reviews, audit, budget, seed, how)
+        picked = _choose_trainable(features, reviews, audit, budget, seed, how)
         if len(picked) == budget and len(audit.never_train) <= len(generated.rows) / 2:
             break
     return audit, picked, reserve
 
 
-def _choose(features: Features, reviews, audit: AuditSample, budget: int, seed: int, how: str) -> list[tuple[int, str]]:
+def _choose_trainable(
+    features: Features, reviews, audit: AuditSample, budget: int, seed: int, how: str
+) -> list[tuple[int, str]]:
     places = {row.name: index for index, row in enumerate(features.rows)}
     never = {places[name] for name in audit.never_train}
     before = [places[name] for name, row in reviews.items() if row.purpose != "audit" and places[name] not in never]

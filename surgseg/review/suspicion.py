@@ -161,7 +161,7 @@ def _odd_pieces(mask: np.ndarray, picture: np.ndarray, probability: np.ndarray |
     count, labels, stats, _ = cv2.connectedComponentsWithStatsWithAlgorithm(mask, 8, cv2.CV_32S, cv2.CCL_BBDT)
     areas = stats[:, cv2.CC_STAT_AREA] / mask.size
     areas[0] = 0  # the background
-    touching = np.bincount(labels[_border(picture)], minlength=count) > 0
+    touching = np.bincount(labels[_outside_view(picture)], minlength=count) > 0
     loose = areas[~touching & (areas > MIN_COMPONENT_AREA)].sum()
     if probability is None:
         return np.nan, loose
@@ -169,7 +169,7 @@ def _odd_pieces(mask: np.ndarray, picture: np.ndarray, probability: np.ndarray |
     return areas[~sure].sum(), loose
 
 
-def _border(picture: np.ndarray) -> np.ndarray:
+def _outside_view(picture: np.ndarray) -> np.ndarray:
     """(H, W) bool: the outermost pixels, and dark parts that reach them, a cell of about 1 % of the height wider."""
     dark = np.pad(np.uint8(brightness(picture) < LIT), 1, constant_values=1)
     _, labels = cv2.connectedComponents(dark)

@@ -127,8 +127,7 @@ def read_reviews(folder: Path | str, *, complete: bool = True) -> dict[str, Revi
     if differing:
         raise UserError(
             f"{path} and {RECORD} disagree on the frames of the audit ({list_some(sorted(differing), 4)}): an audit "
-            "that was chosen by hand says nothing; restore the rows' purpose (select_frames.py --budget 0 adds rows "
-            "that are missing)"
+            "that was chosen by hand says nothing; select_frames.py --budget 0 restores rows that were drawn"
         )
     lost = [name for name, review in found.items() if review.has_mask and not reviewed_path(folder, name).is_file()]
     if lost:

@@ -129,6 +129,12 @@ def test_an_audit_of_frames_that_were_reviewed_before_is_refused(folder, capsys)
     assert not never & {name for name, row in read_reviews(folder).items() if row.purpose == "correct"}
 
 
+def test_the_reserve_shrinks_where_too_few_frames_would_be_left_to_correct(folder, capsys):
+    assert run(folder, "--budget", 18, "--audit", 4) == 0
+    assert not any(read_audit_sample(folder).reserve.values())
+    assert "0 frames are in reserve for each drawn one, not 3" in capsys.readouterr().out
+
+
 def test_a_budget_that_is_too_large_is_stated(folder, capsys):
     assert run(folder, "--budget", 99, "--audit", 4) == 3
     assert "of 99 frames to correct were found" in capsys.readouterr().err

@@ -105,8 +105,8 @@ def select(
         _check_unseen(generated, reviews, audit)
         if count and reserve < RESERVE:
             notes.append(
-                f"for a larger audit {reserve} frames are in reserve for each drawn one, not {RESERVE}: more leave "
-                "too few frames to correct, or less than half of all to train"
+                f"the reserve for a larger audit is {reserve} times the audit, not {RESERVE} times: a larger one "
+                "leaves too few frames to correct, or less than half of all to train"
             )
     never = set(audit.never_train)
     open_ones = {name for name, row in reviews.items() if row.purpose != "audit" and row.status == "open"}

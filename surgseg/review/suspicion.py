@@ -35,7 +35,7 @@ REASONS = {
     "jump": "coverage differs by {:.1%} of the picture from the frames before and after",
     "loose": "mask over {:.1%} of the picture touches no border",
 }
-NO_REASON = "it looks unlike the frames chosen before"
+NO_REASON = "nothing stands out; it looks unlike the other frames to correct"
 
 
 @dataclass(frozen=True)

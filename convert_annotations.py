@@ -23,9 +23,9 @@ from pathlib import Path
 from surgseg.annotations.corrected import Corrected, write_corrected
 from surgseg.annotations.formats import FORMATS, open_annotations
 from surgseg.annotations.into_review import write_into_review
-from surgseg.annotations.shapes import label_table
 from surgseg.annotations.task import read_task
 from surgseg.console import add_prefer_option, add_reviewed_option, make_parser, report_errors
+from surgseg.data.shapes import label_table
 from surgseg.files import UserError, list_some
 from surgseg.labels import SCHEMES
 from surgseg.reviews import MASKS, count_reviewed, has_reviews, reviewed_words

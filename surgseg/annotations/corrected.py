@@ -10,7 +10,6 @@ from typing import Callable
 import numpy as np
 from tqdm import tqdm
 
-from surgseg.annotations.shapes import Annotated, Drawing, paint
 from surgseg.annotations.task import Task, upright_size
 from surgseg.console import quiet
 from surgseg.data.audit import make_audit
@@ -18,6 +17,7 @@ from surgseg.data.convert import place_frame
 from surgseg.data.dataset import number_of, videos_of
 from surgseg.data.manifest import with_splits, write_manifest
 from surgseg.data.pairs import Problem, describe_problems
+from surgseg.data.shapes import Annotated, Drawing, paint
 from surgseg.data.sources import data_kind
 from surgseg.files import UserError, atomic_folder, list_some, natural_key, read_json, write_json
 from surgseg.frames import check_same_size, under_names

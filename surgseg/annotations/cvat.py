@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from surgseg.annotations.shapes import BACKGROUND_LABEL, VOID_LABEL, Annotated, Drawing, Shape, image_name
 from surgseg.annotations.task import Task, each_mask
+from surgseg.data.shapes import BACKGROUND_LABEL, VOID_LABEL, Annotated, Drawing, Shape, image_name
 from surgseg.data.sources import SourceFile, check_whole
 from surgseg.files import UserError, atomic_path, list_some, nfc
 from surgseg.frames import encode_frame, open_image

@@ -9,11 +9,13 @@ from typing import Callable, NamedTuple
 
 import numpy as np
 
-from surgseg.annotations.coco import read_coco, write_coco
+from surgseg.annotations.coco import write_coco
 from surgseg.annotations.cvat import read_cvat, write_cvat
-from surgseg.annotations.labelme import as_polygons, read_labelme, write_labelme
-from surgseg.annotations.shapes import Annotated
+from surgseg.annotations.labelme import as_polygons, write_labelme
 from surgseg.annotations.task import Task
+from surgseg.data.coco import read_coco
+from surgseg.data.labelme import read_labelme
+from surgseg.data.shapes import Annotated
 from surgseg.data.sources import SourceFile, open_source
 
 

@@ -9,8 +9,8 @@ from typing import Callable
 import numpy as np
 
 from surgseg.annotations.corrected import Corrected, paint_frames
-from surgseg.annotations.shapes import Annotated
 from surgseg.annotations.task import Task
+from surgseg.data.shapes import Annotated
 from surgseg.files import UserError, list_some, read_json, write_bytes
 from surgseg.masks import encode_mask, read_mask
 from surgseg.reviews import Review, read_reviews, reviewed_path, write_reviews

@@ -20,6 +20,7 @@ from surgseg.data.convert import Target
 from surgseg.data.options import add_label_options, add_work_options, check_threads, chosen_scheme, report_preparation
 from surgseg.data.prepare import check_separate, prepare
 from surgseg.data.readers import READERS
+from surgseg.data.release import SUFFIXES, read_release, release_scheme
 from surgseg.data.sources import archives_beside, open_source
 from surgseg.files import UserError
 
@@ -29,7 +30,11 @@ def build_parser():
     files = parser.add_argument_group("files")
     files.add_argument("--source-root", type=Path, required=True, help="the release: a folder or a zip file (required)")
     files.add_argument(
-        "--format", default="cholecseg8k", choices=READERS, help="the data set's format (default: %(default)s)"
+        "--format",
+        default="cholecseg8k",
+        choices=READERS,
+        metavar="NAME",
+        help="the data set's format: a name of prepare_public_dataset.py --list (default: %(default)s)",
     )
     files.add_argument(
         "--output-root",
@@ -49,12 +54,12 @@ def main(argv=None) -> int:
 def run(args) -> int:
     check_threads(args)
     reader = READERS[args.format]
-    scheme = chosen_scheme(args, reader.scheme)
+    scheme = chosen_scheme(args, release_scheme(reader, args.class_scheme))
     target = Target(args.output_root, copy=args.copy, threads=args.threads)
     check_separate([target.root / target.frames, target.root / target.masks], [args.source_root])
-    with open_source(args.source_root) as (files, data):
+    with open_source(args.source_root, SUFFIXES) as (files, data):
         try:
-            found = reader.read(files, args.source_root.resolve().name)
+            found = read_release(args.format, files, args.source_root.resolve().name)
         except UserError as error:
             raise UserError(f"{error}{archives_beside(args.source_root)}") from error
         result = prepare(found, target, scheme, data, reader.licence)

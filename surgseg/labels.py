@@ -107,11 +107,14 @@ class Scheme:
 
     @property
     def code_names(self) -> dict[int, str]:
-        """Display name of each code: CholecSeg8k's if its class has CholecSeg8k codes only, else that of the class."""
+        """Display name of each code: CholecSeg8k's if its class, and each other one with a list of codes (not "every
+        remaining code"), has CholecSeg8k codes only; else that of the class."""
         names = dict.fromkeys(self.void_codes, "void")
+        listed = {code for item in self.classes if len(item.codes) <= 100 for code in item.codes}
+        all_known = listed - set(CHOLECSEG8K_VOID) <= set(_TABLE)
         for item in self.classes:
             own = set(item.codes) - set(CHOLECSEG8K_VOID)
-            known = own and own <= set(_TABLE)
+            known = all_known and own and own <= set(_TABLE)
             names.update({code: _NAMES[code] if known else item.name for code in item.codes})
         return names
 

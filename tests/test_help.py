@@ -47,6 +47,7 @@ MISTAKES = {
     "select_frames.py": ["--generated-dir", "no-such-folder"],
     "convert_annotations.py": ["--to", "coco", "--data-root", "no-such-folder", "--output", "a.json"],
     "prepare_full_dataset.py": ["--source-root", "no-such-folder"],
+    "prepare_public_dataset.py": ["--dataset", "sisvse", "--source-root", "no-such-folder"],
     "prepare_cholecseg8k_assets.py": ["--frame-dir", "no-such-folder", "--mask-dir", "no-such-folder"],
 }
 

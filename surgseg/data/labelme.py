@@ -9,6 +9,7 @@ import base64
 import binascii
 import math
 from functools import partial
+from typing import Callable
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -24,18 +25,24 @@ _FEWEST = {"polygon": 3, "oriented_rectangle": 4, "rectangle": 2, "circle": 2, "
 def read_labelme(files: list[SourceFile]) -> list[Annotated]:
     """Return the images of LabelMe's JSON files. An image's name is that of its JSON file."""
     found = [
-        Annotated(nfc(file.name[:-5]), file.name, partial(_read_json, file)) for file in files if file.suffix == ".json"
+        Annotated(nfc(file.name[:-5]), file.name, partial(read_drawing, file))
+        for file in files
+        if file.suffix == ".json"
     ]
     if not found:
         raise UserError("no .json file: give the folder, or a zip, of LabelMe's files")
     return found
 
 
-def _read_json(file: SourceFile) -> Drawing:
+def read_drawing(file: SourceFile, size_without_shapes: Callable[[], tuple[int, int]] | None = None) -> Drawing:
+    """Read one file. `size_without_shapes` returns the (width, height) of an image whose file holds no shape and no
+    size. Raises `UserError` if something is missing."""
     value = parse_json(file)
     if not isinstance(value, dict) or not isinstance(value.get("shapes"), list):
         raise UserError("no file of LabelMe: it has no shapes")
     size = value.get("imageWidth"), value.get("imageHeight")
+    if size_without_shapes and not value["shapes"] and size == (None, None):
+        return Drawing(size_without_shapes(), [])
     if not all(isinstance(length, int) and length > 0 for length in size):
         raise UserError("imageWidth or imageHeight is missing: save it in LabelMe again")
     shapes = []

@@ -1,4 +1,4 @@
-"""What the two preparation scripts share: options, the choice of the class scheme, the report at the end."""
+"""What the preparation scripts share: options, the choice of the class scheme, the report at the end."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from surgseg.labels import SCHEMES, Scheme, load_scheme, void_as_background
 SHOWN = 50  # bad files of each kind that are printed; the audit names all
 
 
-def add_label_options(parser: argparse.ArgumentParser):
-    """Add --class-scheme and --void-to-background. Return their group."""
+def add_label_options(parser: argparse.ArgumentParser, more: str = ""):
+    """Add --class-scheme, with `more` names in its help, and --void-to-background. Return their group."""
     labels = parser.add_argument_group("labels")
     labels.add_argument(
         "--class-scheme",
         metavar="NAME",
-        help=f"classes to write: {', '.join(SCHEMES)} or a JSON file (default: binary)",
+        help=f"classes to write: {', '.join(SCHEMES)}{more} or a JSON file (default: binary)",
     )
     labels.add_argument(
         "--void-to-background",
@@ -36,7 +36,7 @@ def add_label_options(parser: argparse.ArgumentParser):
 def add_work_options(parser: argparse.ArgumentParser) -> None:
     work = parser.add_argument_group("work")
     work.add_argument("--copy", action="store_true", help="copy frames (default: hard links where possible)")
-    work.add_argument("--skip-bad", action="store_true", help="exit status 0 despite bad files (default: 2)")
+    work.add_argument("--skip-bad", action="store_true", help="leave bad files out, exit status 0 (default: status 2)")
     work.add_argument("--threads", type=int, metavar="N", help="number of threads (default: all cores)")
 
 

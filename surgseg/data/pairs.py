@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Callable
 
 import numpy as np
 
+from surgseg.data.set_labels import SetLabels
 from surgseg.data.sources import SourceFile
-from surgseg.files import list_some
+from surgseg.files import list_some, natural_key
 from surgseg.masks import decode_codes, decode_threshold
 
 FRAME_SUFFIXES = ("_endo", "_raw")
@@ -74,14 +75,23 @@ class Found:
 class Reader:
     """A data set's format.
 
-    `read(files, root_name)` takes the image files below a folder or in a zip, and the name of the folder or zip. It
-    returns `Found`, or raises `UserError` if the files are not of this data set. `scheme` is the default class scheme.
+    `read(files, root_name)` takes the files below a folder or in a zip, and the name of the folder or zip. It returns
+    `Found`, or raises `UserError` if the files are not of this data set. `scheme` is the default class scheme of a data
+    set whose codes the schemes of `surgseg.labels` know; other sets have `labels`. `masks` matches the path of a mask
+    of this set and of no other. `edges` says whether trocar, clip, needle and suture are instrument: in, out, or "?"
+    where the set does not say; "" if the set is not in the list of public sets. `split` describes the published parts,
+    `tried` is whether the reader was tried on files of the real set.
     """
 
     label: str
     read: Callable[[list[SourceFile], str], Found]
     scheme: str = "binary"
     licence: str = ""
+    labels: SetLabels | None = None
+    masks: str = ""
+    edges: tuple[str, ...] = ()
+    split: str = "none"
+    tried: bool = False
 
 
 def with_threshold(found: Found, threshold: int) -> Found:
@@ -119,3 +129,26 @@ def drop_collisions(pairs: list[Pair]) -> tuple[list[Pair], list[Problem]]:
             what = f"{names} would also be {first.name}"
             problems.append(Problem("same output name", first.frame.name, what, first.video))
     return [group[0] for group in groups.values() if len(group) == 1], problems
+
+
+def without_repeats(pairs: list[Pair]) -> list[Pair]:
+    """The pairs in the order of their frames' paths. In a video in which numbers repeat, as where several files are
+    joined, the numbers become -1: `number_the_rest` numbers its frames in order."""
+    numbers = Counter((pair.video, pair.number) for pair in pairs)
+    repeating = {video for (video, _), count in numbers.items() if count > 1}
+    ordered = sorted(pairs, key=lambda pair: natural_key(pair.frame.name))
+    return [replace(pair, number=-1) if pair.video in repeating else pair for pair in ordered]
+
+
+def number_the_rest(pairs: list[Pair]) -> list[Pair]:
+    """Number the frames without a number in order, after the others of their video. Sort the pairs by name."""
+    following = defaultdict(int)
+    for pair in pairs:
+        following[pair.video] = max(following[pair.video], pair.number + 1)
+    numbered = []
+    for pair in pairs:
+        if pair.number < 0:
+            pair = replace(pair, number=following[pair.video], numbered_by_order=True)
+            following[pair.video] += 1
+        numbered.append(pair)
+    return sorted(numbered, key=lambda pair: natural_key(pair.name))

@@ -105,7 +105,7 @@ def prepare(
             advice = "; give the codes of another data set with --instrument-codes, --void-codes, --background-codes "
             advice += "or a .json --class-scheme"
         raise UserError(
-            f"none of {len(found.pairs)} pairs could be prepared{advice}\n{describe_problems(result.problems, 3)}"
+            f"none of {len(found.pairs)} pairs could be prepared{advice}\n{describe_problems(result.problems, 50)}"
         )
     result.left_over = [row["name"] for row in rows if row["video"] in videos and row["name"] not in records]
     _write_tables(target, scheme, data, records, other_rows, result)

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Callable
 
 from surgseg.files import IMAGE_SUFFIXES, UserError, is_hidden, list_some, natural_key, nfc, read_json
 from surgseg.frames import open_image
@@ -71,6 +72,17 @@ class SourceFile:
                     member.close()
         except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, NotImplementedError) as error:
             raise UserError(f"{self.name}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+
+
+@dataclass(frozen=True)
+class MadeFile(SourceFile):
+    """A file that is made of others when it is read: a frame of a film, a cut-out, a mask of several files."""
+
+    make: Callable[[], bytes] = bytes
+
+    def read(self) -> bytes:
+        """Return the bytes that `make` returns. Raises `UserError` as `make` does."""
+        return self.make()
 
 
 @contextlib.contextmanager

@@ -58,4 +58,11 @@ def _pair(key: tuple, frames: list[SourceFile], masks: list[SourceFile], root_na
     return Pair(video, number, frames[0], masks[0], clip=clip)
 
 
-READER = Reader("CholecSeg8k", read_cholecseg8k, licence="CC BY-NC-SA 4.0")
+READER = Reader(
+    "CholecSeg8k",
+    read_cholecseg8k,
+    licence="CC BY-NC-SA 4.0",
+    masks=r"frame_\d+_endo_watershed_mask\.png",
+    edges=("out", "out", "out", "out"),
+    tried=True,
+)

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from dataclasses import replace
 
-from surgseg.data.pairs import FRAME_SUFFIXES, MASK_SUFFIXES, Found, Pair, Problem, drop_collisions, video_and_clip
+from surgseg.data.pairs import (
+    FRAME_SUFFIXES,
+    MASK_SUFFIXES,
+    Found,
+    Pair,
+    Problem,
+    drop_collisions,
+    number_the_rest,
+    video_and_clip,
+    without_repeats,
+)
 from surgseg.data.sources import SourceFile
 from surgseg.data.videos import check_folders, check_guesses, compile_pattern, video_by_pattern
-from surgseg.files import UserError, list_some, natural_key, nfc
+from surgseg.files import UserError, list_some, nfc
 
 OTHER_MASKS = ("_endo_mask", "_endo_color_mask")  # CholecSeg8k's masks beside the watershed mask
 
@@ -57,7 +67,7 @@ def pair_folders(
         check_folders((place[0] for place in places if place and not video_and_clip(place)[0]), or_else)
         guessed = {key: pair.video for pair, (key, *_), place in zip(pairs, matched, places) if not place}
         check_guesses(guessed, or_else)
-    pairs, collisions = drop_collisions(_number_the_rest(pairs))
+    pairs, collisions = drop_collisions(number_the_rest(pairs))
     return Found(pairs, problems + collisions)
 
 
@@ -161,26 +171,10 @@ def _as_name(video: str) -> str:
 def _by_video_pattern(pairs: list[Pair], pattern: re.Pattern) -> list[Pair]:
     """Give the pairs the videos that the pattern finds. A guess that begins with one, a part of it, becomes the clip.
 
-    Videos in which numbers repeat, as where several files are joined, are numbered by the order of their paths.
+    Videos in which numbers repeat are numbered by the order of their paths.
     """
     found = []
-    for pair in sorted(pairs, key=lambda pair: natural_key(pair.frame.name)):
+    for pair in pairs:
         video = _as_name(video_by_pattern(pattern, pair.frame.name[: -len(pair.frame.suffix)]))
         found.append(replace(pair, video=video, clip=pair.video if pair.video.startswith(video) else pair.clip))
-    numbers = Counter((pair.video, pair.number) for pair in found)
-    repeating = {video for (video, _), count in numbers.items() if count > 1}
-    return [replace(pair, number=-1) if pair.video in repeating else pair for pair in found]
-
-
-def _number_the_rest(pairs: list[Pair]) -> list[Pair]:
-    """Number the frames without a number in order, after the others of their video. Sort the pairs by name."""
-    following = defaultdict(int)
-    for pair in pairs:
-        following[pair.video] = max(following[pair.video], pair.number + 1)
-    numbered = []
-    for pair in pairs:
-        if pair.number < 0:
-            pair = replace(pair, number=following[pair.video], numbered_by_order=True)
-            following[pair.video] += 1
-        numbered.append(pair)
-    return sorted(numbered, key=lambda pair: natural_key(pair.name))
+    return without_repeats(found)

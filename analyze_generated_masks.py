@@ -17,7 +17,7 @@ from surgseg.analysis.options import add_generated_dir
 from surgseg.console import add_prefer_option, make_parser, report_errors, run_metadata
 from surgseg.figures.selection import SELECTIONS
 from surgseg.files import UserError, write_json
-from surgseg.reviews import reviewed_words
+from surgseg.reviews import read_reviews, reviewed_words
 
 FIGURE = "visual_analysis.png"
 
@@ -36,7 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
         choices=SELECTIONS,
         default="spread",
         help="how frames are chosen: spread over the video, at random, by the largest or the smallest coverage above "
-        "0, or by the highest uncertainty (default: spread)",
+        "0, by the highest uncertainty, or those that select_frames.py chose to correct (default: spread)",
     )
     choice.add_argument("--seed", type=int, default=0, help="seed of --select random (default: 0)")
     choice.add_argument("--include-suspect", action="store_true", help="choose among suspect frames too (default: no)")
@@ -67,9 +67,10 @@ def work(args: argparse.Namespace) -> int:
         raise UserError(f"all {len(generated.rows)} frames of {args.generated_dir} are suspect; see --include-suspect")
     if args.prefer_reviewed:
         rows = recount(generated, rows)
-    selected = select_frames(rows, args.select, args.num_samples, args.seed)
+    queue = read_reviews(args.generated_dir) if args.select == "queue" else None
+    selected = select_frames(rows, args.select, args.num_samples, args.seed, queue)
     shown = recount(generated, selected.rows) if "masks" in generated.run["parts"] else selected.rows
-    panels = read_panels(generated, shown, uncertainty=args.select == "uncertain")
+    panels = read_panels(generated, shown, uncertainty=args.select == "uncertain", reviews=queue)
     suspect = len(generated.rows) - len(rows)
     corrected = sum(map(differ, selected.rows, shown))
     reviewed = generated.count_reviewed(rows)

@@ -13,6 +13,8 @@ from surgseg.analysis.ground_truth import match_ground_truth
 from surgseg.data.dataset import load_folders
 from surgseg.evaluation.as_seen import find_truth
 from surgseg.evaluation.folders import score_folders
+from surgseg.figures.panels import read_panels
+from surgseg.figures.selection import select_frames
 from surgseg.files import UserError, read_csv, read_json
 from surgseg.generate.folder import read_generated
 from surgseg.labels import SCHEMES
@@ -93,6 +95,21 @@ def list_another(path):
 def mark_all_unusable(path):
     (path / "review.json").unlink()
     write_reviews(path, [Review(name, "extra", status="unusable") for name in NAMES])
+
+
+def test_the_queue_is_drawn_in_its_order_with_the_reasons(folder, capsys):
+    rows = read_reviews(folder)
+    rows[OTHER], rows[CORRECTED] = Review(OTHER, "correct", 1, "in pieces"), Review(CORRECTED, "correct", 2, "unsure")
+    rows[ACCEPTED] = Review(ACCEPTED, "extra")
+    generated = read_generated(folder)
+    chosen = select_frames(generated.rows, "queue", 2, reviews=rows)
+    assert [row.name for row in chosen.rows] == [OTHER, CORRECTED]
+    assert chosen.words.startswith("2 of 3 frames to correct")
+    labels = [panel.label for panel in read_panels(generated, chosen.rows, reviews=rows)]
+    assert labels == ["0.60 s, coverage 20.00%\nin pieces", "0.12 s, coverage 20.00%\nunsure"]
+    write_folder(folder.parent / "none", [1], images=[noise_frame(0, (10, 10))])
+    assert analyze_generated_masks.main(["--generated-dir", str(folder.parent / "none"), "--select", "queue"]) == 2
+    assert "no frame is to be corrected" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ videos."""
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +17,11 @@ from surgseg.frames import read_frame
 from surgseg.labels import VOID, Scheme
 from surgseg.masks import read_mask
 from surgseg.overlay import Painter
+from surgseg.reviews import Review
 
 _WIDTH = 7.2  # inches: the text width of a page
 _LEGEND_COLUMNS = 4
+_LABEL_LETTERS = 54  # in a line above the three images of a sample
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,12 @@ class VideoPanel:
     mark: str = ""
 
 
-def read_panels(generated, rows: Sequence, *, uncertainty: bool = False) -> list[Panel]:
+def read_panels(
+    generated, rows: Sequence, *, uncertainty: bool = False, reviews: Mapping[str, Review] | None = None
+) -> list[Panel]:
     """Read frames and masks of rows of a generated folder; labels give time and coverage (and uncertainty).
+
+    With `reviews`, they give the reason why a frame is to be reviewed.
 
     Raises `UserError` where the run kept no frames or no masks, or where sizes differ.
     """
@@ -63,7 +69,9 @@ def read_panels(generated, rows: Sequence, *, uncertainty: bool = False) -> list
         check_size(frame, frame_path, ids, mask_path)
         label = f"{row.time_s:.2f} s, coverage {row.coverage:.2%}"
         label += f", uncertainty {row.uncertainty:.3f}" if uncertainty else ""
-        panels.append(Panel(frame, ids, label + ", suspect" * row.suspect + ", reviewed" * generated.is_reviewed(row)))
+        label += ", suspect" * row.suspect + ", reviewed" * generated.is_reviewed(row)
+        reason = reviews[row.name].reason if reviews else ""
+        panels.append(Panel(frame, ids, "\n".join([label, *textwrap.wrap(reason, _LABEL_LETTERS)])))
     return panels
 
 
@@ -73,7 +81,8 @@ def draw_visual_analysis(panels: list[Panel], scheme: Scheme, path: Path, *, tit
     rows = -(-len(panels) // pairs)
     widths = [1, 1, 1, 0.08, 1, 1, 1] if pairs == 2 else [1, 1, 1]
     title = _fit_title(f"{title}\nEach: frame, mask, overlay")
-    figure, axes = _image_grid(rows, widths, panels, _margins(title, panels, scheme))
+    more_lines = max(panel.label.count("\n") for panel in panels)
+    figure, axes = _image_grid(rows, widths, panels, 0.15 * rows * more_lines + _margins(title, panels, scheme))
     for index, panel in enumerate(panels):
         row, side = divmod(index, pairs)
         _three_panels(axes[row, 4 * side : 4 * side + 3], panel, scheme, mark)

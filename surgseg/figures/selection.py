@@ -5,15 +5,16 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from surgseg.files import UserError, check_named
+from surgseg.reviews import Review
 
-SELECTIONS = ("spread", "random", "largest", "smallest", "uncertain")  # of a generated folder
+SELECTIONS = ("spread", "random", "largest", "smallest", "uncertain", "queue")  # of a generated folder
 DISTANCES = (80, 40, 20, 10, 5, 2, 1, 0)  # frames; 80 are one clip of CholecSeg8k
 
 
@@ -129,16 +130,23 @@ class Selected:
     seed: int | None = None
 
 
-def select_frames(rows: Sequence, rule: str, count: int, seed: int = 0) -> Selected:
-    """Choose `count` rows (objects with `coverage`, `uncertainty`, in order of time) by one of `SELECTIONS`.
+def select_frames(
+    rows: Sequence, rule: str, count: int, seed: int = 0, reviews: Mapping[str, Review] | None = None
+) -> Selected:
+    """Choose `count` rows (objects with `name`, `coverage`, `uncertainty`, in order of time) by one of `SELECTIONS`.
 
-    If there are fewer rows, all are chosen, and the words say so. Raises `UserError` if `smallest` finds no frame with
-    an instrument.
+    If there are fewer rows, all are chosen, and the words say so. `queue` takes the frames to correct of `reviews`.
+    Raises `UserError` if there are none, and if `smallest` finds no frame with an instrument.
     """
     check_named("selection", rule, SELECTIONS)
     rows = list(rows)
     shown = [row for row in rows if row.coverage > 0]
     pool = shown if rule == "smallest" else rows
+    ranks = {name: review.rank for name, review in (reviews or {}).items() if review.purpose == "correct"}
+    if rule == "queue":
+        pool = [row for row in rows if row.name in ranks]
+        if not pool:
+            raise UserError("--select queue: no frame is to be corrected; select_frames.py chooses some")
     if not pool:
         raise UserError(f"no instrument in any of {len(rows)} frames, so none has the smallest: use another --select")
     taken = min(count, len(pool))
@@ -155,6 +163,7 @@ def select_frames(rows: Sequence, rule: str, count: int, seed: int = 0) -> Selec
     ranking = {
         "largest": (lambda row: -row.coverage, ": the largest coverage first"),
         "uncertain": (lambda row: -row.uncertainty, ": the highest uncertainty first"),
+        "queue": (lambda row: ranks[row.name], " to correct, in the order of select_frames.py"),
         "smallest": (
             lambda row: row.coverage,
             f" with an instrument, the smallest coverage first; {without} without one",

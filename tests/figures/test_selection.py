@@ -8,9 +8,10 @@ import pytest
 
 from surgseg.figures.selection import SELECTIONS, frame_number, select_frames, synthetic_mark
 from surgseg.files import UserError
+from surgseg.reviews import Review
 
 ROWS = [
-    SimpleNamespace(frame=index, coverage=coverage, uncertainty=uncertainty)
+    SimpleNamespace(name=str(index), frame=index, coverage=coverage, uncertainty=uncertainty)
     for index, (coverage, uncertainty) in enumerate(
         zip([0.0, 0.3, 0.1, 0.0, 0.5, 0.2, 0.05], [0.1, 0.2, 0.9, 0.4, 0.3, 0.8, 0.0])
     )
@@ -42,9 +43,10 @@ def test_chance_is_repeatable_in_order_of_time_and_takes_no_frame_twice():
 
 @pytest.mark.parametrize("rule", SELECTIONS)
 def test_fewer_frames_than_asked_for_are_all_shown_and_that_is_said(rule):
-    selected = select_frames(ROWS[1:3], rule, 5)
+    reviews = {row.name: Review(row.name, "correct", row.frame) for row in ROWS}
+    selected = select_frames(ROWS[1:3], rule, 5, reviews=reviews)
     assert sorted(row.frame for row in selected.rows) == [1, 2] and "all 2 frames (5 requested)" in selected.words
-    assert select_frames(ROWS[1:2], rule, 2).words.startswith("the only frame (2 requested)")
+    assert select_frames(ROWS[1:2], rule, 2, reviews=reviews).words.startswith("the only frame (2 requested)")
 
 
 def test_there_is_no_smallest_of_nothing():

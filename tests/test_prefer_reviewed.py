@@ -3,6 +3,7 @@
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import analyze_generated_masks
@@ -10,6 +11,7 @@ import analyze_mask_statistics
 import compare_videos
 import prepare_cholecseg8k_assets
 from surgseg.analysis.ground_truth import match_ground_truth
+from surgseg.annotations.labelme import as_polygons
 from surgseg.data.dataset import load_folders
 from surgseg.evaluation.as_seen import find_truth
 from surgseg.evaluation.folders import score_folders
@@ -184,10 +186,10 @@ def test_a_tool_gets_the_reviewed_masks_where_asked(folder, tmp_path, capsys):
     assert len(names) == 5  # not the unusable one
 
 
-def send_back(folder, changed, *options, tool="cvat"):
+def send_back(folder, changed, *options):
     """Read into the review what a tool gives back: the predictions, with `changed` columns of some frames."""
     root = Path(tempfile.mkdtemp(dir=folder.parent))
-    task, there = root / "task", root / ("there.zip" if tool == "cvat" else "there")
+    task, there = root / "task", root / "there.zip"
     write_folder(
         task,
         [columns(0, changed.get(name, 2)) for name in NAMES],
@@ -195,8 +197,8 @@ def send_back(folder, changed, *options, tool="cvat"):
         step=3,
         name="op",
     )
-    assert convert("--to", tool, "--data-root", task, "--output", there) == 0
-    return convert("--from", tool, "--data-root", folder, "--annotations", there, "--into-review", *options)
+    assert convert("--to", "cvat", "--data-root", task, "--output", there) == 0
+    return convert("--from", "cvat", "--data-root", folder, "--annotations", there, "--into-review", *options)
 
 
 def test_masks_of_a_tool_become_reviewed_masks_and_audit_frames_stay_the_audit_s(folder, capsys):
@@ -224,9 +226,16 @@ def test_unchanged_masks_of_a_tool_are_accepted_on_a_person_s_word_and_replace_n
     assert after[OTHER].purpose == "extra"
 
 
-def test_polygons_of_an_unchanged_mask_accept_the_mask_itself(folder):
-    assert send_back(folder, {}, "--masks-reviewed", tool="labelme") == 0
-    assert (read_mask(reviewed_path(folder, OTHER), 2) == columns(0, 2)).all()
+def test_polygons_of_an_unchanged_mask_accept_the_mask_itself(tmp_path):
+    disc = (np.hypot(*np.indices((80, 80)) - 40) < 30).astype(np.uint8)
+    assert not np.array_equal(as_polygons(disc), disc)
+    folder = write_folder(tmp_path / "op", [disc], images=[noise_frame(0, (80, 80))])
+    there = tmp_path / "there"
+    assert convert("--to", "labelme", "--data-root", folder, "--output", there) == 0
+    back = ("--from", "labelme", "--data-root", folder, "--annotations", there, "--into-review", "--masks-reviewed")
+    assert convert(*back) == 0
+    assert np.array_equal(read_mask(reviewed_path(folder, "video_000000"), 2), disc)
+    assert read_reviews(folder)["video_000000"].status == "accepted"
 
 
 def test_another_mask_of_a_reviewed_frame_replaces_it_only_where_asked(folder, capsys):

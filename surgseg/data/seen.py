@@ -105,9 +105,10 @@ def seen_warnings(seen: dict[str, Any], weights: str = "these weights, or those 
             f"{seen['by_name']} of {count} scored frames trained {weights} (by their names): the scores measure memory"
         )
     if seen["same_video"]:
+        told = "these frames do not look like them, and the scores speak of these videos alone"
         found[f"{seen['same_video']} frames of training videos"] = (
             f"{seen['same_video']} of {count} scored frames are of videos of which other frames trained {weights}: "
-            "neighbouring frames are near copies"
+            f"{told if seen['near_copies'] == 0 else 'neighbouring frames are near copies'}"
         )
     if seen["near_copies"]:
         found[f"{seen['near_copies']} near copies of training frames"] = (

@@ -47,6 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="frames in each figure of examples; 0: no such figures (default: 5)",
     )
     console.add_void_option(output)
+    console.add_tolerance_option(output)
     return parser
 
 
@@ -98,6 +99,7 @@ def score_dataset(args: argparse.Namespace, metrics_path: Path) -> tuple:
         "require_all": args.require_all,
         "reviewed": args.masks_reviewed,
         "video_pattern": args.video_pattern,
+        "tolerances": args.tolerance,
     }
     scored, masks = score_folders(args.mask_dir, args.pred_dir, scheme, args.void, **how)
     data, run = data_kind(args.mask_dir), console.run_metadata(vars(args))
@@ -140,6 +142,7 @@ def score_model(args: argparse.Namespace, metrics_path: Path) -> tuple:
         prepared=prepared,
         part=args.split_part,
         view=parse_view(args.view, checkpoint.view),
+        tolerances=args.tolerance,
         weights_data=trained_on,
         run=console.run_metadata(vars(args), device),
     )

@@ -212,6 +212,7 @@ def evaluate(args: argparse.Namespace, prepared, split, trained, machine, output
         void=args.void,
         prepared=prepared,
         part=part,
+        tolerances=args.tolerance,
         run=console.run_metadata(vars(args), machine.device),
     )
     print(metrics_block("EVALUATION METRICS", metrics))

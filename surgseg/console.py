@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
+import math
 import os
 import platform
 import random
@@ -66,6 +68,25 @@ def add_void_option(group) -> None:
         choices=["ignore", "background"],
         help="how scores treat void pixels; the original study counted them as background (default: ignore)",
     )
+
+
+def add_tolerance_option(group) -> None:
+    group.add_argument(
+        "--tolerance",
+        type=_pixels,
+        nargs="*",
+        default=[2.0, 5.0],
+        metavar="PX",
+        help="tolerances of the normalised surface Dice (NSD) in pixels of the frame's own size; without a number: no "
+        "scores of outlines (default: 2 5)",
+    )
+
+
+def _pixels(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 <= (value := float(text)) < math.inf:
+            return value
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number of pixels from 0")
 
 
 def add_reviewed_option(group) -> None:

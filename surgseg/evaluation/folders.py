@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -32,12 +33,14 @@ def score_folders(
     require_all: bool = False,
     reviewed: bool = False,
     video_pattern: str | None = None,
+    tolerances: Sequence[float] = (),
 ) -> tuple[Scored, int]:
     """Score the existing predictions against the masks of the same names; return (scores, number of all masks).
 
     Masks that a model predicted are left out, unless a person has `reviewed` all of them. Names are those of
-    `under_names`; `video_pattern` is that of `videos_of_masks`. Raises `UserError` that lists the files if a mask is
-    missing or is the prediction itself, sizes differ or an id is not one of the classes.
+    `under_names`; `video_pattern` is that of `videos_of_masks`, `tolerances` are those of `score_frame`. Raises
+    `UserError` that lists the files if a mask is missing or is the prediction itself, sizes differ or an id is not one
+    of the classes.
     """
     num_classes = scheme.num_classes
     masks = masks_by_name(mask_dir)
@@ -79,7 +82,7 @@ def score_folders(
                 raise UserError(f"{predictions[name]} is {sizes}: score at native size")
         except UserError as error:
             return str(error)
-        return score_frame(found, truth, scheme, void)
+        return score_frame(found, truth, scheme, void, tolerances)
 
     with ThreadPoolExecutor(cpu_count()) as pool:
         jobs = ahead(pool, load, common, 64)

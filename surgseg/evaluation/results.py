@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,14 @@ import torch
 
 from surgseg.files import write_csv, write_json
 from surgseg.labels import Scheme
-from surgseg.scores.metrics import FRAME_METRICS, confusion, frame_coverage, frame_metrics, summarise
+from surgseg.scores.metrics import class_frame_metrics, confusion, frame_coverage, frame_metrics, summarise
+from surgseg.scores.surface import frame_surfaces
 
 
 @dataclass(frozen=True)
 class Scored:
-    """The scores of N frames: `names`, `videos`, `counts` (N, K + 1, K), `frames` with (N,) float for each of
-    `FRAME_METRICS`, and how `void` was treated: "ignore" or "background"."""
+    """The scores of N frames: `names`, `videos`, `counts` (N, K + 1, K), `frames` with (N,) float for each
+    score of `score_frame`, and how `void` was treated: "ignore" or "background"."""
 
     names: list[str]
     videos: list[str]
@@ -29,15 +31,22 @@ class Scored:
     def of(cls, names: list[str], videos: list[str], scores: list[tuple[np.ndarray, dict]], void: str) -> Scored:
         """Build it from the `score_frame` of each frame."""
         counts, metrics = zip(*scores)
-        frames = {name: np.array([values[name] for values in metrics]) for name in FRAME_METRICS}
+        frames = {name: np.array([values[name] for values in metrics]) for name in metrics[0]}
         return cls(names, videos, np.stack(counts), frames, void)
 
 
-def score_frame(predicted: np.ndarray, truth: np.ndarray, scheme: Scheme, void: str) -> tuple[np.ndarray, dict]:
-    """Return ((K + 1, K) counts, `frame_metrics`) of two (H, W) uint8 masks of ids. Only `truth` holds void (255)."""
+def score_frame(
+    predicted: np.ndarray, truth: np.ndarray, scheme: Scheme, void: str, tolerances: Sequence[float] = ()
+) -> tuple[np.ndarray, dict[str, float]]:
+    """Return the (K + 1, K) counts and the scores of two (H, W) uint8 masks of ids. Only `truth` holds void (255).
+
+    The scores are `frame_metrics`, `class_frame_metrics` and, with `tolerances` in pixels, `frame_surfaces`.
+    """
     # torch.tensor copies: torch warns about the read-only arrays of image decoders
     counts = confusion(torch.tensor(predicted)[None], torch.tensor(truth)[None], scheme.num_classes)
-    return counts[0].numpy(), frame_metrics(predicted, truth, scheme, void)
+    counts = counts[0].numpy()
+    scores = {**frame_metrics(predicted, truth, scheme, void), **class_frame_metrics(counts, scheme, void)}
+    return counts, scores | (frame_surfaces(predicted, truth, scheme, void, tolerances) if tolerances else {})
 
 
 def metrics_of(scored: Scored, scheme: Scheme, about: dict[str, Any] | None = None, **extra: Any) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from surgseg.files import UserError, read_json, write_json
 from surgseg.masks import write_mask
 from surgseg.predict import Pending, Predictor
 from surgseg.predicted import LISTING, mask_hash
+from surgseg.scores.surface import TOLERANCES
 from surgseg.threads import ahead, cpu_count, one_behind
 from surgseg.view import View
 
@@ -41,6 +42,7 @@ def evaluate_samples(
     batch_size: int = 4,
     pred_dir: Path | None = None,
     view: str | list[int] | None = None,
+    tolerances: Sequence[float] = TOLERANCES,
     run: dict[str, Any] | None = None,
     **extra: Any,
 ) -> dict[str, Any]:
@@ -48,6 +50,7 @@ def evaluate_samples(
 
     `view` is one that `parse_view` returns (default: that of the weights file); "auto" finds it in all frames of the
     videos in `prepared`, as a training does.
+    `tolerances` are those of `score_frame`.
     Raises `UserError` if the classes of the data are not those of the weights file.
     """
     scheme = checkpoint.scheme
@@ -65,7 +68,7 @@ def evaluate_samples(
     asked = checkpoint.view if view is None else view
     videos = {sample.video for sample in samples}
     views = sample_views([sample for sample in prepared.samples if sample.video in videos], asked)
-    scored = predict_and_score(predictor, samples, pred_dir, void, listing, views)
+    scored = predict_and_score(predictor, samples, pred_dir, void, listing, views, tolerances)
     metrics = metrics_of(
         scored,
         scheme,
@@ -90,6 +93,7 @@ def predict_and_score(
     void: str,
     listing: dict | None = None,
     view: Callable[[Sample, np.ndarray], View | None] = lambda sample, frame: None,
+    tolerances: Sequence[float] = (),
 ) -> Scored:
     """Predict each sample at its own size, write the masks and `listing` to `pred_dir` if given, and score them.
 
@@ -108,7 +112,7 @@ def predict_and_score(
     def store(sample: Sample, mask: np.ndarray, found: np.ndarray) -> tuple:
         if pred_dir is not None:
             write_mask(pred_dir / f"{sample.name}.png", found, scheme)
-        return score_frame(found, mask, scheme, void), mask_hash(found) if pred_dir is not None else ""
+        return score_frame(found, mask, scheme, void, tolerances), mask_hash(found) if pred_dir is not None else ""
 
     stored, waiting = [], deque()
     bar = tqdm(total=len(samples), desc="Predicting", unit="frame", disable=quiet())

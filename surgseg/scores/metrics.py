@@ -2,11 +2,13 @@
 
 Counts are kept per frame as a (K + 1, K) matrix: rows are the true class with void last, columns the predicted
 class. Dropping the void row ignores void pixels; adding it to row 0 treats them as background.
-IoU = TP / (TP + FP + FN), Dice = 2 TP / (2 TP + FP + FN), precision = TP / (TP + FP), recall = TP / (TP + FN);
+IoU = TP / (TP + FP + FN), Dice = 2 TP / (2 TP + FP + FN), precision = TP / (TP + FP), recall = TP / (TP + FN),
+specificity = TN / (TN + FP);
 a score whose denominator is 0 is undefined (NaN, null in JSON) and left out of means.
 
 To add a score of single frames, write its function here and add an entry to `FRAME_METRICS`. Metrics JSON, frame
-tables, reports and figures read that table.
+tables, reports and figures read that table. Scores of outlines are in `surface.py`. `<score>:<class>` is the score of
+one class in a frame.
 """
 
 from __future__ import annotations
@@ -15,24 +17,28 @@ import math
 from dataclasses import dataclass
 from typing import Any, Callable
 
+import cv2
 import numpy as np
 import torch
 
 from surgseg.files import UserError
 from surgseg.labels import VOID, Scheme
+from surgseg.scores.distribution import describe_frames, detection
+from surgseg.scores.intervals import mean_interval
 from surgseg.scores.scored import scored_set
 
 SCHEMA = "surgseg-metrics-1"
 VOID_POLICIES = ("ignore", "background")
+RATIOS = ("iou", "dice", "precision", "recall", "specificity")
 
 
 def confusion(predicted: torch.Tensor, target: torch.Tensor, num_classes: int) -> torch.Tensor:
     """Count pixels: (N, H, W) uint8 ids and (N, H, W) uint8 truth (255 void) -> (N, K + 1, K) int64 per frame."""
     count = len(target)
-    rows = torch.where(target == VOID, num_classes, target.long()).reshape(count, -1)
+    rows = torch.where(target == VOID, num_classes, target.int()).reshape(count, -1)
     if target.is_cuda:  # the host would wait for `bincount`
         return _count_pairs(rows, predicted.reshape(count, -1), num_classes)
-    cell = rows * num_classes + predicted.long().reshape(count, -1)
+    cell = rows * num_classes + predicted.reshape(count, -1)
     cells = (num_classes + 1) * num_classes
     cell += torch.arange(count, device=cell.device)[:, None] * cells
     return torch.bincount(cell.reshape(-1), minlength=count * cells).reshape(count, num_classes + 1, num_classes)
@@ -62,15 +68,17 @@ def _is_void_ignored(void: str) -> bool:
 
 
 def class_scores(matrix: np.ndarray) -> dict[str, np.ndarray]:
-    """(..., K, K) counts -> iou, dice, precision, recall (..., K) float with NaN, n (..., K) true pixels."""
+    """(..., K, K) counts -> each of `RATIOS` (..., K) float with NaN, and n (..., K) true pixels."""
     matrix = np.asarray(matrix, dtype=np.float64)
     true_positive = np.diagonal(matrix, axis1=-2, axis2=-1)
     truth, predicted = matrix.sum(-1), matrix.sum(-2)
+    others = matrix.sum((-2, -1))[..., None] - truth
     return {
         "iou": _ratio(true_positive, truth + predicted - true_positive),
         "dice": _ratio(2 * true_positive, truth + predicted),
         "precision": _ratio(true_positive, predicted),
         "recall": _ratio(true_positive, truth),
+        "specificity": _ratio(others - predicted + true_positive, others),
         "n": truth.astype(np.int64),
     }
 
@@ -109,6 +117,7 @@ class FrameMetric:
 
     label: str
     function: Callable[[np.ndarray, np.ndarray, np.ndarray], float]
+    lower_is_better: bool = False
 
 
 FRAME_METRICS = {"iou": FrameMetric("IoU", iou), "dice": FrameMetric("Dice", dice)}
@@ -120,16 +129,36 @@ def frame_metrics(predicted: np.ndarray, truth: np.ndarray, scheme: Scheme, void
     `predicted` and `truth` are (H, W) uint8 class ids; only `truth` holds void (255). Raises `UserError` for an
     unknown treatment of void.
     """
-    instrument = np.zeros(256, bool)
-    instrument[scheme.instrument_ids] = True
     valid = truth != VOID if _is_void_ignored(void) else np.ones(truth.shape, bool)
-    masks = instrument[predicted], instrument[truth], valid
+    masks = instrument_pixels(predicted, scheme), instrument_pixels(truth, scheme), valid
     return {name: float(metric.function(*masks)) for name, metric in FRAME_METRICS.items()}
 
 
-def frame_coverage(counts: np.ndarray, scheme: Scheme, void: str = "ignore") -> dict[str, np.ndarray]:
-    """True and predicted share of instrument pixels (0-1) of each frame: counts (N, K + 1, K) -> (N,) each."""
-    union = union_matrix(square(counts, void), scheme.instrument_ids)
+def instrument_pixels(ids: np.ndarray, scheme: Scheme) -> np.ndarray:
+    """(H, W) uint8 class ids -> (H, W) bool, whether a pixel has an instrument class."""
+    instrument = np.zeros(256, np.uint8)
+    instrument[scheme.instrument_ids] = 1
+    return cv2.LUT(ids, instrument).view(bool)
+
+
+def class_frame_metrics(counts: np.ndarray, scheme: Scheme, void: str = "ignore") -> dict[str, float]:
+    """IoU and Dice of each instrument class, `iou:<class>`, from (K + 1, K) counts; empty if there is only one."""
+    scores, ids = class_scores(square(counts, void)), scheme.instrument_ids
+    return {
+        f"{key}:{scheme.names[index]}": float(scores[key][index])
+        for index in (ids if len(ids) > 1 else ())
+        for key in ("iou", "dice")
+    }
+
+
+def frame_coverage(
+    counts: np.ndarray, scheme: Scheme, void: str = "ignore", ids: list[int] | None = None
+) -> dict[str, np.ndarray]:
+    """True and predicted share (0-1) of the pixels with the class `ids` (default: the instruments) of each frame.
+
+    counts (N, K + 1, K) -> (N,) each; NaN: no valid pixel.
+    """
+    union = union_matrix(square(counts, void), scheme.instrument_ids if ids is None else ids)
     pixels = union.sum((-2, -1))
     return {
         "coverage": _ratio(union[:, 1].sum(-1), pixels),
@@ -168,11 +197,10 @@ def pooled_scores(counts: np.ndarray, scheme: Scheme, void: str = "ignore") -> d
     return {
         "accuracy": float(np.trace(matrix) / matrix.sum()) if matrix.sum() else math.nan,
         "classes": {
-            name: {key: scores[key][index].item() for key in ("iou", "dice", "precision", "recall", "n")}
-            for index, name in enumerate(scheme.names)
+            name: {key: scores[key][index].item() for key in (*RATIOS, "n")} for index, name in enumerate(scheme.names)
         },
         "mean_instrument": {key: nanmean(scores[key][instrument_ids]) for key in ("iou", "dice")},
-        "instrument_union": {key: float(union[key][1]) for key in ("iou", "dice", "precision", "recall")},
+        "instrument_union": {key: float(union[key][1]) for key in RATIOS},
     }
 
 
@@ -195,10 +223,13 @@ def summarise(
 
     `about` holds further facts of `scored_set`. The body holds pooled scores, means over frames, and scores by video,
     because pooled scores alone are higher. It also holds pooled scores with the other treatment of void, because the
-    original study counts void as background.
+    original study counts void as background. `video_intervals` holds `mean_interval` of each score of `per_video`.
     """
     other = "background" if void == "ignore" else "ignore"
-    instruments = [scheme.names[index] for index in scheme.instrument_ids]
+    ids = scheme.instrument_ids
+    instruments = [scheme.names[index] for index in ids]
+    groups = {"instruments": ids, **{scheme.names[index]: [index] for index in (ids if len(ids) > 1 else ())}}
+    lower_is_better = {"hd95", *(name for name, metric in FRAME_METRICS.items() if metric.lower_is_better)}
     names = np.array(videos)
     per_video = {}
     for video in dict.fromkeys(videos):
@@ -208,8 +239,10 @@ def summarise(
             "frames": int(chosen.sum()),
             "accuracy": scores["accuracy"],
             **scores["instrument_union"],
+            **{f"{key}:{name}": scores["classes"][name][key] for name in list(groups)[1:] for key in RATIOS},
             **{f"frame_mean_{name}": nanmean(values[chosen]) for name, values in frames.items()},
         }
+    rows = list(per_video.values())
     return {
         "schema": SCHEMA,
         "scored": scored_set(counts, videos, void, **{"instruments": instruments, **(about or {})}),
@@ -220,8 +253,18 @@ def summarise(
             **{f"mean_{name}": nanmean(values) for name, values in frames.items()},
             "scored": int((~np.isnan(frames["iou"])).sum()),
         },
+        "frame_distribution": {
+            name: describe_frames(values, names, name.partition(":")[0] in lower_is_better)
+            for name, values in frames.items()
+        },
         "per_video": per_video,
-        "video_mean": {key: nanmean([row[key] for row in per_video.values()]) for key in ("iou", "dice")},
+        "video_mean": {key: nanmean([row[key] for row in rows]) for key in ("iou", "dice")},
+        "video_intervals": {
+            key: mean_interval(row[key] for row in rows) for key in (rows[0] if rows else ()) if key != "frames"
+        },
+        "detection": {
+            name: detection(*frame_coverage(counts, scheme, void, group).values()) for name, group in groups.items()
+        },
         "empty_frames": empty_frames(counts, scheme, void),
         f"void_{other}": pooled_scores(counts, scheme, other),
         "confusion": {"classes": scheme.names, "rows": "truth, void last", "counts": counts.sum(0)},

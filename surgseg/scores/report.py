@@ -6,8 +6,10 @@ import math
 from typing import Any
 
 from surgseg.files import list_some, short_names
+from surgseg.scores.intervals import CAUTION, FEWEST
 from surgseg.scores.metrics import FRAME_METRICS
 from surgseg.scores.scored import scored_lines
+from surgseg.scores.surface import surface_label
 
 RULE = "=" * 72
 
@@ -24,7 +26,10 @@ def heading(title: str) -> str:
 
 
 def metrics_block(title: str, metrics: dict[str, Any]) -> str:
-    """Frames, accuracy, instrument IoU and Dice (pooled, per frame, per video) and a row per class."""
+    """Frames, accuracy, instrument IoU and Dice (pooled, per frame, per video) and a row per class.
+
+    Below it: specificity, detection of frames, the distribution over frames, and intervals over videos.
+    """
     mean, per_frame, per_video = metrics["mean_instrument"], metrics["per_frame"], metrics["video_mean"]
     empty = metrics["empty_frames"]
     other_void = "background" if metrics["void_policy"] == "ignore" else "ignore"
@@ -67,7 +72,74 @@ def metrics_block(title: str, metrics: dict[str, Any]) -> str:
         for name, row in zip(names, metrics["per_video"].values()):
             scores = f"{number(row['iou'], '8.4f')}{number(row['dice'], '8.4f')}"
             lines.append(f"{name:<{width}}{row['frames']:>8}{scores}{'  ' * bool(why := why_undefined(row))}{why}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_detection_lines(metrics), *_frame_lines(metrics), *_video_lines(metrics)])
+
+
+def score_label(name: str) -> str:
+    """Return the name of a score for the screen: "iou:grasper" becomes "IoU, grasper"."""
+    score, _, of_class = name.partition(":")
+    label = FRAME_METRICS[score].label if score in FRAME_METRICS else surface_label(score) or score.capitalize()
+    return f"{label}, {of_class}" if of_class else label
+
+
+def _detection_lines(metrics: dict[str, Any]) -> list[str]:
+    pooled = number(metrics["instrument_union"]["specificity"]).strip()
+    lines = ["", f"Specificity of pixels (pooled, all instruments together): {pooled}"]
+    for name, row in metrics["detection"].items():
+        positives, negatives = row["positive_frames"], row["negative_frames"]
+        found = {key: number(row[key]).strip() for key in ("sensitivity", "specificity", "auroc", "auprc")}
+        text = f"Detection of frames, {name}: sensitivity {found['sensitivity']} ({positives} frames with), "
+        text += f"specificity {found['specificity']} ({negatives} without)"
+        if positives and negatives:
+            chance = positives / (positives + negatives)
+            text += f"; by predicted coverage: AUROC {found['auroc']} (by chance 0.5), "
+            text += f"AUPRC {found['auprc']} (by chance {chance:.4f})"
+        lines.append(text)
+    return lines
+
+
+def _form(name: str, width: int) -> str:
+    return f"{width}.{2 if 'hd95' in name else 4}f"  # pixels; others are 0 to 1
+
+
+def _frame_lines(metrics: dict[str, Any]) -> list[str]:
+    rows = metrics["frame_distribution"]
+    head = f"{'Score of a frame':<28}{'n':>6}{'Mean':>9}{'Median':>9}{'IQR (25 % to 75 %)':>21}{'Worst 5 %':>11}"
+    lines = ["", f"{head}  Worst video"]
+    for label, (name, row) in zip(short_names(map(score_label, rows), 27), rows.items()):
+        mean, median = (number(row[key], _form(name, 9)) for key in ("mean", "median"))
+        low, high, video = (number(row[key], _form(name, 1)) for key in ("q25", "q75", "worst_video_mean"))
+        lines.append(
+            f"{label:<28}{row['n']:>6}{mean}{median}{f'{low} to {high}':>21}"
+            f"{number(row['worst_5_percent'], _form(name, 11))}  {row['worst_video'] or ''} ({video})"
+        )
+    lines.append("Worst 5 %: 5 % of the frames are at this value or worse. Worst video: by the mean of its frames.")
+    if "hd95" in rows:
+        lines.append(
+            "Missed instrument, or false alarm in an empty frame: NSD, boundary IoU 0; HD95 = image diagonal."
+        )
+    return lines
+
+
+def _video_lines(metrics: dict[str, Any]) -> list[str]:
+    shown = ("iou", "dice", "frame_mean_")
+    rows = {key: row for key, row in metrics["video_intervals"].items() if key.startswith(shown) and row["n"]}
+    if len(metrics["per_video"]) < 2 or not rows:
+        return ["", "One video: neither SD nor interval over videos."]
+    means = [
+        f"{score_label(key.replace('frame_mean_', ''))}, {'frames' if key.startswith('frame') else 'pooled'}"
+        for key in rows
+    ]
+    lines = ["", f"{'Mean over videos':<36}{'Videos':>7}{'Mean':>9}{'SD':>9}   95 % interval"]
+    for label, (key, row) in zip(short_names(means, 35), rows.items()):
+        interval = " to ".join(format(end, _form(key, 1)) for end in row["interval"]) if row["interval"] else "n/a"
+        mean, sd = (number(row[name], _form(key, 9)) for name in ("mean", "sd"))
+        lines.append(f"{label:<36}{row['n']:>7}{mean}{sd}   {interval}")
+    lines.append("pooled: all pixels of a video; frames: mean of its frames. Interval: Student's t over the videos.")
+    fewest = min(row["n"] for row in rows.values())
+    if fewest < FEWEST:
+        lines.append(f"n/a: with fewer than {FEWEST} videos an interval is not reliable.")
+    return lines + ([CAUTION] if FEWEST <= max(row["n"] for row in rows.values()) <= 10 else [])
 
 
 def why_undefined(row: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 from models import ARCHITECTURES
 from surgseg.files import UserError, natural_key, read_json
-from surgseg.study.intervals import mean_interval, signed_rank
+from surgseg.scores.intervals import mean_interval, signed_rank
 
 SCHEMA = "surgseg.comparison/1"
 SCORES = ("iou", "dice", "accuracy")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from surgseg.data.splits import Split
+from surgseg.scores.intervals import mean_interval
 from surgseg.scores.report import heading, number
-from surgseg.study.intervals import mean_interval
 
 
 def summarise_folds(splits: list[Split], metrics: list[dict[str, Any]]) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from surgseg.data.leaks import near_copies, with_true_masks
 from surgseg.data.splits import SPLIT_NAMES, Split, make_split
 from surgseg.evaluation.samples import evaluate_samples
 from surgseg.files import UserError, check_folder, write_json
+from surgseg.scores.intervals import mean_interval
 from surgseg.scores.report import heading, number
-from surgseg.study.intervals import mean_interval
 from surgseg.training.config import ModelConfig, TrainConfig
 from surgseg.training.fit import TrainedRun, finish, fit
 from surgseg.training.machine import Machine

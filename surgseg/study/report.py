@@ -6,10 +6,10 @@ from collections import Counter
 from typing import Any
 
 from surgseg.files import short_names
+from surgseg.scores.intervals import CAUTION
 from surgseg.scores.report import heading, number
 from surgseg.scores.scored import scored_title
 from surgseg.study.comparison import compared_models
-from surgseg.study.intervals import CAUTION
 
 COLUMNS = (
     "Model",

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from models import ARCHITECTURES
-from surgseg.console import add_device_option, add_reviewed_option, add_void_option
+from surgseg.console import add_device_option, add_reviewed_option, add_tolerance_option, add_void_option
 from surgseg.data.splits import SPLIT_NAMES
 from surgseg.files import UserError
 from surgseg.places import find_data, find_weights
@@ -243,6 +243,7 @@ def add_result_options(parser: argparse.ArgumentParser) -> None:
         help="write curves to OUTPUT_DIR/tensorboard; needs the package tensorboard (default: off)",
     )
     add_void_option(group)
+    add_tolerance_option(group)
 
 
 def config_of(kind: type[Config], args: argparse.Namespace) -> Config:

@@ -13,6 +13,7 @@ from surgseg.files import UserError, write_json
 from surgseg.labels import SCHEMES, LabelClass, Scheme
 from surgseg.scores.metrics import (
     _count_pairs,
+    class_frame_metrics,
     class_scores,
     confusion,
     empty_frames,
@@ -72,6 +73,8 @@ def test_golden_scores_of_two_classes(truth, predicted, background, instrument):
         found = [scores[key][class_id] for key in ("iou", "dice", "precision", "recall")]
         wanted = [math.nan if value is None else value for value in expected]
         assert found == pytest.approx(wanted, nan_ok=True)
+    # of two classes, what is not one is the other
+    assert scores["specificity"][::-1] == pytest.approx(scores["recall"], nan_ok=True)
     assert scores["n"].tolist() == [truth.count(0), truth.count(1)]
 
 
@@ -102,7 +105,9 @@ def test_mean_is_over_instrument_classes_and_the_union_ignores_which():
     assert scores["classes"]["grasper"]["iou"] == pytest.approx(1 / 3)
     assert scores["classes"]["l-hook"]["iou"] == pytest.approx(2 / 3)
     assert scores["mean_instrument"] == pytest.approx({"iou": 1 / 2, "dice": (1 / 2 + 4 / 5) / 2})
-    assert scores["instrument_union"] == pytest.approx({"iou": 4 / 5, "dice": 8 / 9, "precision": 4 / 5, "recall": 1})
+    union = {"iou": 4 / 5, "dice": 8 / 9, "precision": 4 / 5, "recall": 1, "specificity": 1 / 2}
+    assert scores["instrument_union"] == pytest.approx(union)
+    assert scores["classes"]["grasper"]["specificity"] == pytest.approx(3 / 4)
     assert scores["accuracy"] == pytest.approx(4 / 6)
 
 
@@ -196,6 +201,28 @@ def test_pooled_per_frame_and_per_video_are_three_things():
     assert [row["frames"] for row in summary["per_video"].values()] == [2, 1]
     assert summary["video_mean"]["iou"] == pytest.approx((5 / 6 + 1 / 4) / 2)
     assert (summary["frames"], summary["void_policy"]) == (3, "ignore")
+    spread = summary["frame_distribution"]["iou"]  # .5, 1, .25
+    assert (spread["n"], spread["median"], spread["worst_video"]) == (3, 0.5, "b")
+    pooled, of_frames = (summary["video_intervals"][key] for key in ("iou", "frame_mean_iou"))
+    assert (pooled["n"], of_frames["n"], pooled["interval"]) == (2, 2, None)
+    assert pooled["mean"] == pytest.approx(13 / 24) and of_frames["mean"] == pytest.approx(1 / 2)
+
+
+def test_scores_of_several_classes_are_there_by_frame_and_by_video():
+    """Frame 1: grasper 1 of 2 pixels, hook 1 of 1. Frame 2, another video: grasper missed, no hook."""
+    truth, predicted = [[1, 1, 2, 0], [1, 0, 0, 0]], [[1, 0, 2, 0], [0, 0, 0, 0]]
+    counts = count(truth, predicted, 3)
+    scores = [class_frame_metrics(one, TOOLS) for one in counts]
+    assert scores[0] == pytest.approx({"iou:grasper": 1 / 2, "dice:grasper": 2 / 3, "iou:l-hook": 1, "dice:l-hook": 1})
+    assert class_frame_metrics(count([[1, 0]], [[1, 0]])[0], BINARY) == {}, "one class is the union"
+    frames = {key: np.array([one[key] for one in scores]) for key in scores[0]}
+    summary = summarise(["a", "b"], counts, {**frame_scores(counts, TOOLS), **frames}, TOOLS)
+    assert summary["frame_distribution"]["iou:grasper"]["mean"] == pytest.approx(1 / 4)
+    assert summary["frame_distribution"]["iou:l-hook"]["n"] == 1
+    assert summary["per_video"]["a"]["recall:grasper"] == 1 / 2 and summary["per_video"]["b"]["iou:grasper"] == 0
+    assert summary["video_intervals"]["iou:l-hook"]["n"] == 1
+    assert summary["detection"]["grasper"]["sensitivity"] == 1 / 2
+    assert (summary["detection"]["l-hook"]["auroc"], summary["detection"]["instruments"]["negative_frames"]) == (1, 0)
 
 
 def test_the_summary_holds_the_other_treatment_of_void_too():
@@ -210,7 +237,8 @@ def test_undefined_scores_become_null_in_json(tmp_path):
     summary = summary_of(["a"], count([[0, 0]], [[0, 0]]))
     write_json(tmp_path / "metrics.json", summary)
     read = json.loads((tmp_path / "metrics.json").read_text(), parse_constant=lambda name: pytest.fail(name))
-    assert read["classes"]["instrument"] == {"iou": None, "dice": None, "precision": None, "recall": None, "n": 0}
+    undefined = dict.fromkeys(("iou", "dice", "precision", "recall"))
+    assert read["classes"]["instrument"] == {**undefined, "specificity": 1, "n": 0}
     assert read["mean_instrument"]["iou"] is read["per_frame"]["mean_iou"] is read["video_mean"]["iou"] is None
     assert read["classes"]["background"]["n"] == 2 and read["confusion"]["counts"] == [[2, 0], [0, 0], [0, 0]]
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from surgseg.labels import SCHEMES
+from surgseg.scores.intervals import CAUTION
 from surgseg.scores.metrics import summarise
 from surgseg.scores.report import epoch_block, metrics_block, number
 from tests.helpers import frame_scores
@@ -42,8 +43,27 @@ def test_the_block_reports_void_both_ways():
 
 
 def test_videos_are_listed_where_there_are_several():
-    assert metrics_block("X", metrics()).splitlines()[-1].split() == ["b", "1", "0.7500", "0.8571"]
-    assert "Video" not in metrics_block("X", metrics(videos=("a", "a")))
+    assert ["b", "1", "0.7500", "0.8571"] in [line.split() for line in metrics_block("X", metrics()).splitlines()]
+    assert "\nVideo" not in metrics_block("X", metrics(videos=("a", "a")))
+
+
+def test_below_the_block_stand_detection_distribution_and_intervals():
+    counts = np.zeros((8, 3, 2), np.int64)
+    counts[:, 0, 0], counts[:, 1, 1], counts[:, 1, 0] = 96, 2, range(8)  # IoU 2 / (2 + number of the frame)
+    counts[7, 1] = 0  # without instrument
+    frames = {**frame_scores(counts, SCHEMES["binary"]), "nsd_2": np.linspace(0, 0.7, 8), "hd95": np.arange(8.0)}
+    summary = summarise(list("abcdefgg"), counts, frames, SCHEMES["binary"])
+    lines = [" ".join(line.split()) for line in metrics_block("X", summary).splitlines()]
+    assert "Specificity of pixels (pooled, all instruments together): 1.0000" in lines
+    found = "Detection of frames, instruments: sensitivity 1.0000 (7 frames with), specificity 1.0000 (1 without); "
+    assert f"{found}by predicted coverage: AUROC 1.0000 (by chance 0.5), AUPRC 1.0000 (by chance 0.8750)" in lines
+    assert "IoU 7 0.4908 0.4000 0.3095 to 0.5833 0.2607 g (0.2500)" in lines
+    assert "HD95 (px) 8 3.50 3.50 1.75 to 5.25 6.65 g (6.50)" in lines, "the highest distance is the worst"
+    assert "NSD 2 px, frames 7 0.3071 0.2281 0.0962 to 0.5181" in lines
+    assert "IoU, pooled 7 0.4908 0.2656 0.2451 to 0.7365" in lines and lines[-1] == CAUTION
+    few = metrics_block("X", metrics("grasper-hook"))
+    assert "n/a: with fewer than 6 videos" in few and "Detection of frames, grasper: " in few
+    assert metrics_block("X", metrics(videos=("a", "a"))).endswith("One video: neither SD nor interval over videos.")
 
 
 @pytest.mark.parametrize("scheme", ["grasper-hook", "endovit8", "full13"])
@@ -89,7 +109,9 @@ def test_an_undefined_score_says_why():
     found = summarise(["all_void", "empty"], counts, frame_scores(counts, scheme), scheme)
     lines = metrics_block("X", found).splitlines()
     assert "n/a: no pixel in truth or prediction: instrument" in lines
-    assert lines[-2].endswith("  all void") and lines[-1].endswith("  no instrument in truth or prediction")
+    assert [line.split("  ")[-1] for line in lines if line.startswith(("all_void", "empty"))] == [
+        "all void", "no instrument in truth or prediction",
+    ]  # fmt: skip
     void = summarise(["v"], counts[:1], frame_scores(counts[:1], scheme), scheme)
     assert "n/a: every pixel is void" in metrics_block("X", void)
     assert "1 frames of void alone" in metrics_block("X", void)

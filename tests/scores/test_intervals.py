@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from surgseg.study.intervals import mean_interval, signed_rank
+from surgseg.scores.intervals import mean_interval, signed_rank
 
 
 @pytest.mark.parametrize("n", [1, 2, 5])

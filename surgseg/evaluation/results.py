@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from surgseg.files import write_csv, write_json
 from surgseg.labels import Scheme
-from surgseg.scores.metrics import class_frame_metrics, confusion, frame_coverage, frame_metrics, summarise
+from surgseg.scores.metrics import class_frame_metrics, frame_confusion, frame_coverage, frame_metrics, summarise
 from surgseg.scores.surface import frame_surfaces
 
 
@@ -42,9 +41,7 @@ def score_frame(
 
     The scores are `frame_metrics`, `class_frame_metrics` and, with `tolerances` in pixels, `frame_surfaces`.
     """
-    # torch.tensor copies: torch warns about the read-only arrays of image decoders
-    counts = confusion(torch.tensor(predicted)[None], torch.tensor(truth)[None], scheme.num_classes)
-    counts = counts[0].numpy()
+    counts = frame_confusion(predicted, truth, scheme.num_classes)
     scores = {**frame_metrics(predicted, truth, scheme, void), **class_frame_metrics(counts, scheme, void)}
     return counts, scores | (frame_surfaces(predicted, truth, scheme, void, tolerances) if tolerances else {})
 

@@ -35,10 +35,10 @@ RATIOS = ("iou", "dice", "precision", "recall", "specificity")
 def confusion(predicted: torch.Tensor, target: torch.Tensor, num_classes: int) -> torch.Tensor:
     """Count pixels: (N, H, W) uint8 ids and (N, H, W) uint8 truth (255 void) -> (N, K + 1, K) int64 per frame."""
     count = len(target)
-    rows = torch.where(target == VOID, num_classes, target.int()).reshape(count, -1)
+    rows = torch.where(target == VOID, num_classes, target.long()).reshape(count, -1)
     if target.is_cuda:  # the host would wait for `bincount`
         return _count_pairs(rows, predicted.reshape(count, -1), num_classes)
-    cell = rows * num_classes + predicted.reshape(count, -1)
+    cell = rows * num_classes + predicted.long().reshape(count, -1)
     cells = (num_classes + 1) * num_classes
     cell += torch.arange(count, device=cell.device)[:, None] * cells
     return torch.bincount(cell.reshape(-1), minlength=count * cells).reshape(count, num_classes + 1, num_classes)
@@ -48,6 +48,16 @@ def _count_pairs(rows: torch.Tensor, columns: torch.Tensor, num_classes: int) ->
     """(N, P) ids of rows and columns -> (N, K + 1, K) int64. A product of zeros and ones: exact below 2^24 pixels."""
     ids = torch.arange(num_classes + 1, device=rows.device)[:, None]
     return ((rows[:, None] == ids).float() @ (columns[:, None] == ids[:-1]).float().transpose(1, 2)).long()
+
+
+def frame_confusion(predicted: np.ndarray, truth: np.ndarray, num_classes: int) -> np.ndarray:
+    """Count the pixels of one frame as `confusion` does: (H, W) uint8 ids, truth with void -> (K + 1, K) int64."""
+    first = np.zeros(256, np.uint16)  # of the cells of a true class
+    first[:num_classes] = num_classes * np.arange(num_classes)
+    first[VOID] = num_classes**2
+    cell = cv2.LUT(truth, first) + predicted
+    cells = (num_classes + 1) * num_classes
+    return np.bincount(cell.reshape(-1), minlength=cells).reshape(num_classes + 1, num_classes)
 
 
 def square(counts: np.ndarray, void: str = "ignore") -> np.ndarray:

@@ -115,9 +115,7 @@ def _frame_lines(metrics: dict[str, Any]) -> list[str]:
         )
     lines.append("Worst 5 %: 5 % of the frames are at this value or worse. Worst video: by the mean of its frames.")
     if "hd95" in rows:
-        lines.append(
-            "Missed instrument, or false alarm in an empty frame: NSD, boundary IoU 0; HD95 = image diagonal."
-        )
+        lines.append("Missed instrument, or false alarm in an empty frame: NSD, boundary IoU 0; HD95 = image diagonal.")
     return lines
 
 

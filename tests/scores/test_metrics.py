@@ -17,6 +17,7 @@ from surgseg.scores.metrics import (
     class_scores,
     confusion,
     empty_frames,
+    frame_confusion,
     frame_coverage,
     frame_metrics,
     nanmean,
@@ -291,6 +292,8 @@ def test_counts_keep_every_pixel_and_scores_stay_in_order(sample):
     truth, _, classes = sample
     counts = counted(*sample)
     assert counts.shape == (len(truth), classes + 1, classes)
+    for one, of_frame in zip(counts, zip(sample[1], truth)):
+        assert np.array_equal(frame_confusion(*of_frame, classes), one)
     assert (counts.sum((1, 2)) == truth[0].size).all()
     assert (counts[:, -1].sum(1) == (truth == 255).sum((1, 2))).all()
     scores = class_scores(square(counts))

@@ -48,6 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     console.add_void_option(output)
     console.add_tolerance_option(output)
+    options.add_convention_option(output)
     return parser
 
 
@@ -60,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--examples {args.examples}: a number of frames from 0 is needed")
     parse_view(args.view)
     from surgseg.figures import analysis
-    from surgseg.scores.report import metrics_block
+    from surgseg.scores.report import conventions_block, metrics_block
 
     figure_dir = args.figure_dir or args.output_dir / "figures"
     for folder in (args.output_dir, figure_dir):
@@ -69,6 +70,8 @@ def run(args: argparse.Namespace) -> int:
     by_folder = args.mode == "dataset"
     metrics, scheme, mask_dir = (score_dataset if by_folder else score_model)(args, metrics_path)
     print(metrics_block(f"{metrics['data'].upper()} DATASET EVALUATION", metrics))
+    if args.convention:
+        print(conventions_block(metrics, args.convention))
     if by_folder:
         print(f"Predictions cover {metrics['frames']} of {metrics['masks']} masks.")
     pred_dir = args.pred_dir if by_folder else args.save_preds

@@ -6,15 +6,13 @@
 
 Masks of two instruments are drawn; the predicted mask is the true one, moved by 1 to 9 pixels, without its left half
 in every eighth frame. In the row "void", the outlines of the true masks are void, 2 pixels wide.
-Each row is the median of the rounds.
 
-  python benchmarks/scores.py                              (1,616 frames a round: 101 masks, 16 times)
+  python benchmarks/scores.py                              (1,616 frames: 101 masks, 16 times)
   python benchmarks/scores.py --quick --json out.json      (24 frames: seconds)
 """
 
 from __future__ import annotations
 
-import statistics
 import sys
 import tempfile
 import time
@@ -35,7 +33,7 @@ MOST_RATIO, MOST_MS = 2.5, 30
 
 def build_parser():
     parser = make_parser(__doc__)
-    parser.add_argument("--quick", action="store_true", help="24 frames, one round (default: off)")
+    parser.add_argument("--quick", action="store_true", help="24 frames (default: off)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers as JSON (default: no)")
     return parser
 
@@ -50,14 +48,13 @@ def run(args) -> int:
 
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    drawn, repeats, rounds = (24, 1, 1) if args.quick else (101, 16, 3)
+    drawn, repeats = (24, 1) if args.quick else (101, 16)
     results = {}
     print(f"{'masks':<14}{'frames':>8}{'decode ms':>11}{'score ms':>10}{'ratio':>8}{'surfaces ms':>13}")
     for row, scheme_name in ROWS.items():
         with tempfile.TemporaryDirectory() as folder:
             pairs = write_pairs(Path(folder), drawn, scheme_name, "void" in row)
-            found = [measure(pairs * repeats, scheme_name) for _ in range(rounds)]
-        cost = {key: statistics.median(one[key] for one in found) for key in found[0]}
+            cost = measure(pairs * repeats, scheme_name)
         ratio = cost["scored_ms"] / cost["decode_ms"]
         results[row] = {"frames": drawn * repeats, **cost, "ratio": ratio}
         print(

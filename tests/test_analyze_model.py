@@ -11,14 +11,15 @@ from PIL import Image
 
 import analyze_model
 from surgseg.checkpoint import load_checkpoint
-from surgseg.files import write_json
+from surgseg.files import read_csv, write_json
 from surgseg.labels import SCHEMES
 from surgseg.masks import read_mask, write_mask
 from tests.helpers import noise_frame, save_image
 
 SCORES = (
     "frames", "accuracy", "classes", "mean_instrument", "instrument_union", "per_frame", "per_video", "video_mean",
-    "empty_frames", "confusion", "void_policy", "void_background",
+    "empty_frames", "confusion", "void_policy", "void_background", "frame_distribution", "video_intervals", "detection",
+    "conventions",
 )  # fmt: skip
 
 
@@ -121,6 +122,21 @@ def test_threshold_and_void_policy_are_taken_from_the_command(tiny_run, capsys):
     loose = model(tiny_run, "--threshold", "0.001")
     predicted = [sum(row[1] for row in found["confusion"]["counts"]) for found in (strict, loose)]
     assert predicted[0] <= predicted[1]
+
+
+def test_the_same_masks_are_scored_under_other_conventions_and_tolerances(tiny_run, capsys):
+    found = dataset(tiny_run, "--tolerance", "3", "--convention", "monai", "ours")
+    lines = capsys.readouterr().out.splitlines()
+    at = next(number for number, line in enumerate(lines) if line.startswith("Convention "))
+    assert [line.split()[0] for line in lines[at + 1 : at + 3]] == ["monai", "ours"]
+    assert "NSD 3 px" in lines[at] and lines[at + 2].split()[3] == f"{found['frame_distribution']['nsd_3']['mean']:.4f}"
+    assert found["conventions"]["ours"]["hd95"] == found["frame_distribution"]["hd95"]["mean"]
+    table = read_csv("outputs/analysis_metrics_frames.csv")
+    assert "nsd_3" in table[0] and "nsd_2" not in table[0]
+    dataset(tiny_run, "--tolerance")
+    assert "HD95" not in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        dataset(tiny_run, "--tolerance", "-1")
 
 
 def test_a_bare_state_dict_is_scored_where_its_architecture_is_named(tiny_run, capsys):

@@ -10,6 +10,7 @@ from surgseg.console import add_device_option, add_view_option
 from surgseg.files import UserError
 from surgseg.labels import SCHEMES, Scheme, numbered_scheme, read_scheme
 from surgseg.places import DEFAULT_WEIGHTS
+from surgseg.scores.scored import CONVENTIONS
 
 
 def add_dataset_mode(parser: argparse.ArgumentParser) -> None:
@@ -66,6 +67,16 @@ def add_model_mode(parser: argparse.ArgumentParser) -> None:
     )
     add_view_option(model)
     add_device_option(model)
+
+
+def add_convention_option(group) -> None:
+    group.add_argument(
+        "--convention",
+        nargs="+",
+        choices=CONVENTIONS,
+        metavar="NAME",
+        help=f"also print the scores under these conventions, in one table: {', '.join(CONVENTIONS)} (default: none)",
+    )
 
 
 def find_scheme(args: argparse.Namespace) -> Scheme:

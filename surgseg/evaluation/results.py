@@ -11,6 +11,7 @@ import numpy as np
 
 from surgseg.files import write_csv, write_json
 from surgseg.labels import Scheme
+from surgseg.scores.conventions import by_convention
 from surgseg.scores.metrics import class_frame_metrics, frame_confusion, frame_coverage, frame_metrics, summarise
 from surgseg.scores.surface import frame_surfaces
 
@@ -47,8 +48,12 @@ def score_frame(
 
 
 def metrics_of(scored: Scored, scheme: Scheme, about: dict[str, Any] | None = None, **extra: Any) -> dict[str, Any]:
-    """Return the content of the metrics JSON: `summarise`, with the facts of `about`, and `extra` (data, run, ...)."""
-    return {**summarise(scored.videos, scored.counts, scored.frames, scheme, scored.void, about), **extra}
+    """Return the content of the metrics JSON: `summarise`, with the facts of `about`, and `extra` (data, run, ...).
+
+    `conventions` are those of `by_convention`.
+    """
+    found = scored.videos, scored.counts, scored.frames, scheme, scored.void
+    return {**summarise(*found, about), "conventions": by_convention(*found), **extra}
 
 
 def write_metrics(path: Path, scored: Scored, scheme: Scheme, metrics: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,32 @@ def describe_frames(values: np.ndarray, videos: np.ndarray, lower_is_better: boo
     worst = (max if lower_is_better else min)(means, key=means.__getitem__)
     quantiles = np.quantile(values, [0.5, 0.25, 0.75, 1 - WORST if lower_is_better else WORST]).tolist()
     return {"n": len(values), **dict(zip(keys, [float(values.mean()), *quantiles, worst, means[worst]]))}
+
+
+def thirds(quantity: np.ndarray, frames: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
+    """Return the mean scores of the frames with a low, medium and high `quantity`, (N,) float.
+
+    Frames in which it is 0 or NaN are left out. Each group is `from`, `to`, `frames` and `mean`: the mean of each score
+    in `frames`, (N,) float, over the frames that have one. Equal values are in one group, so there may be fewer.
+    """
+    shown = quantity > 0
+    if not shown.any():
+        return []
+    ends = np.quantile(quantity[shown], [1 / 3, 2 / 3])
+    group = np.where(shown, np.searchsorted(ends, quantity), -1)
+    found = []
+    for chosen in (group == number for number in range(3)):
+        if chosen.any():
+            means = {name: values[chosen & ~np.isnan(values)] for name, values in frames.items()}
+            found.append(
+                {
+                    "from": float(quantity[chosen].min()),
+                    "to": float(quantity[chosen].max()),
+                    "frames": int(chosen.sum()),
+                    "mean": {name: float(values.mean()) if len(values) else math.nan for name, values in means.items()},
+                }
+            )
+    return found
 
 
 def detection(coverage: np.ndarray, predicted_coverage: np.ndarray) -> dict[str, Any]:

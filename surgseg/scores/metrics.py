@@ -23,7 +23,7 @@ import torch
 
 from surgseg.files import UserError
 from surgseg.labels import VOID, Scheme
-from surgseg.scores.distribution import describe_frames, detection
+from surgseg.scores.distribution import describe_frames, detection, thirds
 from surgseg.scores.intervals import mean_interval
 from surgseg.scores.scored import scored_set
 
@@ -267,6 +267,7 @@ def summarise(
             name: describe_frames(values, names, name.partition(":")[0] in lower_is_better)
             for name, values in frames.items()
         },
+        "strata": {"coverage": thirds(frame_coverage(counts, scheme, void)["coverage"], frames)},
         "per_video": per_video,
         "video_mean": {key: nanmean([row[key] for row in rows]) for key in ("iou", "dice")},
         "video_intervals": {

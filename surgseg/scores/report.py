@@ -8,7 +8,7 @@ from typing import Any
 from surgseg.files import list_some, short_names
 from surgseg.scores.intervals import CAUTION, FEWEST
 from surgseg.scores.metrics import FRAME_METRICS
-from surgseg.scores.scored import scored_lines
+from surgseg.scores.scored import CONVENTIONS, scored_lines
 from surgseg.scores.surface import surface_label
 
 RULE = "=" * 72
@@ -72,7 +72,9 @@ def metrics_block(title: str, metrics: dict[str, Any]) -> str:
         for name, row in zip(names, metrics["per_video"].values()):
             scores = f"{number(row['iou'], '8.4f')}{number(row['dice'], '8.4f')}"
             lines.append(f"{name:<{width}}{row['frames']:>8}{scores}{'  ' * bool(why := why_undefined(row))}{why}")
-    return "\n".join([*lines, *_detection_lines(metrics), *_frame_lines(metrics), *_video_lines(metrics)])
+    for more in (_detection_lines, _frame_lines, _size_lines, _video_lines):
+        lines += more(metrics)
+    return "\n".join(lines)
 
 
 def score_label(name: str) -> str:
@@ -103,7 +105,9 @@ def _form(name: str, width: int) -> str:
 
 
 def _frame_lines(metrics: dict[str, Any]) -> list[str]:
+    classes = ["", *metrics["scored"]["instruments"]]
     rows = metrics["frame_distribution"]
+    rows = {name: rows[name] for name in sorted(rows, key=lambda name: classes.index(name.partition(":")[2]))}
     head = f"{'Score of a frame':<28}{'n':>6}{'Mean':>9}{'Median':>9}{'IQR (25 % to 75 %)':>21}{'Worst 5 %':>11}"
     lines = ["", f"{head}  Worst video"]
     for label, (name, row) in zip(short_names(map(score_label, rows), 27), rows.items()):
@@ -119,11 +123,31 @@ def _frame_lines(metrics: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _size_lines(metrics: dict[str, Any]) -> list[str]:
+    groups = metrics["strata"]["coverage"]
+    if not groups:
+        return []
+    scores = [name for name in groups[0]["mean"] if ":" not in name]
+    head = "".join(f"{score_label(name):>14}" for name in scores)
+    lines = ["", f"{'Size of the instrument':<30}{'Frames':>7}{head}   (means; thirds of the frames by true coverage)"]
+    for group in groups:
+        label = f"{100 * group['from']:.2f} to {100 * group['to']:.2f} % of the frame"
+        lines.append(
+            f"{label:<30}{group['frames']:>7}{''.join(number(group['mean'][name], _form(name, 14)) for name in scores)}"
+        )
+    return lines
+
+
 def _video_lines(metrics: dict[str, Any]) -> list[str]:
-    shown = ("iou", "dice", "frame_mean_")
-    rows = {key: row for key, row in metrics["video_intervals"].items() if key.startswith(shown) and row["n"]}
-    if len(metrics["per_video"]) < 2 or not rows:
+    rows = {
+        key: row
+        for key, row in metrics["video_intervals"].items()
+        if row["n"] and (key.startswith(("iou", "dice")) or (key.startswith("frame_mean_") and ":" not in key))
+    }
+    if len(metrics["per_video"]) < 2:
         return ["", "One video: neither SD nor interval over videos."]
+    if not rows:
+        return []
     means = [
         f"{score_label(key.replace('frame_mean_', ''))}, {'frames' if key.startswith('frame') else 'pooled'}"
         for key in rows
@@ -138,6 +162,17 @@ def _video_lines(metrics: dict[str, Any]) -> list[str]:
     if fewest < FEWEST:
         lines.append(f"n/a: with fewer than {FEWEST} videos an interval is not reliable.")
     return lines + ([CAUTION] if FEWEST <= max(row["n"] for row in rows.values()) <= 10 else [])
+
+
+def conventions_block(metrics: dict[str, Any], names: list[str]) -> str:
+    """Return the table of the scores by these conventions."""
+    scores = list(metrics["conventions"]["ours"])
+    head = "".join(f"{score_label(score):>13}" for score in scores)
+    lines = ["", f"{'Convention':<14}{head}   (mean of frames; instrument classes)"]
+    for name in dict.fromkeys(names):
+        row = metrics["conventions"][name]
+        lines.append(f"{name:<14}" + "".join(number(row[score], _form(score, 13)) for score in scores))
+    return "\n".join([*lines, *(f"{name}: {CONVENTIONS[name]}" for name in dict.fromkeys(names))])
 
 
 def why_undefined(row: dict[str, Any]) -> str:

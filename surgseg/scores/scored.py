@@ -9,6 +9,13 @@ from typing import Any
 
 import numpy as np
 
+CONVENTIONS = {  # -> what differs from ours
+    "ours": "a class that only one mask shows has the worst score; one that neither shows is left out",
+    "monai": "IoU, Dice: classes that the truth does not show are left out; HD95: missed ones too",
+    "sar-rarp50": "a class that neither mask shows scores 1; mean over videos",
+    "present-only": "classes that the truth does not show are left out",
+}
+
 
 def scored_set(
     counts: np.ndarray,

@@ -12,7 +12,8 @@ from surgseg.scores.report import heading, number
 def summarise_folds(splits: list[Split], metrics: list[dict[str, Any]]) -> dict[str, Any]:
     """Return each fold's test videos and scores, and mean and standard deviation (n - 1) over the folds.
 
-    `metrics` are the metrics JSONs of the folds, in the order of `splits`.
+    `metrics` are the metrics JSONs of the folds, in the order of `splits`. `video_intervals` are over the videos of all
+    folds, each scored by the fold that tests it.
     """
     rows = [
         {
@@ -29,6 +30,8 @@ def summarise_folds(splits: list[Split], metrics: list[dict[str, Any]]) -> dict[
     for key in ("iou", "dice", "frame_mean_dice"):
         found = mean_interval(row[key] for row in rows)
         summary[key] = {name: found[name] for name in ("mean", "sd", "n")}
+    videos = [row for one in metrics for row in one["per_video"].values()]
+    summary["video_intervals"] = {key: mean_interval(row[key] for row in videos) for key in ("iou", "dice")}
     return summary
 
 
@@ -42,4 +45,9 @@ def folds_block(summary: dict[str, Any]) -> str:
         )
     for label, key in (("mean", "mean"), ("SD", "sd")):
         lines.append(f"{label:<14}{number(summary['iou'][key], '8.4f')}{number(summary['dice'][key], '8.4f')}")
+    for label, key in (("IoU", "iou"), ("Dice", "dice")):
+        found = summary["video_intervals"][key]
+        scores = f"mean {number(found['mean'], '.4f')}, SD {number(found['sd'], '.4f')}"
+        interval = "95 % interval {:.4f} to {:.4f}".format(*found["interval"]) if found["interval"] else found["reason"]
+        lines.append(f"{label} of {found['n']} videos, each scored by the fold that tests it: {scores}, {interval}")
     return "\n".join(lines)

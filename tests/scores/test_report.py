@@ -61,6 +61,8 @@ def test_below_the_block_stand_detection_distribution_and_intervals():
     assert "HD95 (px) 8 3.50 3.50 1.75 to 5.25 6.65 g (6.50)" in lines, "the highest distance is the worst"
     assert "NSD 2 px, frames 7 0.3071 0.2281 0.0962 to 0.5181" in lines
     assert "IoU, pooled 7 0.4908 0.2656 0.2451 to 0.7365" in lines and lines[-1] == CAUTION
+    sizes = lines[next(number for number, line in enumerate(lines) if line.startswith("Size of the instrument")) + 1 :]
+    assert sizes[0].startswith("2.04 to ") and sizes[2].split()[2] == "7.69"
     few = metrics_block("X", metrics("grasper-hook"))
     assert "n/a: with fewer than 6 videos" in few and "Detection of frames, grasper: " in few
     assert metrics_block("X", metrics(videos=("a", "a"))).endswith("One video: neither SD nor interval over videos.")

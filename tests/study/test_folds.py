@@ -13,9 +13,10 @@ def splits(*test_videos):
     return [Split("fold", "video", {"z": "train", **dict.fromkeys(word, "test")}, {}) for word in test_videos]
 
 
-def fold(iou, dice, frames=10):
+def fold(iou, dice, frames=10, videos="v"):
     mean = {"iou": iou, "dice": dice}
-    return {"frames": frames, "accuracy": 0.9, "mean_instrument": mean, "per_frame": {"mean_dice": dice}}
+    scores = {"mean_instrument": mean, "per_frame": {"mean_dice": dice}, "per_video": dict.fromkeys(videos, mean)}
+    return {"frames": frames, "accuracy": 0.9, **scores}
 
 
 def test_folds_are_summarised_by_mean_and_standard_deviation():
@@ -25,6 +26,16 @@ def test_folds_are_summarised_by_mean_and_standard_deviation():
     text = folds_block(summary)
     assert re.search(r"^2 +10 +0\.6000 +0\.7000 +b, c$", text, re.M)
     assert re.search(r"^mean +0\.6000 +0\.7000$", text, re.M) and re.search(r"^SD +0\.2000 +0\.2000$", text, re.M)
+
+
+def test_the_videos_of_all_folds_give_one_interval():
+    folds = [fold(0.4, 0.5, videos="abc"), fold(0.6, 0.7, videos="def")]
+    summary = summarise_folds(splits("abc", "def"), folds)
+    assert summary["video_intervals"]["iou"]["n"] == 6
+    half = 2.5705818 * 0.012**0.5 / 6**0.5  # t of 5 degrees of freedom; SD of three .4 and three .6
+    found = f"mean 0.5000, SD 0.1095, 95 % interval {0.5 - half:.4f} to {0.5 + half:.4f}"
+    assert f"IoU of 6 videos, each scored by the fold that tests it: {found}" in folds_block(summary)
+    assert "no interval: 2 videos" in folds_block(summarise_folds(splits("a", "b"), [fold(0.4, 0.5)] * 2))
 
 
 def test_a_fold_without_score_is_left_out_and_one_fold_has_no_deviation():

@@ -72,6 +72,15 @@ def test_void_takes_the_nearest_label_in_both_masks():
     assert truth[0, 1] == 255, "the mask that was given is not changed"
 
 
+def test_the_nearest_label_is_that_of_the_distance_transform():
+    rng = np.random.default_rng(2)
+    truth = np.where(rng.random((30, 40)) < 0.9, 255, 7).astype(np.uint8)
+    place = np.arange(truth.size, dtype=np.int32).reshape(truth.shape)  # a label of its own for each pixel
+    rows, columns = np.divmod(fill_void(place, truth)[0], 40)
+    there = np.hypot(rows - np.arange(30)[:, None], columns - np.arange(40))
+    np.testing.assert_allclose(there, distance_transform_edt(truth == 255))
+
+
 def test_what_is_predicted_on_void_does_not_count():
     rng = np.random.default_rng(1)
     truth = drawn(slice(8, 20), slice(25)).astype(np.uint8)

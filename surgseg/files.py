@@ -89,8 +89,11 @@ def is_hidden(name: str) -> bool:
 
 
 @contextlib.contextmanager
-def atomic_path(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; it replaces `path` on success and is removed on failure."""
+def atomic_path(path: Path | str, *, durable: bool = False) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; it replaces `path` on success and is removed on failure.
+
+    `durable`: the content is on the disk before it replaces `path`, also if the power fails.
+    """
     path = Path(path)
     make_folder(path.parent)
     try:
@@ -100,6 +103,9 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         try:
             yield temporary
             temporary.chmod(0o666 & ~_UMASK)
+            if durable:
+                with temporary.open("r+b") as stream:
+                    os.fsync(stream.fileno())
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -201,8 +207,8 @@ def check_folder(path: Path | str) -> None:
         raise UserError(f"cannot write into {path}: no right to write in {nearest}")
 
 
-def write_bytes(path: Path | str, data: bytes) -> None:
-    with atomic_path(path) as temporary:
+def write_bytes(path: Path | str, data: bytes, *, durable: bool = False) -> None:
+    with atomic_path(path, durable=durable) as temporary:
         temporary.write_bytes(data)
 
 
@@ -241,7 +247,13 @@ def read_json(path: Path | str):
 
 def write_csv(path: Path | str, fields: Iterable[str], rows: Iterable[dict]) -> None:
     """Write rows of dicts as CSV with the header `fields`, atomically."""
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+    with atomic_path(path) as temporary:
+        write_rows(temporary, fields, rows)
+
+
+def write_rows(path: Path, fields: Iterable[str], rows: Iterable[dict]) -> None:
+    """Write as `write_csv`, straight into `path`: within a block of `atomic_path`."""
+    with path.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, list(fields), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)

@@ -10,13 +10,26 @@ other frames of their bursts and their near copies: `AuditSample.never_train` li
 
 from __future__ import annotations
 
+import contextlib
 import math
+import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
-from surgseg.files import UserError, list_some, read_csv, read_json, write_csv, write_json
+from surgseg.files import (
+    LockedError,
+    UserError,
+    atomic_path,
+    list_some,
+    read_csv,
+    read_json,
+    sole_writer,
+    write_bytes,
+    write_json,
+    write_rows,
+)
 from surgseg.frames import images_by_name
 
 SCHEMA = "surgseg.review/1"
@@ -168,9 +181,34 @@ def reviewed_words(counts: Mapping[str, int]) -> str:
     return said + f"; {unusable} unusable frame{'s' * (unusable != 1)} left out"
 
 
-def write_reviews(folder: Path | str, reviews: Iterable[Review]) -> None:
-    """Write `review.csv`, atomically."""
-    write_csv(Path(folder) / TABLE, COLUMNS, (asdict(review) for review in reviews))
+@contextlib.contextmanager
+def lock_reviews(folder: Path | str, patience_s: float = 10.0) -> Iterator[None]:
+    """Hold the reviews of a folder: who changes them reads and writes them within this block.
+
+    Waits while another process or thread holds them. Raises `LockedError` after `patience_s`.
+    """
+    until = time.monotonic() + patience_s
+    with contextlib.ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(sole_writer(Path(folder) / MASKS))
+                break
+            except LockedError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.01)
+        yield
+
+
+def write_reviews(folder: Path | str, reviews: Iterable[Review], mask: tuple[str, bytes] | None = None) -> None:
+    """Write first the reviewed `mask` (name, PNG), then `review.csv`, each atomically and through to the disk.
+
+    Both are written before either replaces an older file, so that a full disk changes nothing.
+    """
+    with atomic_path(Path(folder) / TABLE, durable=True) as table:
+        write_rows(table, COLUMNS, (asdict(review) for review in reviews))
+        if mask:
+            write_bytes(reviewed_path(folder, mask[0]), mask[1], durable=True)
 
 
 def read_audit_sample(folder: Path | str) -> AuditSample:

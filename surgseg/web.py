@@ -1,18 +1,20 @@
-"""Serve pages to a browser on this machine only: loopback address, a secret token in the path, no other origin.
+"""Serve pages to a browser on this machine: loopback address, a secret token in the path, no other origin.
 
 Whoever has the address can use the pages; who has not, cannot: another user's program must guess the token, and another
 web page in the same browser is stopped by the checks of Host (DNS rebinding) and Origin (requests across sites).
+Pages can be opened to other machines; then whoever reads the network sees all that they show.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import logging
 import re
 import secrets
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Callable
 
 from surgseg.files import UserError
@@ -33,12 +35,42 @@ _POLICY = (
 )
 
 
-def make_app(add_routes: Callable, token: str):
+def check_host(host: str, allow_remote: Sequence[str] | None) -> list[str]:
+    """Return the names, besides those of loopback, under which a browser may ask for pages served on `host`.
+
+    `allow_remote`: None: this machine only; else the names of this machine for others, () where `host` is its name.
+    Raises `UserError` for a `host` that other machines reach, if they are not allowed or no name is known.
+    """
+    if is_loopback(host):
+        return []
+    if allow_remote is None:
+        raise UserError(
+            f"--host {host}: whoever reaches this port over the network and has the address would see patient frames, "
+            "and nothing is encrypted; forward the port by SSH instead (docs/reviewing.md), or add --allow-remote"
+        )
+    if not allow_remote and host in ("0.0.0.0", "::", ""):
+        raise UserError(f"--host {host}: name this machine as others call it: --allow-remote NAME")
+    return [_in_address(name) for name in allow_remote or [host]]
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _in_address(host: str) -> str:
+    """An IPv6 address stands in brackets."""
+    return f"[{host}]" if ":" in host else host.lower()
+
+
+def make_app(add_routes: Callable, token: str, names: Collection[str] = ()):
     """Return a Flask app whose pages lie below `/<token>/`. `add_routes(pages)` adds them to a Flask blueprint.
 
-    Another token is another path: 404. Another Host or Origin, whichever page is asked for: 403. A template gets
-    `nonce`, which its script and style elements must carry: no other script runs. Raises `UserError` where Flask is
-    missing.
+    `names` of this machine are allowed as Host besides those of loopback. Another token is another path: 404. Another
+    Host or Origin, whichever page is asked for: 403. A template gets `nonce`, which its script and style elements must
+    carry: no other script runs. Raises `UserError` where Flask is missing.
     """
     try:
         from flask import Blueprint, Flask, abort, g, request
@@ -53,7 +85,7 @@ def make_app(add_routes: Callable, token: str):
     @app.before_request
     def check() -> None:
         origin = request.headers.get("Origin")
-        if re.sub(r":\d+$", "", request.host) not in _HOSTS or (
+        if re.sub(r":\d+$", "", request.host) not in (*_HOSTS, *names) or (
             origin is not None and origin != f"http://{request.host}"
         ):
             abort(403)
@@ -75,27 +107,31 @@ def make_app(add_routes: Callable, token: str):
 
 
 @contextlib.contextmanager
-def serving(add_routes: Callable, port: int) -> Iterator[str]:
+def serving(
+    add_routes: Callable, port: int, host: str = LOOPBACK, names: Sequence[str] = (), option: str = "--serve"
+) -> Iterator[str]:
     """Serve in threads of their own while the block runs; yield the address with its token. `port` 0: any free one.
 
-    Raises `UserError` if the port is in use.
+    `names` are those of `check_host`. Raises `UserError`, with the `option` of the port, if the port is in use.
     """
     token = secrets.token_urlsafe(24)
-    app = make_app(add_routes, token)
+    app = make_app(add_routes, token, names)
     from werkzeug.serving import make_server
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # its lines for each request would show the token
     try:
-        listener = socket.create_server((LOOPBACK, port))
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.create_server((host, port), family=family)
     except (OSError, OverflowError) as error:
         what = getattr(error, "strerror", None) or error
-        raise UserError(f"--serve {port}: {what}; give another port, or 0 for any free one") from error
+        where = "" if host == LOOPBACK else f" on {host}"
+        raise UserError(f"{option} {port}{where}: {what}; give another port, or 0 for any free one") from error
     with listener:
-        server = make_server(LOOPBACK, port, app, threaded=True, fd=listener.fileno())
+        server = make_server(host, port, app, threaded=True, fd=listener.fileno())
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True, name="web")
         thread.start()
         try:
-            yield f"http://{LOOPBACK}:{listener.getsockname()[1]}/{token}/"
+            yield f"http://{names[0] if names else _in_address(host)}:{listener.getsockname()[1]}/{token}/"
         finally:
             server.shutdown()
             thread.join()

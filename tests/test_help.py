@@ -46,6 +46,7 @@ MISTAKES = {
     "segment_live.py": ["--source", "no-such-folder/video.mp4", "--model-path", "no-such-folder/w.pth"],
     "select_frames.py": ["--generated-dir", "no-such-folder"],
     "convert_annotations.py": ["--to", "coco", "--data-root", "no-such-folder", "--output", "a.json"],
+    "review_masks.py": ["--generated-dir", "no-such-folder"],
     "prepare_full_dataset.py": ["--source-root", "no-such-folder"],
     "prepare_public_dataset.py": ["--dataset", "sisvse", "--source-root", "no-such-folder"],
     "prepare_cholecseg8k_assets.py": ["--frame-dir", "no-such-folder", "--mask-dir", "no-such-folder"],

@@ -1,0 +1,1 @@
+fetch("list").then((answer) => answer.json()).then((list) => { document.title = list.folder; });

@@ -1,0 +1,175 @@
+"""The page where a person corrects masks: its routes. Frames go by their index: no path comes from the browser."""
+
+from __future__ import annotations
+
+import errno
+import functools
+from collections.abc import Callable
+from http import HTTPStatus
+from pathlib import Path
+
+import numpy as np
+
+from surgseg.files import LockedError, UserError
+from surgseg.review import store
+from surgseg.review.picture import carry_mask, thumbnail
+from surgseg.review.store import Conflict, InvalidMask, ReviewFolder
+
+_ASSETS = Path(__file__).parent
+MAX_STEP_S = 0.5  # seconds between two frames of which one takes the other's mask
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FULL_DISK = (
+    "The disk is full: this frame is not saved; all that was saved before is kept. Free some space, then save again."
+)
+
+
+def review_routes(opened: ReviewFolder) -> Callable:
+    """Return a function that adds the page and its answers to a Flask blueprint.
+
+    Masks travel as raw class ids, row by row, a byte a pixel; errors as JSON with a `message`.
+    """
+    return lambda pages: (_add_reading(pages, opened), _add_changing(pages, opened), _add_errors(pages))
+
+
+def _add_reading(pages, opened: ReviewFolder) -> None:
+    from flask import abort, render_template_string, send_file
+
+    rows = opened.generated.rows
+    small = functools.lru_cache(maxsize=None)(lambda index: thumbnail(opened.frame_path(index)))
+
+    @pages.get("/")
+    def index():
+        texts = {name: (_ASSETS / f"page.{name}").read_text(encoding="utf-8") for name in ("html", "css", "js")}
+        return render_template_string(texts["html"], css=texts["css"], js=texts["js"])
+
+    @pages.get("/list")
+    def frames():
+        scheme, run = opened.generated.scheme, opened.generated.run
+        return {
+            "folder": opened.path.resolve().name,
+            "width": opened.width,
+            "height": opened.height,
+            "classes": [
+                {"id": item.id, "name": item.name, "colour": item.colour, "instrument": item.instrument}
+                for item in scheme.classes
+            ],
+            "probabilities": "probabilities" in run["parts"],
+            "blank_audit": opened.blank_audit,
+            "threshold": run.get("threshold"),
+            "frames": store.describe_frames(opened),
+        }
+
+    def known(number: int) -> int:
+        if number >= len(rows):
+            abort(404, "there is no such frame")
+        return number
+
+    @pages.get("/frames/<int:number>/picture")
+    def picture(number: int):
+        return send_file(opened.frame_path(known(number)).resolve())
+
+    @pages.get("/frames/<int:number>/thumbnail")
+    def small_picture(number: int):
+        return small(known(number)), {"Content-Type": "image/jpeg"}
+
+    @pages.get("/frames/<int:number>/mask")
+    def mask(number: int):
+        ids, version = store.starting_mask(opened, known(number))
+        return _raw(ids, **{"X-Version": version})
+
+    @pages.get("/frames/<int:number>/predicted")
+    def predicted(number: int):
+        seeing(number)
+        return _raw(store.predicted_mask(opened, number))
+
+    @pages.get("/frames/<int:number>/probability")
+    def probability(number: int):
+        seeing(number)
+        found = store.probability_of(opened, number)
+        return abort(404, "the run saved no probabilities") if found is None else _raw(found)
+
+    def seeing(number: int) -> None:
+        if store.is_blind(opened, store.find_review(opened, known(number))):
+            abort(404, "this frame of the audit is judged without its prediction")
+
+
+def _add_changing(pages, opened: ReviewFolder) -> None:
+    from flask import abort, request
+
+    rows = opened.generated.rows
+
+    def posted() -> np.ndarray:
+        """The mask in the request's body; 400 or 413 if it is none of this folder."""
+        length, expected = request.content_length, opened.width * opened.height
+        if length is not None and length > expected:
+            abort(413, f"the mask has {length} bytes; the frame has {expected} pixels")
+        if length is None:
+            abort(400, "the request does not say its length")
+        return store.mask_from(opened, request.get_data())
+
+    @pages.post("/frames/<int:number>/review")
+    def review(number: int):
+        if number >= len(rows):
+            abort(404, "there is no such frame")
+        try:
+            seconds = store.valid_seconds(request.args.get("seconds", "0"))
+        except ValueError:
+            abort(400, "seconds is no number from 0 on")
+        ids = None if request.args.get("unusable") == "1" else posted()
+        saved, version = store.save_review(opened, number, ids, seconds, request.args.get("version", ""))
+        return {
+            "status": saved.status,
+            "seconds": saved.seconds,
+            "changed_pixels": 0 if store.is_blind(opened, saved) else saved.changed_pixels,
+            "version": version,
+            "time": saved.time,
+        }
+
+    @pages.post("/propagate")
+    def propagate():
+        first, second = (request.args.get(key, type=int, default=-1) for key in ("from", "to"))
+        if not (0 <= first < len(rows) and 0 <= second < len(rows)):
+            abort(400, "there is no such frame")
+        apart = abs(rows[first].time_s - rows[second].time_s)
+        if apart > MAX_STEP_S + 1e-6:
+            abort(400, f"the frames are {apart:.1f} s apart; a mask is carried over {MAX_STEP_S} s at most")
+        ids = posted()
+        carried, trusted = carry_mask(ids, *store.read_pair(opened, first, second))
+        if not store.is_blind(opened, store.find_review(opened, second)):
+            carried = np.where(trusted, carried, store.predicted_mask(opened, second))
+        return _raw(carried, **{"X-Trusted": f"{trusted.mean():.4f}"})
+
+
+def _raw(values: np.ndarray, **headers: str):
+    from flask import Response
+
+    size = {"X-Width": str(values.shape[1]), "X-Height": str(values.shape[0])}
+    return Response(values.tobytes(), mimetype="application/octet-stream", headers={**size, **headers})
+
+
+def _add_errors(pages) -> None:
+    from werkzeug.exceptions import HTTPException
+
+    @pages.errorhandler(HTTPException)
+    def refused(error):
+        return {"message": error.description}, error.code
+
+    @pages.errorhandler(InvalidMask)
+    def invalid(error):
+        return {"message": str(error)}, HTTPStatus.BAD_REQUEST
+
+    @pages.errorhandler(Conflict)
+    def conflict(error):
+        message = (
+            f"{error.review.name} was saved by another tab, person or program ({error.review.status}, "
+            f"{error.review.time or 'time unknown'}). Yours is not saved. Look at theirs before you save over it."
+        )
+        return {"message": message, "version": error.version, "status": error.review.status}, HTTPStatus.CONFLICT
+
+    @pages.errorhandler(UserError)
+    def failed(error):
+        if isinstance(error, LockedError):
+            return {"message": f"{error}. Yours is not saved: save again."}, HTTPStatus.SERVICE_UNAVAILABLE
+        if getattr(error.__cause__, "errno", None) in _FULL:
+            return {"message": _FULL_DISK}, HTTPStatus.INSUFFICIENT_STORAGE
+        return {"message": str(error)}, HTTPStatus.INTERNAL_SERVER_ERROR

@@ -16,11 +16,10 @@ import argparse
 import os
 import sys
 import time
-import webbrowser
 from pathlib import Path
 
 from surgseg.console import make_parser, report_errors
-from surgseg.web import LOOPBACK, check_host, serving
+from surgseg.web import LOOPBACK, check_host, is_loopback, serving
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -56,10 +55,10 @@ def work(args: argparse.Namespace) -> int:
     if not opened.generated.run.get("complete"):
         print(f"Note: the run that wrote {args.generated_dir} ended early; its frames up to there are shown")
     print(progress(opened))
-    with serving(review_routes(opened), args.port, args.host, names, option="--port") as address:
-        print(f"Open {address} in a browser{'' if names else ' on this machine'}; Ctrl-C ends", flush=True)
-        if not args.no_browser and can_show():
-            webbrowser.open(address)
+    where = {"host": args.host, "names": names, "open_browser": not args.no_browser and can_show()}
+    with serving(review_routes(opened), args.port, option="--port", **where) as address:
+        on_this = " on this machine" if is_loopback(args.host) else ""
+        print(f"Open {address} in a browser{on_this}; Ctrl-C ends", flush=True)
         try:
             while True:
                 time.sleep(1)

@@ -104,13 +104,18 @@ def atomic_path(path: Path | str, *, durable: bool = False) -> Iterator[Path]:
             yield temporary
             temporary.chmod(0o666 & ~_UMASK)
             if durable:
-                with temporary.open("r+b") as stream:
-                    os.fsync(stream.fileno())
+                write_through(temporary)
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def write_through(path: Path) -> None:
+    """Wait until the content of a file is on the disk. Raises OSError, such as for a full disk."""
+    with path.open("r+b") as stream:
+        os.fsync(stream.fileno())
 
 
 @contextlib.contextmanager
@@ -151,9 +156,9 @@ def sole_writer(folder: Path | str) -> Iterator[None]:
             if not _lock(stream.fileno()):
                 warning = "its disk has no file locks; let no second process write there (--share K/N divides videos)"
                 print(f"Warning: {folder}: {warning}", file=sys.stderr)
-            if not path.exists() or not os.path.samestat(os.fstat(stream.fileno()), path.stat()):
+            if not os.path.samestat(os.fstat(stream.fileno()), path.stat()):
                 raise BlockingIOError  # its holder removed it, and another process may have locked a new one
-        except (BlockingIOError, PermissionError) as error:
+        except (BlockingIOError, PermissionError, FileNotFoundError) as error:
             raise LockedError(f"another process is writing {folder}; wait for it, or choose another folder") from error
         try:
             yield

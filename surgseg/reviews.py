@@ -29,6 +29,7 @@ from surgseg.files import (
     write_bytes,
     write_json,
     write_rows,
+    write_through,
 )
 from surgseg.frames import images_by_name
 
@@ -66,8 +67,8 @@ class Review:
         return self.status in WITH_MASK
 
 
-COLUMNS = tuple(item.name for item in fields(Review))
-_READ = {"str": str, "int": int, "float": float}  # by type of the field
+_READ = {item.name: {"str": str, "int": int, "float": float}[item.type] for item in fields(Review)}
+COLUMNS = tuple(_READ)
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ def read_reviews(folder: Path | str, *, complete: bool = True) -> dict[str, Revi
     found: dict[str, Review] = {}
     for number, row in enumerate(read_csv(path, COLUMNS), 2):
         try:
-            review = Review(**{item.name: _READ[item.type](row[item.name]) for item in fields(Review)})
+            review = Review(**{name: read(row[name]) for name, read in _READ.items()})
             _check_review(review)
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(f"{path}, line {number}: not a row of reviews ({error})") from error
@@ -142,7 +143,8 @@ def read_reviews(folder: Path | str, *, complete: bool = True) -> dict[str, Revi
             f"{path} and {RECORD} disagree on the frames of the audit ({list_some(sorted(differing), 4)}): an audit "
             "that was chosen by hand says nothing; select_frames.py --budget 0 restores rows that were drawn"
         )
-    lost = [name for name, review in found.items() if review.has_mask and not reviewed_path(folder, name).is_file()]
+    present = {path.name for path in (folder / MASKS).glob("*.png")}
+    lost = [name for name, review in found.items() if review.has_mask and f"{name}.png" not in present]
     if lost:
         raise UserError(
             f"{path}: the masks of {len(lost)} reviewed frames are missing in {folder / MASKS}: {list_some(lost, 4)}; "
@@ -205,8 +207,9 @@ def write_reviews(folder: Path | str, reviews: Iterable[Review], mask: tuple[str
 
     Both are written before either replaces an older file, so that a full disk changes nothing.
     """
-    with atomic_path(Path(folder) / TABLE, durable=True) as table:
-        write_rows(table, COLUMNS, (asdict(review) for review in reviews))
+    with atomic_path(Path(folder) / TABLE) as table:
+        write_rows(table, COLUMNS, map(vars, reviews))
+        write_through(table)
         if mask:
             write_bytes(reviewed_path(folder, mask[0]), mask[1], durable=True)
 

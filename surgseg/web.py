@@ -14,6 +14,7 @@ import re
 import secrets
 import socket
 import threading
+import webbrowser
 from collections.abc import Collection, Iterator, Sequence
 from typing import Callable
 
@@ -36,20 +37,20 @@ _POLICY = (
 
 
 def check_host(host: str, allow_remote: Sequence[str] | None) -> list[str]:
-    """Return the names, besides those of loopback, under which a browser may ask for pages served on `host`.
+    """Return the names under which a browser may ask for pages served on `host`, the one to show first.
 
-    `allow_remote`: None: this machine only; else the names of this machine for others, () where `host` is its name.
+    `allow_remote`: None: this machine only; else the names of this machine for others, () if `host` is its only name.
     Raises `UserError` for a `host` that other machines reach, if they are not allowed or no name is known.
     """
     if is_loopback(host):
-        return []
+        return [_in_address(host)]
     if allow_remote is None:
         raise UserError(
             f"--host {host}: whoever reaches this port over the network and has the address would see patient frames, "
             "and nothing is encrypted; forward the port by SSH instead (docs/reviewing.md), or add --allow-remote"
         )
-    if not allow_remote and host in ("0.0.0.0", "::", ""):
-        raise UserError(f"--host {host}: name this machine as others call it: --allow-remote NAME")
+    if not allow_remote and host in ("", "0.0.0.0", "::"):
+        raise UserError(f"--host {host}: name this machine as its users call it: --allow-remote NAME")
     return [_in_address(name) for name in allow_remote or [host]]
 
 
@@ -61,7 +62,6 @@ def is_loopback(host: str) -> bool:
 
 
 def _in_address(host: str) -> str:
-    """An IPv6 address stands in brackets."""
     return f"[{host}]" if ":" in host else host.lower()
 
 
@@ -108,11 +108,17 @@ def make_app(add_routes: Callable, token: str, names: Collection[str] = ()):
 
 @contextlib.contextmanager
 def serving(
-    add_routes: Callable, port: int, host: str = LOOPBACK, names: Sequence[str] = (), option: str = "--serve"
+    add_routes: Callable,
+    port: int,
+    *,
+    option: str = "--serve",
+    host: str = LOOPBACK,
+    names: Sequence[str] = (LOOPBACK,),
+    open_browser: bool = False,
 ) -> Iterator[str]:
     """Serve in threads of their own while the block runs; yield the address with its token. `port` 0: any free one.
 
-    `names` are those of `check_host`. Raises `UserError`, with the `option` of the port, if the port is in use.
+    `host` and `names` as for `check_host`. Raises `UserError`, which names the `option` of the port, if it is in use.
     """
     token = secrets.token_urlsafe(24)
     app = make_app(add_routes, token, names)
@@ -126,13 +132,34 @@ def serving(
         what = getattr(error, "strerror", None) or error
         where = "" if host == LOOPBACK else f" on {host}"
         raise UserError(f"{option} {port}{where}: {what}; give another port, or 0 for any free one") from error
+    root = f"http://{names[0]}:{listener.getsockname()[1]}"
+    entrance = _add_entrance(app, token) if open_browser else ""
     with listener:
         server = make_server(host, port, app, threaded=True, fd=listener.fileno())
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True, name="web")
         thread.start()
         try:
-            yield f"http://{names[0] if names else _in_address(host)}:{listener.getsockname()[1]}/{token}/"
+            if open_browser:
+                webbrowser.open(f"{root}/{entrance}")
+            yield f"{root}/{token}/"
         finally:
             server.shutdown()
             thread.join()
             server.server_close()
+
+
+def _add_entrance(app, token: str) -> str:
+    """Add a path that leads to the pages once, and return it: other users of the machine see a browser's arguments."""
+    from flask import abort, redirect
+
+    unused = [secrets.token_urlsafe(24)]
+
+    @app.get("/<entrance>")
+    def enter(entrance: str):
+        try:
+            unused.remove(entrance)
+        except ValueError:
+            abort(404)
+        return redirect(f"/{token}/")
+
+    return unused[0]

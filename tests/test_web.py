@@ -11,7 +11,7 @@ import urllib.request
 import pytest
 
 from surgseg.files import UserError
-from surgseg.web import make_app, serving
+from surgseg.web import check_host, make_app, serving
 
 TOKEN = "token"
 SAME = {"Host": "127.0.0.1:8000", "Origin": "http://127.0.0.1:8000"}
@@ -102,6 +102,38 @@ def test_a_port_in_use_is_one_line():
         port = taken.getsockname()[1]
         with pytest.raises(UserError, match=f"--serve {port}: .*another port"), serving(routes, port):
             pass
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "localhost", "::1"])
+def test_loopback_needs_no_permission(host):
+    assert check_host(host, None) == [f"[{host}]" if ":" in host else host]
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "10.0.0.5", "::", "", "theatre-3.example", "127.0.0.1.example"])
+def test_other_machines_are_let_in_only_on_request(host):
+    with pytest.raises(UserError, match=r"patient frames.*nothing is encrypted.*SSH"):
+        check_host(host, None)
+
+
+def test_other_machines_may_use_the_given_names_only():
+    assert check_host("10.0.0.5", []) == ["10.0.0.5"] and check_host("fe80::2", []) == ["[fe80::2]"]
+    with pytest.raises(UserError, match="--allow-remote NAME"):
+        check_host("0.0.0.0", [])
+    client = make_app(routes, TOKEN, check_host("0.0.0.0", ["Theatre-3.example"])).test_client()
+    for host, status in [("theatre-3.example:80", 200), ("0.0.0.0:80", 403), ("10.0.0.5:80", 403), ("localhost", 200)]:
+        assert client.get("/token/", headers={"Host": host}).status_code == status
+
+
+def test_the_browser_is_given_an_address_that_works_once(monkeypatch):
+    opened = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    with serving(routes, 0, open_browser=True) as address:
+        token = address.split("/")[-2]
+        assert len(opened) == 1 and token not in opened[0]
+        with urllib.request.urlopen(opened[0], timeout=10) as answer:
+            assert answer.url == address
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(opened[0], timeout=10)
 
 
 def test_a_missing_flask_is_named(monkeypatch):

@@ -134,7 +134,7 @@ def _add_changing(pages, opened: ReviewFolder) -> None:
         if apart > MAX_STEP_S + 1e-6:
             abort(400, f"the frames are {apart:.1f} s apart; a mask is carried over {MAX_STEP_S} s at most")
         ids = posted()
-        carried, trusted = carry_mask(ids, *store.read_pair(opened, first, second))
+        carried, trusted = carry_mask(ids, *store.read_frames(opened, first, second))
         if not store.is_blind(opened, store.find_review(opened, second)):
             carried = np.where(trusted, carried, store.predicted_mask(opened, second))
         return _raw(carried, **{"X-Trusted": f"{trusted.mean():.4f}"})

@@ -6,6 +6,7 @@ so that several tabs, people and programs can work on it.
 
 from __future__ import annotations
 
+import functools
 import math
 import zlib
 from dataclasses import dataclass, replace
@@ -14,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from surgseg.files import UserError, list_some, sole_writer
+from surgseg.files import UserError, check_folder, list_some, sole_writer
 from surgseg.frames import open_image, read_frame
 from surgseg.generate.folder import FrameRow, Generated, read_generated
 from surgseg.labels import VOID
 from surgseg.masks import encode_mask, read_mask
-from surgseg.reviews import Review, lock_reviews, read_reviews, reviewed_path, write_reviews
+from surgseg.reviews import MASKS, TABLE, Review, lock_reviews, read_reviews, reviewed_path, write_reviews
 
 
 class Conflict(Exception):
@@ -54,7 +55,17 @@ class ReviewFolder:
         return self.generated.frame_path(self.generated.rows[index])
 
     def reviews(self) -> dict[str, Review]:
-        return read_reviews(self.path)
+        """Return the table as `read_reviews` does; it is read again when it has changed."""
+        try:
+            found = (self.path / TABLE).stat()
+        except FileNotFoundError:
+            return {}
+        return _reviews_of(self.path, found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+@functools.lru_cache(maxsize=1)
+def _reviews_of(folder: Path, *stamp: int) -> dict[str, Review]:
+    return read_reviews(folder)
 
 
 def open_for_review(folder: Path | str, blank_audit: bool = False) -> ReviewFolder:
@@ -64,8 +75,8 @@ def open_for_review(folder: Path | str, blank_audit: bool = False) -> ReviewFold
     `read_generated` and `read_reviews` do.
     """
     generated = read_generated(folder)
-    with sole_writer(generated.folder):
-        pass
+    with lock_reviews(folder), sole_writer(folder):  # of several servers that start now, one after the other
+        check_folder(generated.folder / MASKS)
     for part, option in (("frames", "--frame-format jpg"), ("masks", "--save masks")):
         if part not in generated.run["parts"]:
             raise UserError(f"{folder} holds no {part}; generate it again with {option}")
@@ -92,10 +103,10 @@ def _size(path: Path) -> tuple[int, int]:
 def describe_frames(opened: ReviewFolder) -> list[dict]:
     """Return what the page lists of each frame, in order of time, without statistics of predictions."""
     reviews = opened.reviews()
-    return [_describe(opened, index, row, reviews.get(row.name)) for index, row in enumerate(opened.generated.rows)]
+    return [_listed(opened, index, row, reviews.get(row.name)) for index, row in enumerate(opened.generated.rows)]
 
 
-def _describe(opened: ReviewFolder, index: int, row: FrameRow, review: Review | None) -> dict:
+def _listed(opened: ReviewFolder, index: int, row: FrameRow, review: Review | None) -> dict:
     drawn = review is not None and review.purpose == "audit"
     found = review or Review(row.name, "")
     return {
@@ -191,7 +202,7 @@ def save_review(
     `UserError` if it cannot be written: then all is as before.
     """
     with lock_reviews(opened.path):
-        reviews = opened.reviews()
+        reviews = read_reviews(opened.path)
         name = opened.generated.rows[index].name
         found = reviews.get(name) or Review(name, "extra")
         current = version_of(opened, found)
@@ -218,9 +229,9 @@ def _status(opened: ReviewFolder, ids: np.ndarray | None, changed: int) -> str:
     return "corrected" if changed else "accepted"
 
 
-def read_pair(opened: ReviewFolder, first: int, second: int) -> list[np.ndarray]:
-    """Return two frames, each (H, W, 3) uint8 RGB."""
-    return [read_frame(opened.frame_path(index)) for index in (first, second)]
+def read_frames(opened: ReviewFolder, *indices: int) -> list[np.ndarray]:
+    """Return frames, each (H, W, 3) uint8 RGB."""
+    return [read_frame(opened.frame_path(index)) for index in indices]
 
 
 def valid_seconds(text: str) -> float:

@@ -8,6 +8,7 @@ Pages can be opened to other machines; then whoever reads the network sees all t
 from __future__ import annotations
 
 import contextlib
+import errno
 import ipaddress
 import logging
 import re
@@ -130,8 +131,9 @@ def serving(
         listener = socket.create_server((host, port), family=family)
     except (OSError, OverflowError) as error:
         what = getattr(error, "strerror", None) or error
-        where = "" if host == LOOPBACK else f" on {host}"
-        raise UserError(f"{option} {port}{where}: {what}; give another port, or 0 for any free one") from error
+        if isinstance(error, socket.gaierror) or getattr(error, "errno", None) == errno.EADDRNOTAVAIL:
+            raise UserError(f"--host {host}: no address of this machine ({what})") from error
+        raise UserError(f"{option} {port}: {what}; give another port, or 0 for any free one") from error
     root = f"http://{names[0]}:{listener.getsockname()[1]}"
     entrance = _add_entrance(app, token) if open_browser else ""
     with listener:

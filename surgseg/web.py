@@ -131,7 +131,7 @@ def serving(
         listener = socket.create_server((host, port), family=family)
     except (OSError, OverflowError) as error:
         what = getattr(error, "strerror", None) or error
-        if isinstance(error, socket.gaierror) or getattr(error, "errno", None) == errno.EADDRNOTAVAIL:
+        if host != LOOPBACK and getattr(error, "errno", None) not in (None, errno.EADDRINUSE, errno.EACCES):
             raise UserError(f"--host {host}: no address of this machine ({what})") from error
         raise UserError(f"{option} {port}: {what}; give another port, or 0 for any free one") from error
     root = f"http://{names[0]}:{listener.getsockname()[1]}"

@@ -136,9 +136,8 @@ def test_the_browser_is_given_an_address_that_works_once(monkeypatch):
             urllib.request.urlopen(opened[0], timeout=10)
 
 
-@pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid"])
-def test_a_host_that_is_no_address_of_this_machine_is_named(host):
-    with pytest.raises(UserError, match=f"--host {host}: no address of this machine"), serving(routes, 0, host=host):
+def test_a_host_that_is_no_address_of_this_machine_is_named():
+    with pytest.raises(UserError, match=r"--host 192\.0\.2\.1: no address"), serving(routes, 0, host="192.0.2.1"):
         pass
 
 

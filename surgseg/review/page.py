@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import math
 from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from surgseg.files import LockedError, UserError
+from surgseg.frames import read_frame
 from surgseg.review import store
 from surgseg.review.picture import carry_mask, thumbnail
 from surgseg.review.store import Conflict, InvalidMask, ReviewFolder
@@ -31,10 +33,13 @@ def review_routes(opened: ReviewFolder) -> Callable:
     return lambda pages: (_add_reading(pages, opened), _add_changing(pages, opened), _add_errors(pages))
 
 
+def _route(opened: ReviewFolder, what: str) -> str:
+    return f"/frames/<int(max={len(opened.generated.rows) - 1}):index>/{what}"
+
+
 def _add_reading(pages, opened: ReviewFolder) -> None:
     from flask import abort, render_template_string, send_file
 
-    rows = opened.generated.rows
     small = functools.lru_cache(maxsize=None)(lambda index: thumbnail(opened.frame_path(index)))
 
     @pages.get("/")
@@ -59,38 +64,25 @@ def _add_reading(pages, opened: ReviewFolder) -> None:
             "frames": store.describe_frames(opened),
         }
 
-    def known(number: int) -> int:
-        if number >= len(rows):
-            abort(404, "there is no such frame")
-        return number
+    @pages.get(_route(opened, "picture"))
+    def picture(index: int):
+        return send_file(opened.frame_path(index).resolve())
 
-    @pages.get("/frames/<int:number>/picture")
-    def picture(number: int):
-        return send_file(opened.frame_path(known(number)).resolve())
+    @pages.get(_route(opened, "thumbnail"))
+    def small_picture(index: int):
+        return small(index), {"Content-Type": "image/jpeg"}
 
-    @pages.get("/frames/<int:number>/thumbnail")
-    def small_picture(number: int):
-        return small(known(number)), {"Content-Type": "image/jpeg"}
-
-    @pages.get("/frames/<int:number>/mask")
-    def mask(number: int):
-        ids, version = store.starting_mask(opened, known(number))
+    @pages.get(_route(opened, "mask"))
+    def mask(index: int):
+        ids, version = store.starting_mask(opened, index)
         return _raw(ids, **{"X-Version": version})
 
-    @pages.get("/frames/<int:number>/predicted")
-    def predicted(number: int):
-        seeing(number)
-        return _raw(store.predicted_mask(opened, number))
-
-    @pages.get("/frames/<int:number>/probability")
-    def probability(number: int):
-        seeing(number)
-        found = store.probability_of(opened, number)
-        return abort(404, "the run saved no probabilities") if found is None else _raw(found)
-
-    def seeing(number: int) -> None:
-        if store.is_blind(opened, store.find_review(opened, known(number))):
+    @pages.get(_route(opened, "<any(predicted, probability):what>"))
+    def prediction(index: int, what: str):
+        if store.is_blind(opened, store.find_review(opened, index)):
             abort(404, "this frame of the audit is judged without its prediction")
+        found = (store.predicted_mask if what == "predicted" else store.probability_of)(opened, index)
+        return abort(404, "the run saved no probabilities") if found is None else _raw(found)
 
 
 def _add_changing(pages, opened: ReviewFolder) -> None:
@@ -98,25 +90,19 @@ def _add_changing(pages, opened: ReviewFolder) -> None:
 
     rows = opened.generated.rows
 
-    def posted() -> np.ndarray:
-        """The mask in the request's body; 400 or 413 if it is none of this folder."""
+    def posted_mask() -> np.ndarray:
         length, expected = request.content_length, opened.width * opened.height
-        if length is not None and length > expected:
-            abort(413, f"the mask has {length} bytes; the frame has {expected} pixels")
-        if length is None:
-            abort(400, "the request does not say its length")
+        if length is None or length > expected:  # before the body is read
+            abort(413 if length else 400, f"the mask has {length} bytes; the frame has {expected} pixels")
         return store.mask_from(opened, request.get_data())
 
-    @pages.post("/frames/<int:number>/review")
-    def review(number: int):
-        if number >= len(rows):
-            abort(404, "there is no such frame")
-        try:
-            seconds = store.valid_seconds(request.args.get("seconds", "0"))
-        except ValueError:
+    @pages.post(_route(opened, "review"))
+    def review(index: int):
+        seconds = request.args.get("seconds", -1.0, type=float)
+        if not 0 <= seconds < math.inf:
             abort(400, "seconds is no number from 0 on")
-        ids = None if request.args.get("unusable") == "1" else posted()
-        saved, version = store.save_review(opened, number, ids, seconds, request.args.get("version", ""))
+        ids = None if request.args.get("unusable") == "1" else posted_mask()
+        saved, version = store.save_review(opened, index, ids, seconds, request.args.get("version", ""))
         return {
             "status": saved.status,
             "seconds": saved.seconds,
@@ -127,14 +113,13 @@ def _add_changing(pages, opened: ReviewFolder) -> None:
 
     @pages.post("/propagate")
     def propagate():
-        first, second = (request.args.get(key, type=int, default=-1) for key in ("from", "to"))
+        first, second = (request.args.get(key, -1, type=int) for key in ("from", "to"))
         if not (0 <= first < len(rows) and 0 <= second < len(rows)):
             abort(400, "there is no such frame")
         apart = abs(rows[first].time_s - rows[second].time_s)
         if apart > MAX_STEP_S + 1e-6:
             abort(400, f"the frames are {apart:.1f} s apart; a mask is carried over {MAX_STEP_S} s at most")
-        ids = posted()
-        carried, trusted = carry_mask(ids, *store.read_frames(opened, first, second))
+        carried, trusted = carry_mask(posted_mask(), *(read_frame(opened.frame_path(i)) for i in (first, second)))
         if not store.is_blind(opened, store.find_review(opened, second)):
             carried = np.where(trusted, carried, store.predicted_mask(opened, second))
         return _raw(carried, **{"X-Trusted": f"{trusted.mean():.4f}"})
@@ -166,6 +151,7 @@ def _add_errors(pages) -> None:
         )
         return {"message": message, "version": error.version, "status": error.review.status}, HTTPStatus.CONFLICT
 
+    @pages.errorhandler(OSError)
     @pages.errorhandler(UserError)
     def failed(error):
         if isinstance(error, LockedError):

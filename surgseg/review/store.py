@@ -7,7 +7,6 @@ so that several tabs, people and programs can work on it.
 from __future__ import annotations
 
 import functools
-import math
 import zlib
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -16,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from surgseg.files import UserError, check_folder, list_some, sole_writer
-from surgseg.frames import open_image, read_frame
+from surgseg.frames import open_image
 from surgseg.generate.folder import FrameRow, Generated, read_generated
 from surgseg.labels import VOID
 from surgseg.masks import encode_mask, read_mask
@@ -227,16 +226,3 @@ def _status(opened: ReviewFolder, ids: np.ndarray | None, changed: int) -> str:
     if not np.isin(ids, opened.generated.scheme.instrument_ids).any():
         return "empty"
     return "corrected" if changed else "accepted"
-
-
-def read_frames(opened: ReviewFolder, *indices: int) -> list[np.ndarray]:
-    """Return frames, each (H, W, 3) uint8 RGB."""
-    return [read_frame(opened.frame_path(index)) for index in indices]
-
-
-def valid_seconds(text: str) -> float:
-    """Return seconds of work. Raises ValueError if the text is no number from 0 on."""
-    seconds = float(text)
-    if not (math.isfinite(seconds) and seconds >= 0):
-        raise ValueError(text)
-    return seconds

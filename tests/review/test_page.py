@@ -99,8 +99,8 @@ def test_an_unusable_frame_needs_no_mask(client, folder):
 
 
 def test_a_stale_version_is_a_conflict_in_words(client):
-    version = post(client, "frames/0/review?version=", DRAWN).json["version"]
-    answer = post(client, "frames/0/review?version=", PREDICTED)
+    version = post(client, "frames/0/review?seconds=1&version=", DRAWN).json["version"]
+    answer = post(client, "frames/0/review?seconds=1&version=", PREDICTED)
     assert answer.status_code == 409 and "not saved" in answer.json["message"]
     assert (answer.json["version"], answer.json["status"]) == (version, "corrected")
 
@@ -111,7 +111,7 @@ def test_a_full_disk_is_told_and_loses_nothing(client, folder, monkeypatch):
 
     before = folder_bytes(folder)
     monkeypatch.setattr(os, "fsync", fsync)
-    answer = post(client, "frames/0/review?version=", DRAWN)
+    answer = post(client, "frames/0/review?seconds=1&version=", DRAWN)
     assert answer.status_code == 507 and "disk is full" in answer.json["message"]
     assert folder_bytes(folder) == before
 
@@ -119,18 +119,19 @@ def test_a_full_disk_is_told_and_loses_nothing(client, folder, monkeypatch):
 @pytest.mark.parametrize(
     ("path", "mask", "status"),
     [
-        ("frames/0/review", PREDICTED[1:], 400),
-        ("frames/0/review", b"", 400),
-        ("frames/0/review", PREDICTED.tobytes() + b"\0", 413),
-        ("frames/0/review", PREDICTED * 2, 400),
+        ("frames/0/review?seconds=1", PREDICTED[1:], 400),
+        ("frames/0/review?seconds=1", b"", 400),
+        ("frames/0/review?seconds=1", PREDICTED.tobytes() + b"\0", 413),
+        ("frames/0/review?seconds=1", PREDICTED * 2, 400),
+        ("frames/0/review", PREDICTED, 400),
         ("frames/0/review?seconds=-1", PREDICTED, 400),
         ("frames/0/review?seconds=nan", PREDICTED, 400),
         ("frames/0/review?seconds=1e999", PREDICTED, 400),
-        ("frames/5/review", PREDICTED, 404),
-        ("frames/99999999999999999999/review", PREDICTED, 404),
-        ("frames/-1/review", PREDICTED, 404),
-        ("frames/..%2f..%2fx/review", PREDICTED, 404),
-        ("frames/video_000005/review", PREDICTED, 404),
+        ("frames/5/review?seconds=1", PREDICTED, 404),
+        ("frames/99999999999999999999/review?seconds=1", PREDICTED, 404),
+        ("frames/-1/review?seconds=1", PREDICTED, 404),
+        ("frames/..%2f..%2fx/review?seconds=1", PREDICTED, 404),
+        ("frames/video_000005/review?seconds=1", PREDICTED, 404),
         ("propagate?from=0&to=3", PREDICTED, 400),
         ("propagate?from=-1&to=0", PREDICTED, 400),
         ("propagate?from=0", PREDICTED, 400),
@@ -157,11 +158,11 @@ def test_what_does_not_fit_is_refused_and_changes_nothing(client, folder, path, 
 )
 def test_a_stranger_cannot_save(client, folder, prefix, headers, status):
     before = folder_bytes(folder)
-    answer = client.post(f"/{prefix}/frames/0/review?version=", data=DRAWN.tobytes(), headers=headers)
+    answer = client.post(f"/{prefix}/frames/0/review?seconds=1&version=", data=DRAWN.tobytes(), headers=headers)
     assert answer.status_code == status and folder_bytes(folder) == before
 
 
-@pytest.mark.parametrize("path", ["frames/0/review?version=", "propagate?from=0&to=1"])
+@pytest.mark.parametrize("path", ["frames/0/review?seconds=1&version=", "propagate?from=0&to=1"])
 def test_reading_never_saves(client, path):
     assert get(client, path).status_code == 405
 
@@ -169,6 +170,15 @@ def test_reading_never_saves(client, path):
 @pytest.mark.parametrize("path", ["../frames.csv", "frames/..%2f..%2fframes.csv", "frames/5/picture", "frames/0/rows"])
 def test_nothing_but_the_listed_frames_is_read(client, path):
     assert get(client, path).status_code == 404
+
+
+def test_a_file_that_is_gone_is_named(client, folder):
+    path = folder / "frames" / "video_000005.png"
+    data = path.read_bytes()
+    path.unlink()
+    answers = [get(client, f"frames/1/{what}") for what in ("picture", "thumbnail")]
+    path.write_bytes(data)
+    assert all(answer.status_code == 500 and path.name in answer.json["message"] for answer in answers)
 
 
 def test_pictures_are_served(client, folder):
@@ -193,7 +203,7 @@ def test_a_blank_audit_tells_nothing_of_the_prediction(client, blank):
     assert not mask_of(get(blank, "frames/4/mask")).any()
     assert [get(blank, f"frames/4/{what}").status_code for what in ("predicted", "probability")] == [404, 404]
     assert get(client, "frames/4/predicted").status_code == 200
-    assert post(blank, "frames/4/review?version=", DRAWN).json["changed_pixels"] == 0
+    assert post(blank, "frames/4/review?seconds=1&version=", DRAWN).json["changed_pixels"] == 0
 
 
 def test_a_mask_is_propagated_and_the_model_fills_what_is_not_trusted(client, blank, monkeypatch):

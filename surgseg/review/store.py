@@ -18,7 +18,7 @@ from surgseg.files import UserError, check_folder, list_some, sole_writer
 from surgseg.frames import open_image
 from surgseg.generate.folder import FrameRow, Generated, read_generated
 from surgseg.labels import VOID
-from surgseg.masks import encode_mask, read_mask
+from surgseg.masks import decode_codes, encode_mask, read_mask
 from surgseg.reviews import MASKS, TABLE, Review, lock_reviews, read_reviews, reviewed_path, write_reviews
 
 
@@ -161,23 +161,24 @@ def starting_mask(opened: ReviewFolder, index: int) -> tuple[np.ndarray, str]:
 
 def predicted_mask(opened: ReviewFolder, index: int) -> np.ndarray:
     """Return (H, W) uint8 class ids as the model predicted them."""
-    return _read(opened, opened.generated.mask_path(opened.generated.rows[index]))
+    return _read(opened, opened.generated.path("masks", opened.generated.rows[index]))
 
 
 def _read(opened: ReviewFolder, path: Path) -> np.ndarray:
-    ids = read_mask(path, opened.generated.scheme.num_classes)
-    if ids.shape != (opened.height, opened.width):
-        raise UserError(f"{path} is {ids.shape[1]}x{ids.shape[0]}, its frame {opened.width}x{opened.height}")
-    return ids
+    return _of_size(opened, path, read_mask(path, opened.generated.scheme.num_classes))
+
+
+def _of_size(opened: ReviewFolder, path: Path, values: np.ndarray) -> np.ndarray:
+    height, width = values.shape
+    if (height, width) != (opened.height, opened.width):
+        raise UserError(f"{path} is {width}x{height}, its frame {opened.width}x{opened.height}")
+    return values
 
 
 def probability_of(opened: ReviewFolder, index: int) -> np.ndarray | None:
     """Return (H, W) uint8, the probability of instrument in 255ths; None if the run did not save it."""
     path = opened.generated.path("probabilities", opened.generated.rows[index])
-    if path is None:
-        return None
-    with open_image(path, str(path)) as image:
-        return np.asarray(image.convert("L"))
+    return None if path is None else _of_size(opened, path, decode_codes(path)[0])
 
 
 def mask_from(opened: ReviewFolder, data: bytes) -> np.ndarray:

@@ -28,7 +28,7 @@ from surgseg.console import add_prefer_option, add_reviewed_option, make_parser,
 from surgseg.data.shapes import label_table
 from surgseg.files import UserError, list_some
 from surgseg.labels import SCHEMES
-from surgseg.reviews import MASKS, count_reviewed, has_reviews, reviewed_words
+from surgseg.reviews import MASKS, count_reviewed, has_reviews, lock_reviews, reviewed_words
 
 
 def build_parser():
@@ -143,7 +143,8 @@ def read(args, task) -> Corrected:
     options.update(reviewed=args.masks_reviewed, as_written=chosen.as_written)
     with open_annotations(args.annotations, chosen.read_suffixes) as files:
         if args.into_review:
-            return write_into_review(chosen.read(files), task, table, **options)
+            with lock_reviews(task.root):  # a review page may be open
+                return write_into_review(chosen.read(files), task, table, **options)
         return write_corrected(
             chosen.read(files), task, args.output, table, video_pattern=args.video_pattern, **options
         )

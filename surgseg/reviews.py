@@ -202,16 +202,16 @@ def lock_reviews(folder: Path | str, patience_s: float = 10.0) -> Iterator[None]
         yield
 
 
-def write_reviews(folder: Path | str, reviews: Iterable[Review], mask: tuple[str, bytes] | None = None) -> None:
-    """Write first the reviewed `mask` (name, PNG), then `review.csv`, each atomically and through to the disk.
+def write_reviews(folder: Path | str, reviews: Iterable[Review], masks: Mapping[str, bytes] | None = None) -> None:
+    """Write the reviewed `masks` (name -> PNG), then `review.csv`, each atomically and through to the disk.
 
-    Both are written before either replaces an older file, so that a full disk changes nothing.
+    The table is written first, under another name: a full disk stops before a mask replaces an older one.
     """
     with atomic_path(Path(folder) / TABLE) as table:
         write_rows(table, COLUMNS, map(vars, reviews))
         write_through(table)
-        if mask:
-            write_bytes(reviewed_path(folder, mask[0]), mask[1], durable=True)
+        for name, data in (masks or {}).items():
+            write_bytes(reviewed_path(folder, name), data, durable=True)
 
 
 def read_audit_sample(folder: Path | str) -> AuditSample:

@@ -11,7 +11,7 @@ import numpy as np
 from surgseg.annotations.corrected import Corrected, paint_frames
 from surgseg.annotations.task import Task
 from surgseg.data.shapes import Annotated
-from surgseg.files import UserError, list_some, read_json, write_bytes
+from surgseg.files import UserError, list_some, read_json
 from surgseg.masks import encode_mask, read_mask
 from surgseg.reviews import Review, read_reviews, reviewed_path, write_reviews
 
@@ -66,9 +66,7 @@ def write_into_review(
             f"{root} holds other reviewed masks of {list_some(others, 4)} ({len(others)} of the tool's frames); "
             "--masks-reviewed replaces them"
         )
-    for name, mask in masks.items():
-        write_bytes(reviewed_path(root, name), mask)
     if masks:
-        write_reviews(root, reviews.values())
+        write_reviews(root, reviews.values(), masks)
     result.names = list(masks)
     return result

@@ -216,8 +216,8 @@ def save_review(
             changed_pixels=changed,
             time=datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
         )
-        mask = None if ids is None else (name, encode_mask(ids, opened.generated.scheme))
-        write_reviews(opened.path, {**reviews, name: saved}.values(), mask)
+        masks = {} if ids is None else {name: encode_mask(ids, opened.generated.scheme)}
+        write_reviews(opened.path, {**reviews, name: saved}.values(), masks)
         return saved, version_of(opened, saved)
 
 

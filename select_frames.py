@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 
 from surgseg.console import PARTIAL, make_parser, report_errors
-from surgseg.files import UserError, sole_writer
+from surgseg.files import UserError
 
 BUDGET, AUDIT = 20, 30  # frames, at the first call
 SHOWN = 5  # frames to correct that are printed
@@ -64,7 +64,7 @@ def work(args: argparse.Namespace) -> int:
     from surgseg.generate.folder import read_generated
     from surgseg.review.select import select
     from surgseg.review.suspicion import read_features
-    from surgseg.reviews import MASKS, read_audit_sample, read_reviews, write_audit_sample, write_reviews
+    from surgseg.reviews import lock_reviews, read_audit_sample, read_reviews, write_audit_sample, write_reviews
 
     folder = args.generated_dir
     generated = read_generated(folder)
@@ -72,7 +72,7 @@ def work(args: argparse.Namespace) -> int:
         raise UserError(f"{folder} is unfinished: run generate_masks_from_model.py again, it continues to the end")
     read_reviews(folder, complete=False)  # a table that is not valid is an error at once
     features = read_features(generated)
-    with sole_writer(folder / MASKS):  # as each save of review_masks.py
+    with lock_reviews(folder):  # a review page may be open
         reviews, audit = read_reviews(folder, complete=False), read_audit_sample(folder)
         usual = len(audit.names) if reviews or audit.names else AUDIT
         count = usual if args.audit is None else args.audit

@@ -1,13 +1,13 @@
-"""Review predicted masks in the browser: correct, accept, mark as unusable. Nothing leaves this machine.
+"""Review predicted masks in the browser: correct, accept, mark as unusable.
 
 Research use: not for clinical decisions.
 
   python review_masks.py --generated-dir data/gastrectomy
-  python review_masks.py --generated-dir data/gastrectomy --blank-audit     (the audit from empty masks)
+  python review_masks.py --generated-dir data/gastrectomy --blank-audit   (audit from empty masks)
 
-Each accepted frame is on the disk at once: its mask in reviewed/, its row in review.csv; masks/ is never
-changed. select_frames.py chooses which frames come first. Ctrl-C ends; a second call goes on.
-Exit status: 0 ended by Ctrl-C, 2 an error.
+Each accepted frame is on the disk at once: its mask in reviewed/, its row in review.csv. masks/ is
+never changed, and nothing leaves this machine. select_frames.py chooses which frames come first.
+Ctrl-C ends; a second call goes on. Exit status: 0 ended by Ctrl-C, 2 an error.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import numpy as np
 WORST = 0.05  # share of the frames below `worst_5_percent`
 
 
-def describe_frames(values: np.ndarray, videos: np.ndarray, lower_is_better: bool = False) -> dict[str, Any]:
+def distribution_of(values: np.ndarray, videos: np.ndarray, lower_is_better: bool = False) -> dict[str, Any]:
     """Describe one score of N frames: (N,) float, NaN left out, and (N,) names of their videos.
 
     Returns n, mean, median, q25 and q75 (quantiles, linear between two values), worst_5_percent (the 5 % quantile, or

@@ -23,7 +23,7 @@ import torch
 
 from surgseg.files import UserError
 from surgseg.labels import VOID, Scheme
-from surgseg.scores.distribution import describe_frames, detection, thirds
+from surgseg.scores.distribution import detection, distribution_of, thirds
 from surgseg.scores.intervals import mean_interval
 from surgseg.scores.scored import scored_set
 
@@ -264,7 +264,7 @@ def summarise(
             "scored": int((~np.isnan(frames["iou"])).sum()),
         },
         "frame_distribution": {
-            name: describe_frames(values, names, name.partition(":")[0] in lower_is_better)
+            name: distribution_of(values, names, name.partition(":")[0] in lower_is_better)
             for name, values in frames.items()
         },
         "strata": {"coverage": thirds(frame_coverage(counts, scheme, void)["coverage"], frames)},

@@ -5,21 +5,21 @@ import math
 import numpy as np
 import pytest
 
-from surgseg.scores.distribution import describe_frames, detection, thirds
+from surgseg.scores.distribution import detection, distribution_of, thirds
 
 NAN = math.nan
 
 
 def test_a_distribution_has_quantiles_and_the_worst_video_and_leaves_out_undefined_frames():
     values, videos = np.array([1, 0.5, 0.6, NAN, 0.7]), np.array(list("aabbb"))
-    found = describe_frames(values, videos)
+    found = distribution_of(values, videos)
     assert found == pytest.approx(
         {"n": 4, "mean": 0.7, "median": 0.65, "q25": 0.575, "q75": 0.775, "worst_5_percent": 0.515}
         | {"worst_video": "b", "worst_video_mean": 0.65}
     )
-    distance = describe_frames(values, videos, lower_is_better=True)
+    distance = distribution_of(values, videos, lower_is_better=True)
     assert distance["worst_5_percent"] == pytest.approx(0.955) and distance["worst_video"] == "a"
-    assert set(describe_frames(np.array([NAN]), videos[:1]).values()) == {0, None}
+    assert set(distribution_of(np.array([NAN]), videos[:1]).values()) == {0, None}
 
 
 def test_thirds_of_the_frames_have_their_own_means_and_frames_without_instrument_none():

@@ -43,10 +43,9 @@ class Design:
 
     def deviations(self, values: np.ndarray) -> np.ndarray:
         """Return the (H,) sample variances of (n,) values within the strata; 0 for a stratum of one frame."""
-        found = np.zeros(len(self.population))
-        for index in np.flatnonzero(self.taken > 1):
-            found[index] = values[self.stratum == index].var(ddof=1)
-        return found
+        count, size = np.maximum(self.taken, 1), len(self.population)
+        means = np.bincount(self.stratum, values, size) / count
+        return np.bincount(self.stratum, (values - means[self.stratum]) ** 2, size) / np.maximum(count - 1, 1)
 
     def variance(self, values: np.ndarray, taken: np.ndarray | None = None) -> float:
         """Return the estimated variance of the weighted total of (n,) values, had `taken` (H,) frames been drawn."""
@@ -54,9 +53,16 @@ class Design:
         shares = self.population * (self.population - taken) / taken
         return float(shares @ self.deviations(values))
 
+    def freedom(self, values: np.ndarray) -> float:
+        """Return the degrees of freedom of `variance` by Satterthwaite's formula (Cochran, 1977, 5.16): at most the
+        sampled frames less the strata, fewer where one stratum has most of the variance."""
+        shares = self.population * (self.population - self.taken) / np.maximum(self.taken, 1) * self.deviations(values)
+        if not shares.any():
+            return self.most_freedom
+        return float(shares.sum() ** 2 / (shares**2 / np.maximum(self.taken - 1, 1)).sum())
+
     @property
-    def freedom(self) -> int:
-        """Degrees of freedom: sampled frames less strata."""
+    def most_freedom(self) -> int:
         return max(int(self.taken.sum() - np.count_nonzero(self.taken)), 1)
 
 
@@ -97,7 +103,7 @@ def estimate_ratio(
         return Estimate(math.nan, math.nan, math.nan, np.zeros(len(above)))
     value = min(max(total_above / total_below, 0.0), 1.0)  # few frames may correct the expected overlap beyond 0 or 1
     residuals = (above - value * below) / total_below
-    return Estimate(value, *_logit_interval(value, design.variance(residuals), design.freedom), residuals)
+    return Estimate(value, *_logit_interval(value, design.variance(residuals), design.freedom(residuals)), residuals)
 
 
 def to_iou(dice: Estimate) -> Estimate:
@@ -109,7 +115,7 @@ def to_iou(dice: Estimate) -> Estimate:
 def estimate_difference(design: Design, first: Estimate, second: Estimate) -> Estimate:
     """Estimate second - first of two models on the same frames; the interval is Student's t."""
     value, residuals = second.value - first.value, second.residuals - first.residuals
-    half = _t_quantile(design.freedom) * math.sqrt(design.variance(residuals))
+    half = _t_quantile(design.freedom(residuals)) * math.sqrt(design.variance(residuals))
     return Estimate(value, value - half, value + half, residuals)
 
 
@@ -132,7 +138,7 @@ def estimate_share(design: Design, hits: np.ndarray, among: np.ndarray) -> Estim
     if 0 < value < 1 and n > 1 and variance > 0:
         frames = len(among)
         simple = value * (1 - value) / (n - 1)  # the variance of as many frames drawn from one large stratum
-        n *= simple / variance * (_t_quantile(frames - 1) / _t_quantile(design.freedom)) ** 2
+        n *= simple / variance * (_t_quantile(frames - 1) / _t_quantile(design.most_freedom)) ** 2
     tail = (1 - LEVEL) / 2
     low = float(stats.beta.ppf(tail, n * value, n * (1 - value) + 1)) if value > 0 else 0.0
     high = float(stats.beta.ppf(1 - tail, n * value + 1, n * (1 - value))) if value < 1 else 1.0
@@ -156,7 +162,7 @@ def frames_to_halve(design: Design, estimate: Estimate) -> int | None:
 
 
 def _half_width(design: Design, estimate: Estimate, taken: np.ndarray) -> float:
-    freedom = max(taken.sum() - np.count_nonzero(taken), 1)
+    freedom = design.freedom(estimate.residuals) * taken.sum() / design.taken.sum()
     return _t_quantile(freedom) * math.sqrt(design.variance(estimate.residuals, taken))
 
 
@@ -170,4 +176,4 @@ def _logit_interval(value: float, variance: float, freedom: float) -> tuple[floa
 
 
 def _t_quantile(freedom: float) -> float:
-    return float(stats.t.ppf((1 + LEVEL) / 2, freedom))
+    return float(special.stdtrit(freedom, (1 + LEVEL) / 2))

@@ -21,9 +21,10 @@ def test_the_ratio_is_that_of_the_weighted_totals_and_its_variance_that_of_the_r
     # weights 2 and 3: above 2 * 14 + 3 * 8 = 52, below 2 * 18 + 3 * 12 = 72
     assert found.value == pytest.approx(52 / 72)
     # residuals above - 52/72 below, in 18ths: 4, 14, -24, 12, over 72; their sample variances (10/18)^2/2, (36/18)^2/2
-    variance = 4**2 * (1 - 2 / 4) / 2 * (10 / 18) ** 2 / 2 + 6**2 * (1 - 2 / 6) / 2 * 2**2 / 2
-    assert design.variance(found.residuals) == pytest.approx(variance / 72**2)
-    middle, half = np.log(52 / 20), t.ppf(0.975, 2) * variance**0.5 / 72 / (52 / 72 * 20 / 72)
+    parts = [4**2 * (1 - 2 / 4) / 2 * (10 / 18) ** 2 / 2, 6**2 * (1 - 2 / 6) / 2 * 2**2 / 2]
+    assert design.variance(found.residuals) == pytest.approx(sum(parts) / 72**2)
+    freedom = sum(parts) ** 2 / (parts[0] ** 2 / 1 + parts[1] ** 2 / 1)
+    middle, half = np.log(52 / 20), t.ppf(0.975, freedom) * sum(parts) ** 0.5 / 72 / (52 / 72 * 20 / 72)
     assert (found.low, found.high) == pytest.approx((1 / (1 + np.exp(half - middle)), 1 / (1 + np.exp(-half - middle))))
     iou = to_iou(found)
     assert iou.value == pytest.approx(52 / 92) and (iou.low, iou.high) == pytest.approx(

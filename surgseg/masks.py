@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from surgseg.frames import open_image
 from surgseg.labels import VOID, Scheme
 
 BINARY: dict[Path, bool] = {}  # whether 255 is class 1 in the masks of a folder, as `mask_folders.settle_masks` found
+MIN_AREA = 0.001  # of the frame: a smaller mask counts as a speck, not as an instrument in view
 
 
 class StoredMask(NamedTuple):
@@ -185,3 +187,9 @@ def count_components(instrument: np.ndarray, min_area: float) -> int:
     # by its name the algorithm takes a third of the time of the default
     _, _, boxes, _ = cv2.connectedComponentsWithStatsWithAlgorithm(box, 8, cv2.CV_32S, cv2.CCL_BBDT)
     return int((boxes[1:, cv2.CC_STAT_AREA] > min_area * instrument.size).sum())
+
+
+def is_present(coverage: Sequence[float], min_area: float = MIN_AREA) -> np.ndarray:
+    """Return (N,) bool: coverage is above 0 and at least `min_area` (0-1)."""
+    coverage = np.asarray(coverage, np.float64)
+    return (coverage > 0) & (coverage >= min_area)

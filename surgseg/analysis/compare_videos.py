@@ -18,11 +18,11 @@ from surgseg.analysis.appearance import MEASURES, Appearance, appearance, histog
 from surgseg.analysis.bootstrap import difference_of_means, drop_rare_intervals
 from surgseg.analysis.measure import Analysis, video_end
 from surgseg.analysis.presence import frame_ends
-from surgseg.analysis.stability import is_present
 from surgseg.analysis.statistics import evenly_spaced
 from surgseg.data.seen import training_warnings
 from surgseg.frames import read_frame
 from surgseg.generate.folder import FrameRow, Generated
+from surgseg.masks import is_present
 from surgseg.scores.metrics import nanmean
 from surgseg.threads import ahead, cpu_count
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from surgseg.analysis.measure import Analysis
-from surgseg.analysis.stability import is_present
+from surgseg.masks import is_present
 from surgseg.scores.metrics import FRAME_METRICS
 
 

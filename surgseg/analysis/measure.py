@@ -14,15 +14,15 @@ from PIL import Image
 from surgseg.analysis.cholec80 import NO_PHASE, Track, check_length, phases_at, tools_at
 from surgseg.analysis.ground_truth import score_rows
 from surgseg.analysis.neighbours import measure_pairs
-from surgseg.analysis.presence import MIN_AREA, agreement, presence_segments, segment_summary, typical_spacing
-from surgseg.analysis.stability import MaskPair, is_present, stability
+from surgseg.analysis.presence import agreement, presence_segments, segment_summary, typical_spacing
+from surgseg.analysis.stability import MaskPair, stability
 from surgseg.analysis.statistics import describe, detection_statistics, evenly_spaced
 from surgseg.data.seen import training_warnings
 from surgseg.files import UserError, list_some
 from surgseg.flow import FLOW_PAIRS
 from surgseg.generate.folder import MIN_COMPONENT_AREA, FrameRow, Generated
 from surgseg.labels import VOID
-from surgseg.masks import count_components, read_mask
+from surgseg.masks import MIN_AREA, count_components, is_present, read_mask
 from surgseg.scores.metrics import FRAME_METRICS
 from surgseg.scores.scored import scored_set
 from surgseg.threads import ahead, cpu_count

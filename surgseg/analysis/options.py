@@ -6,10 +6,10 @@ import argparse
 from pathlib import Path
 
 from surgseg.analysis.cholec80 import RATE
-from surgseg.analysis.presence import MIN_AREA
 from surgseg.console import add_prefer_option, add_reviewed_option
 from surgseg.files import UserError
 from surgseg.flow import FLOW_PAIRS
+from surgseg.masks import MIN_AREA
 
 
 def add_generated_dir(group) -> None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-MIN_AREA = 0.001  # of the frame: a smaller mask counts as a speck, not as an instrument in view
 GAP = 2.0  # local spacings: a longer step between two frames is a part of the video that was not sampled
 REACH = 3  # steps on each side of a step that tell the local spacing
 ROUNDING_S = 0.003  # containers round times to 1 ms: two spacings and a step are off by up to 3 ms together

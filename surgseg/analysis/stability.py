@@ -14,6 +14,7 @@ import numpy as np
 
 from surgseg.analysis.statistics import describe
 from surgseg.flow import Warp
+from surgseg.masks import is_present
 from surgseg.scores.metrics import nanmean
 
 MAX_STEP_S = 0.2
@@ -148,12 +149,6 @@ def stability(
         "flicker": flicker(times, is_present(coverage, min_area)),
         "jitter": jitter(coverage, firsts),
     }
-
-
-def is_present(coverage: Sequence[float], min_area: float) -> np.ndarray:
-    """Return (N,) bool: coverage is above 0 and at least `min_area` (0-1)."""
-    coverage = np.asarray(coverage, np.float64)
-    return (coverage > 0) & (coverage >= min_area)
 
 
 def why_no_pairs(times: Sequence[float], no_masks: str = "") -> str:

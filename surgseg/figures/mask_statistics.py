@@ -12,7 +12,6 @@ from matplotlib.ticker import MaxNLocator
 from surgseg.analysis.measure import Analysis, video_end
 from surgseg.analysis.presence import frame_ends, local_spacing, longer_than_gap
 from surgseg.analysis.report import percent
-from surgseg.analysis.stability import is_present
 from surgseg.figures.style import (
     BLACK,
     BLUE,
@@ -27,6 +26,7 @@ from surgseg.figures.style import (
     save_figure,
 )
 from surgseg.generate.folder import Generated
+from surgseg.masks import is_present
 
 NOT_ANNOTATED = "#CCCCCC"  # no annotation row for that time
 

@@ -10,13 +10,13 @@ from surgseg.analysis.stability import (
     close_pairs,
     compare_masks,
     flicker,
-    is_present,
     jitter,
     overlap,
     stability,
     why_no_pairs,
 )
 from surgseg.flow import Warp
+from surgseg.masks import is_present
 
 NO, YES = False, True
 

@@ -13,13 +13,14 @@ from PIL import Image
 
 from surgseg.analysis.measure import Analysis
 from surgseg.analysis.presence import presence_segments, segment_summary, typical_spacing
-from surgseg.analysis.stability import MaskPair, close_pairs, is_present, stability
+from surgseg.analysis.stability import MaskPair, close_pairs, stability
 from surgseg.analysis.statistics import detection_statistics
 from surgseg.figures import mask_statistics as module
 from surgseg.figures.mask_statistics import NOT_ANNOTATED, broken_line, draw_mask_statistics
 from surgseg.figures.style import GREEN, ORANGE, PALETTE, RED, SKY
 from surgseg.generate.folder import FrameRow, Generated
 from surgseg.labels import SCHEMES
+from surgseg.masks import is_present
 
 
 def generated(coverage, times=None, suspect=(), video_data="unmarked", **run):

@@ -1,0 +1,236 @@
+"""Audit models on a generated folder: read what was reviewed, predict the frames that could be drawn, estimate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from surgseg.checkpoint import Checkpoint
+from surgseg.console import quiet
+from surgseg.data.dataset import Sample
+from surgseg.data.seen import find_seen, hash_files
+from surgseg.data.views import sample_views
+from surgseg.files import UserError, list_some
+from surgseg.frames import read_frame
+from surgseg.generate.folder import FrameRow, Generated, read_generated
+from surgseg.labels import VOID
+from surgseg.mask_folders import settle_masks
+from surgseg.masks import decode_codes, is_present, read_mask
+from surgseg.predict import Predictor
+from surgseg.predicted import predicted_masks
+from surgseg.review.estimate import Design
+from surgseg.review.sample import strata_of
+from surgseg.reviews import MASKS, Review, read_audit_sample, read_reviews, reviewed_path
+from surgseg.threads import ahead, cpu_count
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The audit of a folder: the `rows` of its population, its `strata` (names by stratum), and the `reviews` of the
+    sampled frames that a person is done with. `left` counts those that are still open, `reserve` the frames that a
+    larger audit could add."""
+
+    generated: Generated
+    rows: list[FrameRow]
+    strata: dict[str, list[str]]
+    reviews: dict[str, Review]
+    left: int
+    reserve: int
+
+    @property
+    def design(self) -> Design:
+        place = {name: number for number, names in enumerate(self.strata.values()) for name in names}
+        return Design(
+            np.array([place[name] for name in self.reviews]), np.array([len(names) for names in self.strata.values()])
+        )
+
+
+def read_audit(folder: Path) -> Audit:
+    """Read the audit of a generated folder.
+
+    Raises `UserError` if there is none, if its folder has changed, and if too few of its frames are reviewed: each
+    stratum needs two.
+    """
+    generated, reviews, sample = read_generated(folder), read_reviews(folder), read_audit_sample(folder)
+    if not sample.names:
+        raise UserError(
+            f"{folder} has no frames for an audit: python select_frames.py --generated-dir {folder} --audit 30 draws "
+            "them, review_masks.py shows them to a person"
+        )
+    strata = strata_of(generated, sample)
+    population = {name for names in strata.values() for name in names}
+    if strange := set(sample.names) - population:
+        raise UserError(f"{folder}: frames of the audit that could not be drawn: {list_some(sorted(strange), 4)}")
+    done = {name: reviews[name] for name in sample.names if reviews[name].status != "open"}
+    short = [
+        f"{stratum} ({count})"
+        for stratum, names in strata.items()
+        if (count := len(done.keys() & set(names))) < min(2, len(names))
+    ]
+    left = len(sample.names) - len(done)
+    if short or not any(review.has_mask for review in done.values()):
+        what = (
+            f"go on with review_masks.py --generated-dir {folder}" if left else "draw more: select_frames.py --audit N"
+        )
+        raise UserError(
+            f"{folder}: {len(done)} of the {len(sample.names)} frames of the audit are reviewed, too few: two usable "
+            f"ones of each part are needed ({list_some(short, 4) or 'none is usable'}); {what}"
+        )
+    settle_masks(
+        Path(folder) / MASKS, generated.scheme, [reviewed_path(folder, name) for name in done if done[name].has_mask]
+    )
+    rows = [row for row in generated.rows if row.name in population]
+    return Audit(generated, rows, strata, done, left, sum(map(len, sample.reserve.values())))
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The pixels of one model. Of all N rows of the population: `expected_above`, `expected_below` (N,), twice the
+    expected overlap and the sum of expected and predicted area. Of the n reviewed frames: `above`, `below` (n,), the
+    same with the truth; `true`, `predicted` (n,) bool, whether an instrument is present, and `known` (n,) bool, whether
+    the frame is usable and not all void. `notes` say what the model has seen of the video."""
+
+    expected_above: np.ndarray
+    expected_below: np.ndarray
+    above: np.ndarray
+    below: np.ndarray
+    true: np.ndarray
+    predicted: np.ndarray
+    known: np.ndarray
+    notes: list[str]
+
+
+def measure_model(audit: Audit, checkpoint: Checkpoint, weights: Path, device) -> Measured:
+    """Compare one model with the reviewed frames, and predict the population.
+
+    Raises `UserError` if frames of the audit trained it, if its classes are others, if the folder keeps no frames, and
+    for a reviewed mask of another size.
+    """
+    generated = audit.generated
+    if checkpoint.scheme.names != generated.scheme.names:
+        raise UserError(
+            f"{weights} knows the classes {list_some(checkpoint.scheme.names)}, {generated.folder} "
+            f"{list_some(generated.scheme.names)}: give a model of the same classes"
+        )
+    notes = _check_unseen(audit, checkpoint, weights)
+    expected, counted = [], {}
+    for row, ids, probability in _predictions(audit, checkpoint, weights, device):
+        predicted = np.isin(ids, generated.scheme.instrument_ids)
+        expected.append(expected_counts(predicted, probability))
+        if review := audit.reviews.get(row.name):
+            counted[row.name] = _review_counts(audit, review, predicted)
+    above, below, true, found, known = np.array([counted[name] for name in audit.reviews], np.float64).T
+    true, found = (is_present(share) for share in (true, found))
+    return Measured(*np.array(expected).T, above, below, true, found, known > 0, notes)
+
+
+def expected_counts(predicted: np.ndarray, probability: np.ndarray) -> tuple[float, float]:
+    """Return the numerator and denominator of Dice that a model expects of its own mask, from (H, W) bool and (H, W)
+    uint8 in 255ths: twice the probability in the mask, and all probability with the mask's area."""
+    inside, whole = (float(values.sum(dtype=np.int64)) / 255 for values in (probability[predicted], probability))
+    return 2 * inside, whole + np.count_nonzero(predicted)
+
+
+def _review_counts(audit: Audit, review: Review, predicted: np.ndarray) -> tuple[float, ...]:
+    """Return numerator and denominator of Dice, true and predicted coverage, and whether any pixel is known."""
+    if not review.has_mask:
+        return (0.0,) * 5
+    path = reviewed_path(audit.generated.folder, review.name)
+    truth = read_mask(path, audit.generated.scheme.num_classes)
+    if truth.shape != predicted.shape:
+        raise UserError(
+            f"{path} is {truth.shape[1]}x{truth.shape[0]}, its frame {predicted.shape[1]}x{predicted.shape[0]}: review "
+            "this frame again"
+        )
+    known, true = truth != VOID, np.isin(truth, audit.generated.scheme.instrument_ids)
+    pixels, areas = np.count_nonzero(known), [np.count_nonzero(mask & known) for mask in (true, predicted)]
+    both = np.count_nonzero(true & predicted & known)
+    return (2 * both, sum(areas), *(area / max(pixels, 1) for area in areas), pixels > 0)
+
+
+def _check_unseen(audit: Audit, checkpoint: Checkpoint, weights: Path) -> list[str]:
+    """Return what to know of the model's training. Raises `UserError` if frames of the audit trained it."""
+    generated = audit.generated
+    video = str(generated.run.get("name") or generated.folder.resolve().name)
+    rows = [row for row in audit.rows if row.name in audit.reviews]
+    samples = [_sample(generated, row, video) for row in rows]
+    hashes = checkpoint.trained_frames
+    compared = hashes is not None and generated.run["parts"].get("frames") is not None
+    seen = find_seen(
+        samples,
+        checkpoint.training,
+        hashes if compared else None,
+        hash_files(samples) if compared else None,
+    )
+    # files of generated folders often have the same names: where looks are stored, they decide
+    trained = seen["near_copies"] if compared else seen["by_name"]
+    if trained:
+        raise UserError(
+            f"{trained} of {len(rows)} frames of the audit, or near copies of them, trained {weights} or the weights "
+            "that it started from: its score would measure memory; leave it out of --models"
+        )
+    notes = []
+    if seen["same_video"] or seen["by_name"]:
+        notes.append("other frames of this video trained it, so its numbers hold for this video alone")
+    if seen["unknown"] or not checkpoint.training.get("split"):
+        notes.append("not all that trained it is known: whether it has seen frames of the audit cannot be told")
+    return notes
+
+
+def _sample(generated: Generated, row: FrameRow, video: str = "") -> Sample:
+    path = generated.frame_path(row) or Path()
+    return Sample(row.name, path, reviewed_path(generated.folder, row.name), video, row.frame)
+
+
+def _predictions(
+    audit: Audit, checkpoint: Checkpoint, weights: Path, device
+) -> Iterator[tuple[FrameRow, np.ndarray, np.ndarray]]:
+    """Yield row, (H, W) uint8 ids and (H, W) uint8 probability in 255ths of each row of the population: from masks/ and
+    probabilities/ where this model wrote them, else from its predictions of frames/."""
+    generated, rows = audit.generated, audit.rows
+    with ThreadPoolExecutor(cpu_count()) as pool:
+        if _wrote(generated, rows, checkpoint):
+            stored = ahead(pool, lambda row: _stored(generated, row), rows, 16)
+            for row, (ids, probability) in zip(rows, stored):
+                yield row, ids, probability
+            return
+        if generated.run["parts"].get("frames") is None:
+            raise UserError(
+                f"{generated.folder} keeps no frames, so {weights} cannot predict them: generate it again without "
+                "--frame-format none, or with --save masks probabilities to audit the model that makes it"
+            )
+        predictor = Predictor(checkpoint, device, batch_size=1, keep_probability=True)
+        view = sample_views(
+            [_sample(generated, row, generated.folder.name) for row in rows], _view(generated, checkpoint)
+        )
+        frames = ahead(pool, lambda row: read_frame(generated.frame_path(row)), rows, 16)
+        for row, frame in tqdm(zip(rows, frames), "Predicting", len(rows), unit="frame", disable=quiet()):
+            found = predictor.predict(frame[None], view(_sample(generated, row, generated.folder.name), frame))
+            yield row, found.ids[0], found.probability[0]
+
+
+def _wrote(generated: Generated, rows: list[FrameRow], checkpoint: Checkpoint) -> bool:
+    """Whether masks/ and probabilities/ are those of this model, and nobody has changed the masks."""
+    parts = generated.run["parts"]
+    if generated.run.get("weights_sha256") != checkpoint.sha256 or not {"masks", "probabilities"} <= parts.keys():
+        return False
+    paths = [generated.mask_path(row) for row in rows]
+    return len(predicted_masks(paths)) == len(paths)
+
+
+def _stored(generated: Generated, row: FrameRow) -> tuple[np.ndarray, np.ndarray]:
+    probability = decode_codes(generated.path("probabilities", row))[0]
+    return read_mask(generated.mask_path(row), generated.scheme.num_classes), probability
+
+
+def _view(generated: Generated, checkpoint: Checkpoint) -> str | list[int]:
+    """What the model sees: what was given or found when the folder was made, else what its weights file says."""
+    asked = generated.run.get("view", "full")
+    if isinstance(asked, list) or asked == checkpoint.view == "auto":
+        return generated.run.get("view_rectangle") or "full"
+    return checkpoint.view

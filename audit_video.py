@@ -59,7 +59,7 @@ def work(args: argparse.Namespace) -> int:
         write_json(args.json, {**result, "run": run_metadata(vars(args), device)})
     print(audit_block(result))
     if audit.left:
-        print(f"Partial: {audit.left} frames of the audit are not reviewed yet", file=sys.stderr)
+        print(f"Partial: frames of the audit that are not reviewed yet: {audit.left}", file=sys.stderr)
     return PARTIAL if audit.left else 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,7 +123,8 @@ def measure_model(audit: Audit, checkpoint: Checkpoint, weights: Path, device) -
         predicted = np.isin(ids, generated.scheme.instrument_ids)
         expected.append(expected_counts(predicted, probability))
         if review := audit.reviews.get(row.name):
-            counted[row.name] = _review_counts(audit, review, predicted)
+            truth = _read_truth(audit, review, predicted.shape)
+            counted[row.name] = audit_counts(predicted, truth, generated.scheme.instrument_ids)
     above, below, true, found, known = np.array([counted[name] for name in audit.reviews], np.float64).T
     true, found = (is_present(share) for share in (true, found))
     return Measured(*np.array(expected).T, above, below, true, found, known > 0, notes)
@@ -136,21 +137,25 @@ def expected_counts(predicted: np.ndarray, probability: np.ndarray) -> tuple[flo
     return 2 * inside, whole + np.count_nonzero(predicted)
 
 
-def _review_counts(audit: Audit, review: Review, predicted: np.ndarray) -> tuple[float, ...]:
-    """Return numerator and denominator of Dice, true and predicted coverage, and whether any pixel is known."""
-    if not review.has_mask:
-        return (0.0,) * 5
-    path = reviewed_path(audit.generated.folder, review.name)
-    truth = read_mask(path, audit.generated.scheme.num_classes)
-    if truth.shape != predicted.shape:
-        raise UserError(
-            f"{path} is {truth.shape[1]}x{truth.shape[0]}, its frame {predicted.shape[1]}x{predicted.shape[0]}: review "
-            "this frame again"
-        )
-    known, true = truth != VOID, np.isin(truth, audit.generated.scheme.instrument_ids)
+def audit_counts(predicted: np.ndarray, truth: np.ndarray, instrument_ids: Sequence[int]) -> tuple[float, ...]:
+    """Return numerator and denominator of Dice, true and predicted coverage, and whether any pixel is known, of (H, W)
+    bool and (H, W) uint8 class ids."""
+    known, true = truth != VOID, np.isin(truth, instrument_ids)
     pixels, areas = np.count_nonzero(known), [np.count_nonzero(mask & known) for mask in (true, predicted)]
     both = np.count_nonzero(true & predicted & known)
     return (2 * both, sum(areas), *(area / max(pixels, 1) for area in areas), pixels > 0)
+
+
+def _read_truth(audit: Audit, review: Review, size: tuple[int, int]) -> np.ndarray:
+    """Return a reviewed mask (H, W); an unusable frame is all void. Raises `UserError` for another size."""
+    if not review.has_mask:
+        return np.full(size, VOID, np.uint8)
+    path = reviewed_path(audit.generated.folder, review.name)
+    truth = read_mask(path, audit.generated.scheme.num_classes)
+    if truth.shape != size:
+        sizes = "{}x{}, its frame {}x{}".format(*truth.shape[::-1], *size[::-1])
+        raise UserError(f"{path} is {sizes}: review this frame again")
+    return truth
 
 
 def _check_unseen(audit: Audit, checkpoint: Checkpoint, weights: Path) -> list[str]:

@@ -117,7 +117,7 @@ def measure_model(audit: Audit, checkpoint: Checkpoint, weights: Path, device) -
             f"{weights} knows the classes {list_some(checkpoint.scheme.names)}, {generated.folder} "
             f"{list_some(generated.scheme.names)}: give a model of the same classes"
         )
-    notes = _check_unseen(audit, checkpoint, weights)
+    notes = _refuse_trained(audit, checkpoint, weights)
     expected, counted = [], {}
     for row, ids, probability in _predictions(audit, checkpoint, weights, device):
         predicted = np.isin(ids, generated.scheme.instrument_ids)
@@ -158,7 +158,7 @@ def _read_truth(audit: Audit, review: Review, size: tuple[int, int]) -> np.ndarr
     return truth
 
 
-def _check_unseen(audit: Audit, checkpoint: Checkpoint, weights: Path) -> list[str]:
+def _refuse_trained(audit: Audit, checkpoint: Checkpoint, weights: Path) -> list[str]:
     """Return what to know of the model's training. Raises `UserError` if frames of the audit trained it."""
     generated = audit.generated
     video = str(generated.run.get("name") or generated.folder.resolve().name)

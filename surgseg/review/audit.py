@@ -6,14 +6,17 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from surgseg.checkpoint import Checkpoint
 from surgseg.console import quiet
+from surgseg.data.cache import load_resized
 from surgseg.data.dataset import Sample
-from surgseg.data.seen import find_seen, hash_files
+from surgseg.data.likeness import frame_hashes
+from surgseg.data.seen import find_seen
 from surgseg.data.views import sample_views
 from surgseg.files import UserError, list_some
 from surgseg.frames import read_frame
@@ -158,26 +161,33 @@ def _read_truth(audit: Audit, review: Review, size: tuple[int, int]) -> np.ndarr
     return truth
 
 
+def seen_by(checkpoint: Checkpoint, samples: list[Sample]) -> dict[str, Any]:
+    """Return what `find_seen` tells of frames of the audit that have a mask.
+
+    Looks are compared at the size of the training, at which `training.mixing.without_copies_of_audit` has compared
+    them too.
+    """
+    views, classes = sample_views(samples, checkpoint.view), checkpoint.scheme.num_classes
+    frames = [load_resized(sample, checkpoint.image_size, classes, views)[0] for sample in samples]
+    return find_seen(samples, checkpoint.training, checkpoint.trained_frames, frame_hashes(frames)[0])
+
+
 def _refuse_trained(audit: Audit, checkpoint: Checkpoint, weights: Path) -> list[str]:
     """Return what to know of the model's training. Raises `UserError` if frames of the audit trained it."""
     generated = audit.generated
     video = str(generated.run.get("name") or generated.folder.resolve().name)
-    rows = [row for row in audit.rows if row.name in audit.reviews]
-    samples = [_sample(generated, row, video) for row in rows]
-    hashes = checkpoint.trained_frames
-    compared = hashes is not None and generated.run["parts"].get("frames") is not None
-    seen = find_seen(
-        samples,
-        checkpoint.training,
-        hashes if compared else None,
-        hash_files(samples) if compared else None,
-    )
+    reviewed = {name for name, review in audit.reviews.items() if review.has_mask}
+    samples = [_sample(generated, row, video) for row in audit.rows if row.name in reviewed]
+    if compared := checkpoint.trained_frames is not None and generated.run["parts"].get("frames") is not None:
+        seen = seen_by(checkpoint, samples)
+    else:
+        seen = find_seen(samples, checkpoint.training, None, None)
     # files of generated folders often have the same names: where looks are stored, they decide
     trained = seen["near_copies"] if compared else seen["by_name"]
     if trained:
         raise UserError(
-            f"{trained} of {len(rows)} frames of the audit, or near copies of them, trained {weights} or the weights "
-            "that it started from: its score would measure memory; leave it out of --models"
+            f"{trained} of {len(samples)} frames of the audit, or near copies of them, trained {weights} or the "
+            "weights that it started from: its score would measure memory; leave it out of --models"
         )
     notes = []
     if seen["same_video"] or seen["by_name"]:

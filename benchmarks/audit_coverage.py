@@ -1,14 +1,16 @@
 """How often the intervals of audit_video.py hold the true score: audits drawn again and again where all is known.
 
-  python benchmarks/audit_coverage.py                                                      # synthetic videos
-  python benchmarks/audit_coverage.py --data-root data/endovis2015 --runs outputs/endovis2015/score/base/seed_0
-  python benchmarks/audit_coverage.py --quick                                              # 2 videos, 100 draws
+  python benchmarks/audit_coverage.py                                       # synthetic videos
+  python benchmarks/audit_coverage.py --data-root data/endovis2015 \\
+      --runs outputs/endovis2015/score/lite/seed_0/without_{} outputs/endovis2015/score/base/seed_0/without_{}
+  python benchmarks/audit_coverage.py --quick                               # 2 videos, 100 draws
 
 Populations: synthetic videos of 500 frames, 2 s apart, in both domains, predicted by two small models that are trained
 here on other synthetic videos (or by --weights); or with --data-root each operation of EndoVis 2015, predicted by the
-weights in RUN/without_<operation>, which benchmarks/endovis2015.py trains on the other operations. Each audit is drawn
-by the code of select_frames.py and estimated by that of audit_video.py. Printed are the share of audits whose nominal
-95 % interval holds the score of the whole population, and the mean width of the intervals.
+weights in the folders --runs, where {} stands for the operation: benchmarks/endovis2015.py trains them on the other
+ones. The first model is audited, the second one serves for the paired difference. Each audit is drawn by the code of
+select_frames.py and estimated by that of audit_video.py. Printed are the share of audits whose nominal 95 % interval
+holds the score of the whole population, and the mean width of the intervals.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from surgseg.files import write_json
 VIDEOS, FRAMES, SPACING, SIZE, SEED = 2, 500, 50, (240, 428), 1001  # of the synthetic populations
 SYNTHETIC, ENDOVIS = (10, 20, 30, 50), (10, 20)  # frames of an audit
 STREAM = {"videos": 10, "clips": 4, "frames": 3, "size": SIZE, "seed": 3}  # that trains the small models
-EPOCHS = (4, 12)  # of the two models
+EPOCHS = (12, 4)  # of the two models
 TRAINING = "--arch unet --base-channels 8 --image-size 112 200 --lr 0.002 --batch-size 4 --seed 1"
 
 
@@ -36,7 +38,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", type=Path, nargs=2, help="models of the synthetic videos (default: train two)")
     parser.add_argument("--data-root", type=Path, help="prepared folder of EndoVis 2015 (default: none)")
-    parser.add_argument("--runs", type=Path, nargs="+", default=[], help="folders of its models, at most two")
+    parser.add_argument(
+        "--runs", type=Path, nargs="+", default=[], metavar="DIR", help="folders of its models: one, or two"
+    )
     parser.add_argument(
         "--output-dir", type=Path, default=Path("outputs/audit_coverage"), help="working folder (default: %(default)s)"
     )
@@ -81,8 +85,9 @@ def populations(args: argparse.Namespace, device) -> Iterable[tuple[str, tuple[i
         prepared = load_prepared(args.data_root)
         for video in prepared.videos:
             samples = sorted((s for s in prepared.samples if s.video == video), key=lambda sample: sample.number)
-            weights = [run / f"without_{video}" / "instrument_segmentation_model.pth" for run in args.runs]
-            files = [folder / f"{video}_{run.parent.name}_{run.name}.npz" for run in args.runs]
+            runs = [Path(str(run).format(video)) for run in args.runs]
+            weights = [run / "instrument_segmentation_model.pth" for run in runs]
+            files = [folder / f"{'_'.join(run.parts[-3:])}.npz" for run in runs]
             yield video, ENDOVIS, cached(files, weights, device, lambda s=samples: (read_sample(x, 2) for x in s))
 
 
@@ -166,7 +171,7 @@ def simulate(models: list[dict], count: int, draws: int) -> dict:
     whole = scores_of(models[0])
     truth = {**whole, "sample_dice": whole["dice"], "simple": whole["dice"], "simple_difference": whole["dice"]}
     if len(models) > 1:
-        truth["paired"] = scores_of(models[1])["dice"] - whole["dice"]
+        truth["paired"] = truth["sample_paired"] = scores_of(models[1])["dice"] - whole["dice"]
     found = {name: [] for name in truth}
     for seed in range(draws):
         audit = draw_audit(rows, count, seed)
@@ -179,7 +184,9 @@ def simulate(models: list[dict], count: int, draws: int) -> dict:
         one = estimate_scores(Design(np.zeros(count, int), np.array([size])), measured(models[0], simple), simple)
         estimates = {**scores[0], "simple": one["sample_dice"], "simple_difference": one["dice"]}
         if len(models) > 1:
-            estimates["paired"] = estimate_difference(design, scores[0]["dice"], scores[1]["dice"])
+            for name in ("dice", "sample_dice"):
+                pair = estimate_difference(design, scores[0][name], scores[1][name])
+                estimates[name.replace("dice", "paired")] = pair
         for name, values in found.items():
             values.append((estimates[name].low, estimates[name].high))
     report = {}
@@ -218,7 +225,8 @@ COLUMNS = {  # of the table
     "simple_difference": "difference, simple random",
     "sample_dice": "ratio",
     "dice": "difference",
-    "paired": "paired difference",
+    "sample_paired": "two models, ratio",
+    "paired": "two models, difference",
     "sensitivity": "sensitivity",
     "specificity": "specificity",
 }

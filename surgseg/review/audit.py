@@ -192,8 +192,8 @@ def _refuse_trained(audit: Audit, checkpoint: Checkpoint, weights: Path) -> list
     notes = []
     if seen["same_video"] or seen["by_name"]:
         notes.append("other frames of this video trained it, so its numbers hold for this video alone")
-    if seen["unknown"] or not checkpoint.training.get("split"):
-        notes.append("not all that trained it is known: whether it has seen frames of the audit cannot be told")
+    if not compared or seen["unknown"] or not checkpoint.training.get("split"):
+        notes.append("whether it has seen frames of the audit cannot be told: not all that trained it is known here")
     return notes
 
 

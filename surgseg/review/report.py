@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,11 @@ from surgseg.review.estimate import (
 )
 
 SCHEMA = "surgseg.audit/1"
-MEANING = (  # three sentences
-    "The numbers estimate what a review of all N_POPULATION frames would give, one of each sampled position of this "
+FEW = 20  # reviewed frames below which intervals can be too narrow
+MEANING = (  # the first one with few frames only
+    "WARNING: with fewer than 20 reviewed frames the intervals are too narrow where a model fails in single frames "
+    "(docs/results/audit_coverage.md).",
+    "The numbers estimate what a review of all {population} frames would give, one of each sampled position of this "
     "folder; had other frames been drawn, about 95 in 100 such intervals would hold it.",
     "The truth is the mask that a person accepted, who saw the prediction of this folder's model first, unless "
     "review_masks.py ran with --blank-audit: small errors that nobody corrects count as right.",
@@ -116,18 +120,17 @@ def audit_block(result: dict[str, Any]) -> str:
         lines += ["", model["weights"], f"  {'':<46}{'estimate':>10}   95 % interval"]
         lines += [_score_line(words, model[name]) for name, words in ROWS.items()]
         if more := model["frames_to_halve"]:
-            has = (
-                f"select_frames.py --audit {reviewed + more}"
-                if more <= result["reserve"]
-                else (f"the folder has {result['reserve']} left for it: sample more frames of the video")
-            )
+            has = f"select_frames.py --audit {reviewed + more}"
+            if more - result["open"] > result["reserve"]:
+                has = f"the folder has {result['reserve']} left for it: sample more frames of the video"
             lines.append(f"  An interval of Dice half as wide needs {more} more frames ({has})")
         lines += [f"  Note: {note}" for note in model["notes"]]
     if result["differences"]:
         lines += ["", f"Dice less that of {result['models'][0]['weights']}, on the same frames"]
         for item in result["differences"]:
             lines += [f"  {item['second']}", _score_line("", item["dice"], "+")]
-    return "\n".join([*lines, "", *MEANING]).replace("N_POPULATION", str(population))
+    told = [sentence.format(population=population) for sentence in MEANING[reviewed >= FEW :]]
+    return "\n".join([*lines, "", *(textwrap.fill(sentence, 100) for sentence in told)])
 
 
 def _score_line(words: str, score: dict[str, Any], sign: str = "") -> str:

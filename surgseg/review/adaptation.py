@@ -9,14 +9,12 @@ import numpy as np
 import torch
 
 from surgseg.checkpoint import Checkpoint, load_checkpoint
-from surgseg.data.cache import load_resized
 from surgseg.data.dataset import Sample
-from surgseg.data.likeness import frame_hashes
-from surgseg.data.seen import find_seen
 from surgseg.data.views import sample_views
 from surgseg.evaluation.samples import predict_and_score
 from surgseg.files import write_json
 from surgseg.predict import Predictor
+from surgseg.review.audit import seen_by
 from surgseg.review.estimate import Design, Estimate, estimate_difference, estimate_ratio
 from surgseg.reviews import read_audit_sample, read_reviews
 from surgseg.scores.metrics import square, union_matrix
@@ -68,7 +66,8 @@ def measure_adaptation(
                 overlap[places], areas[places] = union[:, 1, 1], union[:, 1].sum(-1) + union[..., 1].sum(-1)
                 scores.append(estimate_ratio(design, 2 * overlap, areas))
             changes.append(Change(what, len(samples), *scores, estimate_difference(design, *scores)))
-    trained = _count_trained(after, audit) if audit else 0
+    seen = seen_by(after, audit) if audit else {}
+    trained = max(seen.get("by_name", 0), seen.get("near_copies") or 0)
     better, advice = advise(changes, bool(audit), trained)
     numbers = {"before", "after", "difference"}
     write_json(
@@ -88,17 +87,6 @@ def measure_adaptation(
         },
     )
     return _block(changes, advice)
-
-
-def _count_trained(checkpoint: Checkpoint, audit: list[Sample]) -> int:
-    """Count the frames of the audit that trained the weights or their ancestors, by name or by look.
-
-    Looks are compared at the size of the training, at which `without_copies_of_audit` has compared them too.
-    """
-    views, classes = sample_views(audit, checkpoint.view), checkpoint.scheme.num_classes
-    frames = [load_resized(sample, checkpoint.image_size, classes, views)[0] for sample in audit]
-    seen = find_seen(audit, checkpoint.training, checkpoint.trained_frames, frame_hashes(frames)[0])
-    return max(seen["by_name"], seen["near_copies"] or 0)
 
 
 def _design(samples: list[Sample]) -> tuple[Design, np.ndarray]:

@@ -145,7 +145,7 @@ def audit_counts(predicted: np.ndarray, truth: np.ndarray, instrument_ids: Seque
     bool and (H, W) uint8 class ids."""
     known, true = truth != VOID, np.isin(truth, instrument_ids)
     pixels, areas = np.count_nonzero(known), [np.count_nonzero(mask & known) for mask in (true, predicted)]
-    both = np.count_nonzero(true & predicted & known)
+    both = np.count_nonzero(true & predicted)
     return (2 * both, sum(areas), *(area / max(pixels, 1) for area in areas), pixels > 0)
 
 

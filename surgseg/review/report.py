@@ -60,7 +60,7 @@ def estimate_scores(design: Design, measured: Measured, reviewed: np.ndarray) ->
         "iou": to_iou(dice),
         "sample_dice": alone,
         "sample_iou": to_iou(alone),
-        "sensitivity": estimate_share(design, measured.predicted, measured.true & measured.known),
+        "sensitivity": estimate_share(design, measured.predicted, measured.true),
         "specificity": estimate_share(design, ~measured.predicted, ~measured.true & measured.known),
     }
 

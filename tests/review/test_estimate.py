@@ -30,6 +30,7 @@ def test_the_ratio_is_that_of_the_weighted_totals_and_its_variance_that_of_the_r
     assert iou.value == pytest.approx(52 / 92) and (iou.low, iou.high) == pytest.approx(
         (found.low / (2 - found.low), found.high / (2 - found.high))
     )
+    assert iou.residuals == pytest.approx(found.residuals * 2 * (72 / 92) ** 2)
 
 
 def test_a_census_and_a_perfect_auxiliary_leave_no_width():
@@ -62,6 +63,14 @@ def test_the_interval_of_a_share_is_that_of_clopper_and_pearson_where_the_sample
     assert (found.low, found.high) == pytest.approx((low if hits else 0, high if hits < 10 else 1))
 
 
+def test_strata_change_how_many_frames_count_for_the_interval_of_a_share():
+    design = Design(np.repeat([0, 1], 4), np.array([10**9, 10**9]))
+    found = estimate_share(design, np.array([1, 1, 1, 0, 0, 0, 0, 1]), np.ones(8, bool))
+    # variance (1/4 / 4 + 1/4 / 4) / 4 = 1/32; of eight frames of one stratum it would be 1/4 / 7
+    frames = 8 * (1 / 4 / 7) / (1 / 32) * (t.ppf(0.975, 7) / t.ppf(0.975, 6)) ** 2
+    assert found.high == pytest.approx(beta.ppf(0.975, frames / 2 + 1, frames / 2))
+
+
 def test_a_share_of_no_frames_is_not_defined():
     assert np.isnan(estimate_share(Design(STRATA, np.array([4, 6])), np.ones(4, bool), np.zeros(4, bool)).value)
 
@@ -70,6 +79,8 @@ def test_the_interval_is_half_as_wide_with_four_times_the_frames_or_fewer_of_a_s
     above, below = np.tile([4, 6], 25), np.full(50, 10)
     large = Design(np.zeros(50, int), np.array([10**6]))
     assert 140 <= frames_to_halve(large, estimate_ratio(large, above, below)) <= 150  # t with 199 for 49 is smaller
+    strata = Design(np.repeat([0, 1], [10, 40]), np.array([10**6, 4 * 10**6]))
+    assert 140 <= frames_to_halve(strata, estimate_ratio(strata, above, below)) <= 150
     small = Design(np.zeros(50, int), np.array([60]))
     # (60 - n) / n has to be a quarter of 10 / 50, or 1.007 times that with t of 57 for 49: n = 57.1
     assert frames_to_halve(small, estimate_ratio(small, above, below)) == 8

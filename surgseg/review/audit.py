@@ -216,8 +216,8 @@ def _predictions(
             return
         if generated.run["parts"].get("frames") is None:
             raise UserError(
-                f"{generated.folder} keeps no frames, so {weights} cannot predict them: generate it again without "
-                "--frame-format none, or with --save masks probabilities to audit the model that makes it"
+                f"{generated.folder} keeps no frames, and {weights} did not write its masks and probabilities: audit "
+                "it in a folder with frames (generate_masks_from_model.py without --frame-format none)"
             )
         predictor = Predictor(checkpoint, device, batch_size=1, keep_probability=True)
         view = sample_views(

@@ -1,13 +1,15 @@
-"""Say how good models are on a video, and how sure that is, from the reviewed audit frames of its generated folder.
+"""Say how good models are on a video, and how sure that is, from reviewed frames of its audit.
 
   python select_frames.py --generated-dir data/gastrectomy --audit 30     # draws the frames
   python review_masks.py --generated-dir data/gastrectomy                 # a person reviews them
   python audit_video.py --generated-dir data/gastrectomy \\
-      --models outputs/instrument_segmentation_model.pth outputs/gastrectomy/instrument_segmentation_model.pth
+      --models outputs/instrument_segmentation_model.pth \\
+      outputs/gastrectomy/instrument_segmentation_model.pth
 
-Prints pooled Dice and IoU, sensitivity and specificity of presence for each model with 95 % intervals
-that follow from the drawing, how much better each model is than the first one, and how many more
-frames make the interval half as wide. Each model predicts all frames that could be drawn.
+Prints pooled Dice and IoU, sensitivity and specificity of presence for each model with 95 %
+intervals that follow from the drawing, how much better each model is than the first one, and how
+many more frames make the interval half as wide. Each model predicts all frames that could be drawn.
+Exit status: 0 done, 3 some frames of the audit are not reviewed yet.
 """
 
 from __future__ import annotations

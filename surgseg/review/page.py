@@ -18,6 +18,7 @@ from surgseg.review.picture import carry_mask, thumbnail
 from surgseg.review.store import Conflict, InvalidMask, ReviewFolder
 
 _ASSETS = Path(__file__).parent
+_SCRIPTS = ("pixels.js", "view.js", "page.js", "controls.js")
 MAX_STEP_S = 0.5  # seconds between two frames of which one takes the other's mask
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FULL_DISK = (
@@ -44,8 +45,8 @@ def _add_reading(pages, opened: ReviewFolder) -> None:
 
     @pages.get("/")
     def index():
-        texts = {name: (_ASSETS / f"page.{name}").read_text(encoding="utf-8") for name in ("html", "css", "js")}
-        return render_template_string(texts["html"], css=texts["css"], js=texts["js"])
+        html, css, *js = ((_ASSETS / name).read_text(encoding="utf-8") for name in ("page.html", "page.css", *_SCRIPTS))
+        return render_template_string(html, css=css, js="\n".join(js))
 
     @pages.get("/list")
     def frames():

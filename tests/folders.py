@@ -29,18 +29,20 @@ def columns(first: int, last: int, size: tuple[int, int] = (10, 10)) -> np.ndarr
 
 def write_folder(
     path: Path, masks, *, step: int = 30, rate: float = 25.0, numbers=None, images=None, suspect=(), complete=True,
-    parts=None, scheme="binary", name="video", confidence=None, **run,
+    parts=None, scheme="binary", name="video", confidence=None, probabilities=None, **run,
 ) -> Path:  # fmt: skip
     """A generated folder as generate_masks_from_model.py writes it.
 
     `masks` are class ids, or counts of instrument pixels of 10x10; frame i has the number `numbers[i]` (default `step`
-    times i) and the time number / `rate`. `images` (H, W, 3) uint8 of each frame are kept where they are given.
+    times i) and the time number / `rate`. `images` (H, W, 3) uint8 of each frame are kept where they are given, so are
+    `probabilities` (H, W) uint8 in 255ths.
     `run` goes into run.json.
     """
     masks = [pixels(mask) if isinstance(mask, int) else mask for mask in masks]
     numbers = [step * index for index in range(len(masks))] if numbers is None else numbers
     if parts is None:
         parts = {"masks": "png"} if images is None else {"frames": "png", "masks": "png"}
+        parts.update({} if probabilities is None else {"probabilities": "png"})
     writer = GeneratedWriter(path, SCHEMES[scheme], name, parts)
     writer.begin({})
     for index, (number, ids) in enumerate(zip(numbers, masks)):
@@ -49,7 +51,8 @@ def write_folder(
         coverage = ((ids > 0) & known).sum() / max(known.sum(), 1)
         sure = 0.9 if confidence is None else confidence[index]
         frame = Frame(number, number / rate, image, index in suspect)
-        writer.commit(writer.store(frame, ids, Measures(coverage, sure, 0.0), None))
+        probability = None if probabilities is None else probabilities[index]
+        writer.commit(writer.store(frame, ids, Measures(coverage, sure, 0.0), probability))
     length = (numbers[-1] + (numbers[1] - numbers[0] if len(numbers) > 1 else 1)) / rate if len(numbers) else 1.0
     described = {
         "video_data": "unmarked",

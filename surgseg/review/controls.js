@@ -16,8 +16,8 @@ const ACTIONS = [
   ["tools", "e", "Eraser", "eraser: background", () => setTool("eraser")],
   ["tools", "p", "Polygon", "polygon: click corners; Enter or the first corner closes it, Esc drops it", () => setTool("polygon")],
   ["tools", "v", "Void", "brush of void: pixels that nobody can judge, they count nowhere", () => setTool("void")],
-  ["tools", "c", "Remove part", "click on a part to remove it", () => setTool("remove")],
-  ["tools", "k", "Keep part", "click on the only part of its class to keep", () => setTool("keep")],
+  ["tools", "c", "Remove", "click on a part to remove it", () => setTool("remove")],
+  ["tools", "k", "Keep", "click on the only part of its class to keep", () => setTool("keep")],
   ["tools", "t", "Threshold", "brush that decides by the model's probability", () => setTool("level")],
   ["", "[  ]", "", "smaller or larger brush (also the wheel)"],
   ["", "[", "", "", () => setSize(settings.size / 1.15)],
@@ -28,10 +28,10 @@ const ACTIONS = [
   ["", "0 – 9", "", "class (with Shift: 10 to 19)"],
   ["edits", "z", "Undo", "undo (also Ctrl+Z)", undo],
   ["edits", "y", "Redo", "redo (also Ctrl+Y)", redo],
-  ["edits", "r", "As predicted", "the mask as predicted", resetToPrediction],
-  ["edits", "n", "No instrument", "remove all instruments", () => change(removeInstruments)],
-  ["edits", "Shift+←", "To previous", "carry the mask to the frame before, along the motion", () => propagate(-1)],
-  ["edits", "Shift+→", "To next", "carry the mask to the frame after, along the motion", () => propagate(1)],
+  ["edits", "r", "Predicted", "as predicted: drop all corrections", resetToPrediction],
+  ["edits", "n", "None", "no instrument: remove all instruments", () => change(removeInstruments)],
+  ["edits", "Shift+←", "Carry", "carry the mask to the frame before, along the motion", () => propagate(-1)],
+  ["edits", "Shift+→", "Carry", "carry the mask to the frame after, along the motion", () => propagate(1)],
   ["looks", "l", "Outline", "outline and names on or off", () => { settings.outline = !settings.outline; redraw(); }],
   ["looks", "f", "Fit", "show the whole frame", fit],
   ["looks", "x", "Before", "hold: the mask as predicted", () => look("predicted")],
@@ -191,7 +191,7 @@ function showRow(index) {
   const row = rows.get(index), item = list.frames[index];
   if (!row) return;
   const [, name, state, why] = row.children;
-  name.textContent = `${clock(item.time_s)}  ${item.name}`;
+  name.textContent = item.name;
   state.textContent = stateOf(item);
   why.textContent = row.title = item.purpose === "audit" ? "" : item.reason;
   showProgress();
@@ -273,7 +273,7 @@ function buildSliders() {
 function addButton(section, key, name, run) {
   const button = document.createElement("button"), text = document.createElement("span"), cap = document.createElement("kbd");
   text.textContent = name;
-  cap.textContent = key;
+  cap.textContent = key.replace("Shift+", "⇧");
   button.append(text, cap);
   button.onclick = (event) => { if (event.detail) button.blur(); run(); };
   element(section).append(button);
@@ -305,7 +305,7 @@ function build() {
     element("tabs").append(button);
   }
   for (const item of list.classes) {
-    const button = addButton("classes", item.id < 10 ? item.id : item.id < 20 ? `⇧${item.id - 10}` : "", item.name, () => setClass(item.id));
+    const button = addButton("classes", item.id < 10 ? `${item.id}` : item.id < 20 ? `⇧${item.id - 10}` : "", item.name, () => setClass(item.id));
     const swatch = document.createElement("i");
     swatch.style.background = `rgb(${item.colour.join()})`;
     button.prepend(swatch);

@@ -151,6 +151,7 @@ async function save(isUnusable) {
   const query = new URLSearchParams({ seconds: seconds.toFixed(1), version: sent.version });
   if (isUnusable) query.set("unusable", "1");
   isBusy = true;
+  say("Saving …");
   try {
     const options = { method: "POST", body: isUnusable ? "" : sent.ids };
     const said = await (await ask(`frames/${sent.index}/review?${query}`, options)).json();
@@ -159,10 +160,11 @@ async function save(isUnusable) {
     spent[sent.index] -= seconds;
     unsaved.delete(sent.index);
     keepStrokes(sent);
-    return true;
+    say("");
+    return frame === sent;
   } catch (error) {
-    if (error.status === 409) conflict = { isUnusable, message: error.message, ids: null };
-    else say(`NOT SAVED: ${error.message} Your strokes are kept in this page; press Enter to try again.`, true);
+    if (error.status === 409 && frame === sent) conflict = { isUnusable, message: error.message, ids: null };
+    say(conflict ? "" : `NOT SAVED: ${error.message} Your strokes are kept in this page; press Enter to try again.`, true);
     return false;
   } finally {
     isBusy = false;

@@ -27,9 +27,13 @@ function idsShown() {
   return shown === "theirs" ? conflict.ids : frame.ids;
 }
 
+function lineWidth() {
+  return Math.max(1, Math.round(1.2 / view.scale));
+}
+
 // Colour the mask within an area (the whole frame without one). Void is striped.
 function tint(area) {
-  const { width, height } = frame, ids = idsShown(), reach = Math.max(1, Math.round(1.2 / view.scale));
+  const { width, height } = frame, ids = idsShown(), reach = lineWidth();
   const left = Math.max(0, (area ? area.left : 0) - reach), right = Math.min(width, (area ? area.right : width) + reach);
   const top = Math.max(0, (area ? area.top : 0) - reach), bottom = Math.min(height, (area ? area.bottom : height) + reach);
   if (right <= left || bottom <= top) return;
@@ -154,11 +158,12 @@ function fit() {
 // Zoom so that the pixel under `at` stays where it is.
 function zoom(factor, at) {
   const point = at || { x: canvas.clientWidth / 2, y: canvas.clientHeight / 2 };
-  const scale = Math.min(40, Math.max(0.1, view.scale * factor));
+  const scale = Math.min(40, Math.max(0.1, view.scale * factor)), drawn = lineWidth();
   view.left = point.x - ((point.x - view.left) * scale) / view.scale;
   view.top = point.y - ((point.y - view.top) * scale) / view.scale;
   Object.assign(view, { scale, fitted: false });
-  redraw();
+  if (lineWidth() === drawn) refresh();
+  else redraw();
 }
 
 function pointOf(event) {

@@ -2,8 +2,7 @@
 // What stands around the canvas: list, buttons, sliders, keys.
 
 const STATUS = {
-  "": "○ not chosen", open: "○ open", accepted: "✓ accepted", corrected: "✎ corrected", empty: "∅ no instrument",
-  unusable: "✕ unusable",
+  open: "○ open", accepted: "✓ accepted", corrected: "✎ corrected", empty: "∅ no instrument", unusable: "✕ unusable",
 };
 const TABS = { queue: "Queue", audit: "Audit", all: "All" };
 const element = (id) => document.getElementById(id);
@@ -14,7 +13,7 @@ let tab = "queue", place = 0; // the place in the tab, also while a frame outsid
 const ACTIONS = [
   ["tools", "b", "Brush", "brush of the chosen class (right button: eraser)", () => setTool("brush")],
   ["tools", "e", "Eraser", "eraser: background", () => setTool("eraser")],
-  ["tools", "p", "Polygon", "polygon: click corners; Enter or the first corner closes it, Esc drops it", () => setTool("polygon")],
+  ["tools", "p", "Polygon", "polygon: click corners; Enter or the first corner closes it, Backspace drops a corner, Esc all", () => setTool("polygon")],
   ["tools", "v", "Void", "brush of void: pixels that nobody can judge, they count nowhere", () => setTool("void")],
   ["tools", "c", "Remove", "click on a part to remove it", () => setTool("remove")],
   ["tools", "k", "Keep", "click on the only part of its class to keep", () => setTool("keep")],
@@ -43,8 +42,8 @@ const ACTIONS = [
   ["", "+", "", "", () => zoom(1.25)],
   ["", "=", "", "", () => zoom(1.25)],
   ["", "-", "", "", () => zoom(0.8)],
-  ["", "Esc", "", "drop the polygon in hand"],
   ["", "Escape", "", "", cancelStroke],
+  ["", "Backspace", "", "", dropCorner],
   ["", "←  →", "", "frame before or after in the list, nothing is saved (also ↑ ↓)"],
   ["", "←", "", "", () => go(-1)],
   ["", "→", "", "", () => go(1)],
@@ -132,7 +131,7 @@ function inTab(name = tab) {
   return list.frames.filter((item) => item.purpose === "correct").sort((a, b) => a.rank - b.rank);
 }
 
-const isOpen = ({ status }) => status === "" || status === "open";
+const isOpen = ({ status }) => status === "open";
 
 // Index of the next open frame after the one that is shown, from the start again at the end; null if there is none.
 function nextOpen() {
@@ -142,7 +141,7 @@ function nextOpen() {
 }
 
 function neighbour(by) {
-  const items = inTab(), isHere = items[place] && items[place].index === frame.index;
+  const items = inTab(), isHere = items[place] && frame && items[place].index === frame.index;
   const item = items[isHere ? place + by : place];
   return item ? item.index : null;
 }
@@ -227,7 +226,7 @@ function showState() {
   const words = [clock(item.time_s), stateOf(item), item.purpose === "audit" ? "audit" : item.reason, frame.note];
   element("name").textContent = item.name;
   element("about").textContent = words.filter(Boolean).join(" · ");
-  for (const name of ["level", "frameLevel"]) sliders[name].disabled = !frame.probability;
+  for (const name of ["level", "frameLevel"]) if (sliders[name]) sliders[name].disabled = !frame.probability;
   element("conflict").hidden = !conflict;
   if (!conflict) return;
   const [words_, look_, theirs, mine] = element("conflict").children;
@@ -251,12 +250,13 @@ function addSlider(name, text, most, step) {
 }
 
 function buildSliders() {
-  addSlider("size", "Size [ ]", 300, 1);
-  addSlider("opacity", "Opacity o", 1, 0.05);
+  addSlider("size", "Size", 300, 1);
+  addSlider("opacity", "Opacity", 1, 0.05);
   sliders.size.oninput = () => { settings.size = Number(sliders.size.value); showState(); };
   sliders.opacity.oninput = () => setOpacity(Number(sliders.opacity.value));
-  addSlider("level", "Brush thr.", 1, 0.01);
-  addSlider("frameLevel", "Frame thr.", 1, 0.01);
+  if (!list.probabilities) return;
+  addSlider("level", "Brush p ≥", 1, 0.01);
+  addSlider("frameLevel", "Frame p ≥", 1, 0.01);
   sliders.level.oninput = () => { settings.level = Number(sliders.level.value); showState(); };
   let before = null; // one step of the history for one pull at the slider
   sliders.frameLevel.oninput = () => {
@@ -310,6 +310,7 @@ function build() {
     swatch.style.background = `rgb(${item.colour.join()})`;
     button.prepend(swatch);
     button.dataset.id = item.id;
+    button.title = item.name;
   }
   element("classes").classList.toggle("few", list.classes.length < 6);
   buildSliders();

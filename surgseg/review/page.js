@@ -90,8 +90,11 @@ function keepStrokes({ index, version, ids }) {
 }
 
 function restoreStrokes(made) {
-  const [version, text] = (localStorage.getItem(strokesKey(made.index)) || "").split(" ");
-  const ids = text && unpackIds(text, made.ids.length);
+  let kept = "";
+  try {
+    kept = localStorage.getItem(strokesKey(made.index)) || "";
+  } catch { /* switched off */ }
+  const [version, text] = kept.split(" "), ids = text && unpackIds(text, made.ids.length);
   if (!ids) return;
   const before = made.ids.slice();
   made.ids.set(ids);
@@ -122,6 +125,7 @@ function settle(before) {
   keepStrokes(frame);
   redraw();
   showState();
+  showRow(frame.index);
 }
 
 function undo() {
@@ -182,15 +186,14 @@ async function accept(isUnusable = false) {
 }
 
 async function lookAtTheirs() {
-  if (!conflict.ids) {
-    try {
-      const answer = await ask(`frames/${frame.index}/mask`);
-      conflict.version = answer.headers.get("X-Version");
-      conflict.ids = new Uint8Array(await answer.arrayBuffer());
-    } catch (error) {
-      return say(error.message, true);
-    }
+  const asked = conflict;
+  try {
+    const answer = asked.ids ? null : await ask(`frames/${frame.index}/mask`);
+    if (answer) Object.assign(asked, { version: answer.headers.get("X-Version"), ids: new Uint8Array(await answer.arrayBuffer()) });
+  } catch (error) {
+    return say(error.message, true);
   }
+  if (conflict !== asked) return; // another frame is shown by now
   shown = shown === "theirs" ? "mine" : "theirs";
   redraw();
   showState();

@@ -74,7 +74,8 @@ function decideBy(probability, level, ids, isInstrument, newId) {
 }
 
 function sameIds(a, b) {
-  return a.length === b.length && a.every((id, place) => id === b[place]);
+  for (let place = 0; place < a.length; place++) if (a[place] !== b[place]) return false;
+  return true;
 }
 
 // Remember the step from `before` to the ids of now: the part that differs. False if none does.

@@ -84,16 +84,17 @@ function draw() {
   drawBrush();
 }
 
-// Class names, where colours alone would have to be told apart: each at the middle one of its pixels.
+// Class names, where colours alone would have to be told apart: each in the middle of the row of its middle pixel.
 function findNames() {
   const ids = idsShown(), counts = new Uint32Array(256), seen = new Uint32Array(256);
-  for (const id of ids) counts[id]++;
+  for (let place = 0; place < ids.length; place++) counts[ids[place]]++;
   names = [];
   for (let place = 0; place < ids.length; place++) {
     const id = ids[place];
-    if (id && ++seen[id] === (counts[id] + 1) >> 1) {
-      names.push({ text: className(id), x: place % frame.width, y: Math.floor(place / frame.width) });
-    }
+    if (!id || ++seen[id] !== (counts[id] + 1) >> 1) continue;
+    const y = Math.floor(place / frame.width), columns = [];
+    for (let x = 0; x < frame.width; x++) if (ids[y * frame.width + x] === id) columns.push(x);
+    names.push({ text: className(id), x: columns[columns.length >> 1], y });
   }
 }
 
@@ -208,6 +209,11 @@ function cancelStroke() {
   stroke = null;
   polygon = [];
   redraw();
+}
+
+function dropCorner() {
+  polygon.pop();
+  refresh();
 }
 
 function closePolygon() {

@@ -31,7 +31,7 @@ def write_drawn_folder(folder: Path) -> Path:
     """A generated folder of drawn frames; a disc of tissue in each mask is predicted wrongly."""
     images, codes = zip(*(draw_frame(1, 2, number, SIZE) for number in NUMBERS))
     masks = [np.isin(frame, (31, 32)).astype(np.uint8) for frame in codes]
-    for index, mask in enumerate(masks):
+    for mask in masks:
         cv2.circle(mask, (350, 165), 26, 1, -1)
     probabilities = [cv2.GaussianBlur(255 * mask, (0, 0), 3) for mask in masks]
     write_folder(folder, masks, images=list(images), numbers=NUMBERS, probabilities=probabilities)

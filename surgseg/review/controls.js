@@ -365,6 +365,7 @@ async function start() {
   Object.assign(settings, { classId: isInstrument.indexOf(true), level: list.threshold ?? 0.5, frameLevel: list.threshold ?? 0.5 });
   document.title = `${list.folder}: review of masks (research use)`;
   setColours();
+  await findStrokes();
   build();
   openTab(Object.keys(TABS).find((name) => inTab(name).some(isOpen)) || "all");
 }

@@ -31,7 +31,7 @@ async function load(index) {
     width: Number(mask.headers.get("X-Width")), height: Number(mask.headers.get("X-Height")),
     version: mask.headers.get("X-Version") || "", predicted: null, probability: null, undo: [], redo: [], note: "",
   };
-  restoreStrokes(made);
+  await restoreStrokes(made);
   if (list.frames[index].purpose !== "audit" || !list.blank_audit) loadPrediction(made);
   return made;
 }
@@ -78,28 +78,44 @@ async function openFrame(index) {
   for (const near of [nextOpen(), neighbour(1)]) if (near !== null) getFrame(near).catch(() => {});
 }
 
-// Unsaved strokes of a page that was closed or lost.
+// Unsaved strokes, for a page that is closed or killed: in the browser's own storage on this machine.
 
-const strokesKey = (index) => `surgseg/${list.folder}/${list.frames[index].name}`;
+const strokesKey = (index) => `${list.folder}/${list.frames[index].name}`;
+const storage = new Promise((resolve) => {
+  const asked = indexedDB.open("surgseg", 1);
+  asked.onupgradeneeded = () => asked.result.createObjectStore("strokes");
+  asked.onsuccess = () => resolve(asked.result);
+  asked.onerror = () => resolve(null); // switched off: the strokes are in memory only
+});
 
-function keepStrokes({ index, version, ids }) {
-  try {
-    if (unsaved.has(index)) localStorage.setItem(strokesKey(index), `${version} ${packIds(ids)}`);
-    else localStorage.removeItem(strokesKey(index));
-  } catch { /* the storage is full or switched off: the strokes are still in memory */ }
+async function inStorage(mode, act) {
+  const opened = await storage;
+  if (!opened) return null;
+  const work = opened.transaction("strokes", mode, { durability: "strict" });
+  const request = act(work.objectStore("strokes"));
+  return new Promise((resolve) => {
+    work.oncomplete = () => resolve(request.result);
+    work.onabort = () => resolve(null);
+  });
 }
 
-function restoreStrokes(made) {
-  let kept = "";
-  try {
-    kept = localStorage.getItem(strokesKey(made.index)) || "";
-  } catch { /* switched off */ }
-  const [version, text] = kept.split(" "), ids = text && unpackIds(text, made.ids.length);
-  if (!ids) return;
+function keepStrokes({ index, version, ids }) {
+  const isKept = unsaved.has(index);
+  inStorage("readwrite", (store) => (isKept ? store.put({ version, ids }, strokesKey(index)) : store.delete(strokesKey(index))));
+}
+
+// Mark the frames of the list that have such strokes.
+async function findStrokes() {
+  const keys = new Set(await inStorage("readonly", (store) => store.getAllKeys()));
+  for (const { index } of list.frames) if (keys.has(strokesKey(index))) unsaved.add(index);
+}
+
+async function restoreStrokes(made) {
+  const kept = await inStorage("readonly", (store) => store.get(strokesKey(made.index)));
   const before = made.ids.slice();
-  made.ids.set(ids);
-  if (!remember(made, before)) return;
-  made.version = version; // if the frame was saved since, saving is a conflict and the person decides
+  if (kept && kept.ids.length === before.length) made.ids.set(kept.ids);
+  if (!remember(made, before)) return unsaved.delete(made.index);
+  made.version = kept.version; // if the frame was saved since, saving is a conflict and the person decides
   made.note = "strokes of an earlier time that were not saved; undo removes them";
   unsaved.add(made.index);
 }

@@ -107,23 +107,3 @@ function stepForward(frame) {
   frame.undo.push(step);
   return true;
 }
-
-// Runs of equal ids as text, "id:length,...": small enough for the browser to keep.
-function packIds(ids) {
-  const runs = [];
-  for (let start = 0, end = 0; start < ids.length; start = end) {
-    while (end < ids.length && ids[end] === ids[start]) end++;
-    runs.push(`${ids[start]}:${end - start}`);
-  }
-  return runs.join(",");
-}
-
-function unpackIds(text, length) {
-  const ids = new Uint8Array(length);
-  let place = 0;
-  for (const run of text.split(",")) {
-    const [id, count] = run.split(":").map(Number);
-    ids.fill(id, place, place += count);
-  }
-  return place === length ? ids : null;
-}

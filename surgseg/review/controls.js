@@ -2,10 +2,12 @@
 // What stands around the canvas: list, buttons, sliders, keys.
 
 const STATUS = {
-  open: "○ open", accepted: "✓ accepted", corrected: "✎ corrected", empty: "∅ no instrument", unusable: "✕ unusable",
+  open: "○ open", accepted: "✓ accepted", corrected: "✎ corrected", empty: "∅ none",
+  unusable: "✕ unusable",
 };
 const TABS = { queue: "Queue", audit: "Audit", all: "All" };
 const element = (id) => document.getElementById(id);
+const make = (tag, properties) => Object.assign(document.createElement(tag), properties);
 const message = element("message"), help = element("help"), rows = new Map(); // index -> row of the list
 let tab = "queue", place = 0; // the place in the tab, also while a frame outside of it is shown
 
@@ -13,7 +15,8 @@ let tab = "queue", place = 0; // the place in the tab, also while a frame outsid
 const ACTIONS = [
   ["tools", "b", "Brush", "brush of the chosen class (right button: eraser)", () => setTool("brush")],
   ["tools", "e", "Eraser", "eraser: background", () => setTool("eraser")],
-  ["tools", "p", "Polygon", "polygon: click corners; Enter or the first corner closes it, Backspace drops a corner, Esc all", () => setTool("polygon")],
+  ["tools", "p", "Polygon", "polygon: click corners; Enter or the first corner closes it, Backspace drops a corner, Esc all",
+    () => setTool("polygon")],
   ["tools", "v", "Void", "brush of void: pixels that nobody can judge, they count nowhere", () => setTool("void")],
   ["tools", "c", "Remove", "click on a part to remove it", () => setTool("remove")],
   ["tools", "k", "Keep", "click on the only part of its class to keep", () => setTool("keep")],
@@ -49,7 +52,7 @@ const ACTIONS = [
   ["", "→", "", "", () => go(1)],
   ["", "↑", "", "", () => go(-1)],
   ["", "↓", "", "", () => go(1)],
-  ["", "q", "", "next list: queue, audit, all frames", () => openTab(Object.keys(TABS)[(Object.keys(TABS).indexOf(tab) + 1) % 3])],
+  ["", "q", "", "next list: queue, audit, all frames", () => openTab({ queue: "audit", audit: "all", all: "queue" }[tab])],
   ["finish", "u", "Unusable", "out of the body, black or blurred: saved without mask", () => accept(true)],
   ["finish", "?", "Keys", "this list", () => help.showModal()],
   ["finish", "Enter", "Accept, next", "save, then the next open frame", () => accept()],
@@ -105,7 +108,7 @@ function setOpacity(opacity) {
 function stepLevel(by) {
   const name = settings.tool === "level" ? "level" : "frameLevel";
   settings[name] = Math.min(1, Math.max(0, Math.round(20 * (settings[name] + by)) / 20));
-  if (name === "frameLevel" && frame && frame.probability) change(() => decideFrame(settings.frameLevel, frame.ids.slice()));
+  if (name === "frameLevel" && frame && frame.probability) change(() => decideFrame(settings.frameLevel, frame.ids));
   showState();
 }
 
@@ -136,7 +139,8 @@ const isOpen = ({ status }) => status === "open";
 // Index of the next open frame after the one that is shown, from the start again at the end; null if there is none.
 function nextOpen() {
   const items = inTab(), start = items[place] && frame && items[place].index === frame.index ? place + 1 : place;
-  const found = [...items.slice(start), ...items.slice(0, start)].find((item) => isOpen(item) && item.index !== frame.index);
+  const turned = [...items.slice(start), ...items.slice(0, start)];
+  const found = turned.find((item) => isOpen(item) && item.index !== frame.index);
   return found ? found.index : null;
 }
 
@@ -164,10 +168,9 @@ function openTab(name) {
 }
 
 function makeRow(item) {
-  const row = document.createElement("button"), picture = new Image();
-  Object.assign(picture, { loading: "lazy", src: `frames/${item.index}/thumbnail`, alt: "" });
-  row.append(picture, ...["name", "state", "why"].map((kind) => Object.assign(document.createElement("span"), { className: kind })));
-  row.onclick = () => openFrame(item.index);
+  const row = make("button", { onclick: () => openFrame(item.index) });
+  row.append(make("img", { loading: "lazy", src: `frames/${item.index}/thumbnail`, alt: "" }));
+  row.append(make("span"), make("span"), make("span", { className: "why" }));
   rows.set(item.index, row);
   showRow(item.index);
   return row;
@@ -201,7 +204,7 @@ function showProgress() {
   const seconds = done.reduce((sum, item) => sum + item.seconds, 0);
   const each = done.length && seconds ? ` · ${duration(seconds)}, ${duration(seconds / done.length)} each` : "";
   element("progress").textContent = `${done.length} of ${items.length} done${each}`;
-  for (const button of element("tabs").children) button.classList.toggle("on", button.dataset.tab === tab);
+  for (const button of element("tabs").children) button.classList.toggle("on", button.value === tab);
 }
 
 // Move the mark of the list to the frame that is shown.
@@ -215,8 +218,8 @@ function showPlace() {
 
 // Header, buttons, sliders, conflict: as the state is.
 function showState() {
-  for (const button of document.querySelectorAll("[data-tool]")) button.classList.toggle("on", button.dataset.tool === settings.tool);
-  for (const button of element("classes").children) button.classList.toggle("on", Number(button.dataset.id) === settings.classId);
+  for (const button of element("tools").children) button.classList.toggle("on", button.value === settings.tool);
+  for (const button of element("classes").children) button.classList.toggle("on", button.value === `${settings.classId}`);
   for (const [name, slider] of Object.entries(sliders)) {
     slider.value = settings[name];
     slider.nextSibling.textContent = name === "size" ? settings.size : settings[name].toFixed(2);
@@ -229,9 +232,9 @@ function showState() {
   for (const name of ["level", "frameLevel"]) if (sliders[name]) sliders[name].disabled = !frame.probability;
   element("conflict").hidden = !conflict;
   if (!conflict) return;
-  const [words_, look_, theirs, mine] = element("conflict").children;
-  words_.textContent = `${conflict.message} Yours is not saved and nothing was overwritten.`;
-  look_.textContent = shown === "theirs" ? "Look at mine" : "Look at theirs";
+  const [told, looking, theirs, mine] = element("conflict").children;
+  told.textContent = conflict.message;
+  looking.textContent = shown === "theirs" ? "Look at mine" : "Look at theirs";
   theirs.disabled = mine.disabled = !conflict.ids;
 }
 
@@ -240,13 +243,10 @@ function showState() {
 const sliders = {};
 
 function addSlider(name, text, most, step) {
-  const label = document.createElement("label"), input = document.createElement("input"), output = document.createElement("output");
-  label.textContent = text;
-  Object.assign(input, { type: "range", min: name === "size" ? 1 : 0, max: most, step, id: name });
-  label.htmlFor = name;
-  sliders[name] = input;
-  element("sliders").append(label, input, output);
+  const input = make("input", { type: "range", min: name === "size" ? 1 : 0, max: most, step, id: name });
   input.onpointerup = () => input.blur();
+  sliders[name] = input;
+  element("sliders").append(make("label", { textContent: text, htmlFor: name }), input, make("output"));
 }
 
 function buildSliders() {
@@ -271,11 +271,8 @@ function buildSliders() {
 }
 
 function addButton(section, key, name, run) {
-  const button = document.createElement("button"), text = document.createElement("span"), cap = document.createElement("kbd");
-  text.textContent = name;
-  cap.textContent = key.replace("Shift+", "⇧");
-  button.append(text, cap);
-  button.onclick = (event) => { if (event.detail) button.blur(); run(); };
+  const button = make("button", { onclick: (event) => { if (event.detail) button.blur(); run(); } });
+  button.append(make("span", { textContent: name }), make("kbd", { textContent: key.replace("Shift+", "⇧") }));
   element(section).append(button);
   return button;
 }
@@ -286,31 +283,27 @@ function build() {
     if (section) {
       const button = addButton(section, key, name, run);
       button.title = what;
-      if (section === "tools") button.dataset.tool = tools[key];
+      if (section === "tools") button.value = tools[key];
       if (key === "Enter") button.className = "wide";
       if (key === "x" || key === "h") { button.onclick = null; button.onpointerdown = run; }
     }
     if (what) {
-      const line = document.createElement("p"), cap = document.createElement("kbd"), text = document.createElement("span");
-      cap.textContent = key;
-      text.textContent = what;
-      line.append(cap, text);
+      const line = make("p");
+      line.append(make("kbd", { textContent: key }), make("span", { textContent: what }));
       help.querySelector("div").append(line);
     }
   }
   for (const [name, text] of Object.entries(TABS)) {
-    const button = Object.assign(document.createElement("button"), { textContent: `${text} ${inTab(name).length}` });
-    button.dataset.tab = name;
+    const button = make("button", { textContent: `${text} ${inTab(name).length}`, value: name });
     button.onclick = () => { button.blur(); openTab(name); };
     element("tabs").append(button);
   }
   for (const item of list.classes) {
-    const button = addButton("classes", item.id < 10 ? `${item.id}` : item.id < 20 ? `⇧${item.id - 10}` : "", item.name, () => setClass(item.id));
-    const swatch = document.createElement("i");
+    const key = item.id < 10 ? `${item.id}` : item.id < 20 ? `⇧${item.id - 10}` : "", swatch = make("i");
+    const button = addButton("classes", key, item.name, () => setClass(item.id));
     swatch.style.background = `rgb(${item.colour.join()})`;
     button.prepend(swatch);
-    button.dataset.id = item.id;
-    button.title = item.name;
+    Object.assign(button, { value: item.id, title: item.name });
   }
   element("classes").classList.toggle("few", list.classes.length < 6);
   buildSliders();
@@ -331,7 +324,8 @@ function keyOf(event) {
 
 document.onkeydown = (event) => {
   const key = keyOf(event), digit = /^(?:Digit|Numpad)(\d)$/.exec(event.code);
-  const action = ACTIONS.find((item) => item[4] && item[1] === key) || ACTIONS.find((item) => item[4] && item[1] === key.toLowerCase());
+  const actionOf = (name) => ACTIONS.find((item) => item[4] && item[1] === name);
+  const action = actionOf(key) || actionOf(key.toLowerCase());
   if (help.open) return;
   if (event.target.matches("button:focus-visible") && (key === "Enter" || key === " ")) return;
   if (event.target.matches("input") && ARROWS[event.key]) return;
@@ -362,7 +356,8 @@ async function start() {
     return say(error.message, true);
   }
   isInstrument = Array.from({ length: 256 }, (_, id) => Boolean(list.classes[id] && list.classes[id].instrument));
-  Object.assign(settings, { classId: isInstrument.indexOf(true), level: list.threshold ?? 0.5, frameLevel: list.threshold ?? 0.5 });
+  const level = list.threshold ?? 0.5;
+  Object.assign(settings, { classId: isInstrument.indexOf(true), level, frameLevel: level });
   document.title = `${list.folder}: review of masks (research use)`;
   setColours();
   await findStrokes();

@@ -5,7 +5,8 @@
 const IDLE_S = 30, KEPT = 8; // frames kept ready
 const loaded = new Map(); // index -> promise of a frame; the oldest first
 const unsaved = new Set(), spent = []; // indexes; seconds of work not yet sent, by index
-let list = null, frame = null, conflict = null, isBusy = false, opened = 0, acted = performance.now(), isInstrument = [];
+let list = null, frame = null, conflict = null; // as the program answered; on the canvas; what a conflict is about
+let isBusy = false, opened = 0, acted = performance.now(), isInstrument = [];
 
 async function ask(path, options) {
   let answer;
@@ -100,8 +101,8 @@ async function inStorage(mode, act) {
 }
 
 function keepStrokes({ index, version, ids }) {
-  const isKept = unsaved.has(index);
-  inStorage("readwrite", (store) => (isKept ? store.put({ version, ids }, strokesKey(index)) : store.delete(strokesKey(index))));
+  const isKept = unsaved.has(index), key = strokesKey(index);
+  inStorage("readwrite", (store) => (isKept ? store.put({ version, ids }, key) : store.delete(key)));
 }
 
 // Mark the frames of the list that have such strokes.
@@ -183,8 +184,12 @@ async function save(isUnusable) {
     say("");
     return frame === sent;
   } catch (error) {
-    if (error.status === 409 && frame === sent) conflict = { isUnusable, message: error.message, ids: null };
-    say(conflict ? "" : `NOT SAVED: ${error.message} Your strokes are kept in this page; press Enter to try again.`, true);
+    if (error.status === 409 && frame === sent) {
+      conflict = { isUnusable, message: error.message, ids: null };
+      say("");
+    } else {
+      say(`NOT SAVED: ${error.message} Your strokes are kept in this page; press Enter to try again.`, true);
+    }
     return false;
   } finally {
     isBusy = false;
@@ -204,8 +209,11 @@ async function accept(isUnusable = false) {
 async function lookAtTheirs() {
   const asked = conflict;
   try {
-    const answer = asked.ids ? null : await ask(`frames/${frame.index}/mask`);
-    if (answer) Object.assign(asked, { version: answer.headers.get("X-Version"), ids: new Uint8Array(await answer.arrayBuffer()) });
+    if (!asked.ids) {
+      const answer = await ask(`frames/${frame.index}/mask`);
+      asked.ids = new Uint8Array(await answer.arrayBuffer());
+      asked.version = answer.headers.get("X-Version");
+    }
   } catch (error) {
     return say(error.message, true);
   }
@@ -250,11 +258,11 @@ async function propagate(by) {
   say("Following the motion …");
   try {
     const answer = await ask(`propagate?from=${from}&to=${to}`, { method: "POST", body: frame.ids });
-    const ids = new Uint8Array(await answer.arrayBuffer()), trusted = Number(answer.headers.get("X-Trusted"));
+    const ids = new Uint8Array(await answer.arrayBuffer()), trusted = Math.round(100 * answer.headers.get("X-Trusted"));
     isBusy = false;
     await openFrame(to);
     if (frame.index !== to) return;
-    frame.note = `carried from ${list.frames[from].name}, ${Math.round(100 * trusted)} % of the motion trusted; not saved`;
+    frame.note = `carried from ${list.frames[from].name}, ${trusted} % of the motion trusted; not saved`;
     change(() => frame.ids.set(ids));
     showState();
   } catch (error) {

@@ -10,7 +10,8 @@ function paintLine(mask, a, b, radius, choose) {
   const { ids, width, height } = mask;
   const dx = b.x - a.x, dy = b.y - a.y, squared = dx * dx + dy * dy;
   const area = {
-    left: Math.max(0, Math.floor(Math.min(a.x, b.x) - radius)), top: Math.max(0, Math.floor(Math.min(a.y, b.y) - radius)),
+    left: Math.max(0, Math.floor(Math.min(a.x, b.x) - radius)),
+    top: Math.max(0, Math.floor(Math.min(a.y, b.y) - radius)),
     right: Math.min(width, Math.ceil(Math.max(a.x, b.x) + radius)),
     bottom: Math.min(height, Math.ceil(Math.max(a.y, b.y) + radius)),
   };

@@ -34,8 +34,9 @@ function lineWidth() {
 // Colour the mask within an area (the whole frame without one). Void is striped.
 function tint(area) {
   const { width, height } = frame, ids = idsShown(), reach = lineWidth();
-  const left = Math.max(0, (area ? area.left : 0) - reach), right = Math.min(width, (area ? area.right : width) + reach);
-  const top = Math.max(0, (area ? area.top : 0) - reach), bottom = Math.min(height, (area ? area.bottom : height) + reach);
+  const whole = { left: 0, top: 0, right: width, bottom: height }, changed = area || whole;
+  const left = Math.max(0, changed.left - reach), right = Math.min(width, changed.right + reach);
+  const top = Math.max(0, changed.top - reach), bottom = Math.min(height, changed.bottom + reach);
   if (right <= left || bottom <= top) return;
   if (overlay.width !== width || overlay.height !== height) Object.assign(overlay, { width, height });
   const picture = overlayPaper.createImageData(right - left, bottom - top), out = new Uint32Array(picture.data.buffer);
@@ -253,7 +254,8 @@ canvas.onpointerdown = (event) => {
     grip = at;
   } else if (!isLocked() && pointers.size === 1) {
     if (settings.tool === "polygon") clickPolygon(toImage(at));
-    else if (settings.tool === "remove" || settings.tool === "keep") clickComponent(toImage(at), settings.tool === "keep");
+    else if (settings.tool === "remove") clickComponent(toImage(at), false);
+    else if (settings.tool === "keep") clickComponent(toImage(at), true);
     else startStroke(event, toImage(at));
   }
 };

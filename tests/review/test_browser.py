@@ -40,12 +40,12 @@ PREDICTED = [mask for _, mask in SCENES]
 
 
 def make_folder(path: Path, scheme: str = "binary", chosen=CHOSEN, audit=(4,)) -> Path:
-    """Six frames 0.04 s apart with probabilities: 200 on the mask, 100 in a band under the first bar, else 0."""
+    """Six frames 0.04 s apart with probabilities: 200 on mask and void, 100 in a band under the first bar, else 0."""
     masks = [np.where((mask == 1) & (np.arange(SIZE[0]) > 60)[:, None], 2, mask) for mask in PREDICTED]
     masks = PREDICTED if scheme == "binary" else masks
     probabilities = [np.where(mask == 1, 200, 0).astype(np.uint8) for mask in PREDICTED]
     for probability in probabilities:
-        probability[40:50, 10:60] = 100
+        probability[40:50, 10:60], probability[-1] = 100, 200
     write_folder(path, masks, images=[image for image, _ in SCENES], step=1, scheme=scheme, probabilities=probabilities)
     names = [f"video_{index:06d}" for index in range(6)]
     rows = [Review(names[index], "correct", rank, "fragment") for rank, index in enumerate(chosen, 1)]

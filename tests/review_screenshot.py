@@ -24,7 +24,7 @@ from tests.browser import ReviewPage, start_browser
 from tests.folders import write_folder
 
 SIZE, NUMBERS = (480, 854), [25 * index for index in range(8)]
-REASONS = ("a fragment without a sure core", "disagrees with its neighbours", "touches no border", "coverage jumps")
+REASONS = ("no sure core", "coverage differs from the frames before and after", "touches no border", "unlike others")
 
 
 def write_drawn_folder(folder: Path) -> Path:

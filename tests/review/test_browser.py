@@ -318,6 +318,7 @@ def test_the_second_of_two_tabs_is_told_and_decides_after_a_look(tabs, choice):
     else:
         page.until("conflict === null && list.frames[1].status === 'empty'")
         np.testing.assert_array_equal(page.ids, theirs)
+        assert not page.ask("unsaved.size")
         page.press(UNDO)
         np.testing.assert_array_equal(page.ids, mine)
         np.testing.assert_array_equal(page.saved(1), theirs)

@@ -195,7 +195,7 @@ function showRow(index) {
   const [, name, state, why] = row.children;
   name.textContent = item.name;
   state.textContent = stateOf(item);
-  why.textContent = row.title = item.purpose === "audit" ? "" : item.reason;
+  why.textContent = row.title = item.reason; // none in the audit
   showProgress();
 }
 

@@ -181,7 +181,7 @@ def test_a_number_chooses_the_class(browser, tmp_path):
     with reviewing(browser, make_folder(tmp_path / "folder", "grasper-hook")) as page:
         expected = read_mask(tmp_path / "folder/masks/video_000001.png", 3).copy()
         page.set_size(11)
-        page.press("2")
+        page.press("e", "2")  # and takes the brush in hand
         point = page.click(80, 60)
         expected[capsule(point, point, 11)] = 2
         page.press(ENTER)

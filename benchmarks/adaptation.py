@@ -30,7 +30,7 @@ sys.path.insert(0, str(ROOT))
 
 import numpy as np  # noqa: E402
 
-from surgseg.files import make_folder, read_json, write_csv, write_json  # noqa: E402
+from surgseg.files import make_folder, read_json, write_json  # noqa: E402
 
 OPERATIONS = (("op1", "op2"), ("op2", "op3"), ("op3", "op1"))
 SYNTHETIC = "aligned to shifted"
@@ -41,6 +41,8 @@ ARMS = {  # name: (way to choose, corrected frames, options of the fine-tuning)
     **{f"{how} {budget}": (how, budget, "") for budget in BUDGETS for how in ("suspicion", "random")},
     "no pseudo-labels": ("suspicion", 10, "--pseudo-labels none"),
     "no mixing": ("suspicion", 10, "no mixing"),
+    "rate 0.001": ("suspicion", 10, "--lr 0.001 --backbone-rate 0.3"),
+    "9 epochs": ("suspicion", 10, "--epochs 9"),
     "corrected frames alone": ("suspicion", 10, "--pseudo-labels none no mixing"),
 }
 AUDIT = {True: 40, False: 12}  # frames of the audit, of a synthetic video and of an operation
@@ -284,11 +286,6 @@ def review(source: Path, target: Path, how: str, budget: int, audit: int, seed: 
         rows.append(row)
     write_audit_sample(target, chosen.audit)
     write_reviews(target, rows)
-    write_csv(
-        target / "chosen.csv",
-        ["name", "rank", "reason"],
-        ({k: vars(r)[k] for k in ("name", "rank", "reason")} for r in rows),
-    )
 
 
 def adapt_statistics(base: Path, old: Path, folder: Path) -> dict:

@@ -35,15 +35,18 @@ from surgseg.files import make_folder, read_json, write_json  # noqa: E402
 OPERATIONS = (("op1", "op2"), ("op2", "op3"), ("op3", "op1"))
 SYNTHETIC = "aligned to shifted"
 BUDGETS = (5, 10, 20)
+PSEUDO = "--pseudo-labels 0.1 0.9"
 ARMS = {  # name: (way to choose, corrected frames, options of the fine-tuning)
     "statistics only": ("suspicion", 0, None),
-    "pseudo-labels only": ("suspicion", 0, ""),
+    "pseudo-labels only": ("suspicion", 0, PSEUDO),
     **{f"{how} {budget}": (how, budget, "") for budget in BUDGETS for how in ("suspicion", "random")},
-    "no pseudo-labels": ("suspicion", 10, "--pseudo-labels none"),
     "no mixing": ("suspicion", 10, "no mixing"),
-    "rate 0.001": ("suspicion", 10, "--lr 0.001 --backbone-rate 0.3"),
-    "9 epochs": ("suspicion", 10, "--epochs 9"),
-    "corrected frames alone": ("suspicion", 10, "--pseudo-labels none no mixing"),
+    **{
+        f"{how} {budget}, pseudo-labels": (how, budget, PSEUDO) for budget in BUDGETS for how in ("suspicion", "random")
+    },
+    "no mixing, pseudo-labels": ("suspicion", 10, f"{PSEUDO} no mixing"),
+    "rate 0.001, pseudo-labels": ("suspicion", 10, f"{PSEUDO} --lr 0.001 --backbone-rate 0.3"),
+    "20 epochs": ("suspicion", 10, "--epochs 20"),
 }
 AUDIT = {True: 40, False: 12}  # frames of the audit, of a synthetic video and of an operation
 SCENES, BURST, APART = 100, 3, 240  # of the synthetic video: positions, frames of each, frames between two
@@ -241,13 +244,14 @@ def apply_model(folder: Path, frames) -> None:
 def fine_tune(args, shift: str, seed: int, arm: str, deadline: float) -> None:
     """Review the chosen frames by their ground truth, fine-tune, and write result.json."""
     import instrument_segmentation
+    from surgseg.checkpoint import load_checkpoint
 
     folder, source = folder_of(args, shift, seed, arm), folder_of(args, shift)
     how, budget, options = ARMS[arm]
     review(source, folder / "new", how, budget, AUDIT[shift == SYNTHETIC], seed)
     base = source / "base" / "instrument_segmentation_model.pth"
     if options is None:
-        write_json(folder / "result.json", adapt_statistics(base, source / "old", folder))
+        write_json(folder / "result.json", adapt_statistics(base, source, folder))
         return
     words = ["--data-root", folder / "new", "--init-from", base, "--output-dir", folder / "tuned", "--seed", seed]
     words += ["--cache-dir", folder / "cache", "--save-preds", folder / "tuned" / "preds"]
@@ -256,9 +260,26 @@ def fine_tune(args, shift: str, seed: int, arm: str, deadline: float) -> None:
     words += ["--epochs", args.epochs] if args.epochs else []
     started = time.monotonic()
     call(instrument_segmentation, *words)
-    result = read_json(folder / "tuned" / "adaptation.json")
-    write_json(folder / "result.json", {**result, "seconds": time.monotonic() - started})
+    seconds = time.monotonic() - started
+    tuned = load_checkpoint(folder / "tuned" / "instrument_segmentation_model.pth")
+    write_json(folder / "result.json", {**measure(source, folder, tuned), "seconds": seconds})
     shutil.rmtree(folder / "cache")
+
+
+def measure(source: Path, folder: Path, tuned) -> dict:
+    """Score the base model and the checkpoint `tuned` on the audit and on the old test part, as the script does."""
+    import torch
+
+    from surgseg.data.reviewed import load_reviewed
+    from surgseg.review.adaptation import measure_adaptation
+    from surgseg.training.compose import load_mixed
+
+    base, path = source / "base" / "instrument_segmentation_model.pth", folder / "adaptation.json"
+    prepared = load_reviewed(folder / "new")
+    audit = [sample for sample in prepared.samples if sample.role == "audit"]
+    _, test = load_mixed(source / "old", prepared, base)
+    print(measure_adaptation(base, tuned, audit, test, torch.device("cpu"), void="ignore", path=path))
+    return read_json(path)
 
 
 def review(source: Path, target: Path, how: str, budget: int, audit: int, seed: int) -> None:
@@ -288,7 +309,7 @@ def review(source: Path, target: Path, how: str, budget: int, audit: int, seed: 
     write_reviews(target, rows)
 
 
-def adapt_statistics(base: Path, old: Path, folder: Path) -> dict:
+def adapt_statistics(base: Path, source: Path, folder: Path) -> dict:
     """Replace the statistics of batch normalisation by those of the new frames, without labels; score (Li et al. 2016,
     arXiv:1603.04779)."""
     import torch
@@ -298,8 +319,6 @@ def adapt_statistics(base: Path, old: Path, folder: Path) -> dict:
     from surgseg.data.views import sample_views
     from surgseg.frames import read_frame
     from surgseg.preprocess import normalise, resize_frames
-    from surgseg.review.adaptation import measure_adaptation
-    from surgseg.training.compose import load_mixed
 
     checkpoint = load_checkpoint(base)
     prepared = load_reviewed(folder / "new")
@@ -322,11 +341,7 @@ def adapt_statistics(base: Path, old: Path, folder: Path) -> dict:
                 model(normalise(batch, checkpoint.mean, checkpoint.std))
         model.eval()
     save_checkpoint(folder / "statistics.pth", checkpoint)
-    audit = [sample for sample in prepared.samples if sample.role == "audit"]
-    _, test = load_mixed(old, prepared, base)
-    path = folder / "adaptation.json"
-    print(measure_adaptation(base, checkpoint, audit, test, torch.device("cpu"), void="ignore", path=path))
-    return read_json(path)
+    return measure(source, folder, checkpoint)
 
 
 def results_of(folder: Path) -> dict[str, dict[str, dict[str, dict[str, float]]]]:

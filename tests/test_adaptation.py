@@ -38,7 +38,7 @@ def test_the_loop_ends_with_a_comparison(options, tiny_prepared, capsys):
 
 
 def test_without_pseudo_labels_only_reviewed_frames_train(options, capsys):
-    assert instrument_segmentation.main([*options, "--pseudo-labels", "none"]) == 0
+    assert instrument_segmentation.main(options) == 0
     parts = load_checkpoint("out/instrument_segmentation_model.pth").training["split"]["assignment"]
     assert sorted(name for name, part in parts.items() if part == "train") == [name_of(0), name_of(1)]
 
@@ -46,7 +46,7 @@ def test_without_pseudo_labels_only_reviewed_frames_train(options, capsys):
 def test_a_folder_with_nothing_reviewed_needs_pseudo_labels(tmp_path, tiny_run, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     folder = write_reviewed(tmp_path / "new", audit=(), done=(), never=())
-    options = ["--data-root", str(folder), "--init-from", str(tiny_run.weights), "--pseudo-labels", "none"]
+    options = ["--data-root", str(folder), "--init-from", str(tiny_run.weights)]
     assert instrument_segmentation.main(options) == 2
     assert "no frame to train on" in capsys.readouterr().err
 

@@ -57,7 +57,7 @@ class TrainConfig:
     augment: str = "medium+border"  # of STRENGTHS
     precision: str = "auto"  # of PRECISIONS
     mix_share: float = 0.5  # of each batch, of the data that are mixed in
-    pseudo_labels: tuple[float, float] | None = (0.1, 0.9)  # of a reviewed folder: see `pseudo.label`; None: none
+    pseudo_labels: tuple[float, float] | None = None  # the band of `pseudo.label`, for a reviewed folder; None: none
     seed: int = 0
 
 

@@ -16,7 +16,7 @@ from surgseg.data.likeness import NEAR, frame_hashes, nearest
 from surgseg.data.splits import Split
 from surgseg.files import UserError, list_some
 
-EPOCH_FRAMES = 80  # of an epoch with frames of several roles, at least
+EPOCH_FRAMES = 60  # of an epoch with frames of several roles, at least
 
 
 class Mixture(NamedTuple):
@@ -75,7 +75,7 @@ def find_mixture(samples: list, rows: np.ndarray, mix_share: float) -> Mixture |
     rest = 1 - mix_share if "mixed" in groups else 1.0
     shares = [mix_share if role == "mixed" else rest / len(own) for role in groups]
     labelled = sum(len(groups.get(role, ())) for role in ("", "reviewed"))
-    return Mixture(list(zip(groups.values(), shares)), max(EPOCH_FRAMES, round(labelled / rest)))
+    return Mixture(list(zip(groups.values(), shares)), max(EPOCH_FRAMES, labelled))
 
 
 def epoch_order(rows: np.ndarray, mixture: Mixture | None, seed: int, epoch: int) -> np.ndarray:

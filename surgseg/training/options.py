@@ -117,11 +117,11 @@ def add_adaptation_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--pseudo-labels",
         nargs="+",
-        default=TrainConfig.pseudo_labels,
+        default=["none"],
         metavar=("LOW|none", "HIGH"),
         help="of a reviewed folder with --init-from: frames that nobody has reviewed train where the model is sure "
-        "(probability at most LOW or at least HIGH, also of the mirrored frame), the rest of them is void; none: "
-        "they do not train (default: 0.1 0.9)",
+        "(probability at most LOW or at least HIGH, also of the mirrored frame), such as 0.1 0.9; the rest of them is "
+        "void (default: none, since they were no gain: docs/results/adaptation.md)",
     )
 
 

@@ -34,12 +34,12 @@ from surgseg.files import make_folder, read_json, write_json  # noqa: E402
 
 OPERATIONS = (("op1", "op2"), ("op2", "op3"), ("op3", "op1"))
 SYNTHETIC = "aligned to shifted"
-BUDGETS = (5, 10, 20)
+BUDGETS, WAYS = (5, 10, 20), ("suspicion", "random")
 PSEUDO = "--pseudo-labels 0.1 0.9"
 ARMS = {  # name: (way to choose, corrected frames, options of the fine-tuning)
     "statistics only": ("suspicion", 0, None),
     "pseudo-labels only": ("suspicion", 0, PSEUDO),
-    **{f"{how} {budget}": (how, budget, "") for budget in BUDGETS for how in ("suspicion", "random")},
+    **{f"{how} {budget}": (how, budget, "") for budget in BUDGETS for how in WAYS},
     "no mixing": ("suspicion", 10, "no mixing"),
     **{
         f"{how} {budget}, pseudo-labels": (how, budget, PSEUDO) for budget in BUDGETS for how in ("suspicion", "random")
@@ -390,7 +390,7 @@ def draw_curve(folder: Path, path: Path) -> None:
     results = results_of(folder)
     figure, axes = plt.subplots(1, len(results), figsize=(3.2 * len(results), 3.2), squeeze=False, layout="constrained")
     for axis, (shift, arms) in zip(axes[0], results.items()):
-        for how, style in (("suspicion", "o-"), ("random", "s--")):
+        for how, style in zip(WAYS, ("o-", "s--")):
             curves = []
             for seed in arms.get(f"{how} 5", {}):
                 points = [arms.get(f"{how} {budget}", {}).get(seed) for budget in BUDGETS]

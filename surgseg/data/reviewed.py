@@ -93,7 +93,7 @@ def _describe_roles(root: Path, counts: Counter) -> str:
         "audit": "of the audit: they only score",
         "audit, not reviewed yet": "of the audit that are not reviewed yet: not used",
         "near the audit": "in the reserve or the bursts of the audit, or near copies: never train",
-        "pseudo": "not reviewed: pseudo-labels, if the training takes some",
+        "pseudo": "not reviewed: they train only with --pseudo-labels",
         "unusable": "unusable, left out",
         "decoded after damage": "decoded after damage, left out",
         "without a mask": "without a mask, left out",

@@ -3,10 +3,12 @@
   python analyze_model.py --mode dataset --mask-dir data/masks --pred-dir data/preds \\
       --num-classes 2 --class-names "background,instrument"
   python analyze_model.py --mode model --data-root data/full_dataset --split-part test
+  python analyze_model.py --mode model --fit-temperature --choose-threshold
 
 `--mode dataset` scores existing predictions at native size. `--mode model` predicts first; it takes
 one part (--split-part) of the split that is stored in the weights file. Both write the scores, and
-figures of the scores, of the audit of the data, and of example frames.
+figures of the scores, of the audit of the data, and of example frames. --fit-temperature and
+--choose-threshold use the validation part, and write new weights beside the old ones.
 """
 
 from __future__ import annotations
@@ -60,6 +62,9 @@ def run(args: argparse.Namespace) -> int:
     if args.examples < 0:
         raise UserError(f"--examples {args.examples}: a number of frames from 0 is needed")
     parse_view(args.view)
+    fitted = args.fit_temperature or args.choose_threshold
+    if fitted and (args.mode == "dataset" or args.threshold is not None):
+        raise UserError("--fit-temperature and --choose-threshold go with --mode model, and without --threshold")
     from surgseg.figures import analysis
     from surgseg.scores.report import conventions_block, metrics_block
 
@@ -121,7 +126,8 @@ def score_model(args: argparse.Namespace, metrics_path: Path) -> tuple:
     from surgseg.data.splits import stored_part
     from surgseg.evaluation.samples import evaluate_samples
 
-    checkpoint = load_checkpoint(find_weights(args.model_path), args.arch)
+    weights = find_weights(args.model_path)
+    checkpoint = load_checkpoint(weights, args.arch)
     device = console.resolve_device(args.device)
     root = args.data_root or find_data()
     if root is None:
@@ -133,6 +139,9 @@ def score_model(args: argparse.Namespace, metrics_path: Path) -> tuple:
     if trained_on != prepared.data:
         print(f"Warning: these weights were trained on {trained_on} data, and are scored on {prepared.data} data.")
     samples = true_samples(stored_part(prepared.samples, checkpoint.training.get("split"), args.split_part))
+    view = parse_view(args.view, checkpoint.view)
+    if args.fit_temperature or args.choose_threshold:
+        write_calibrated(args, weights, checkpoint, prepared, device, view)
     metrics = evaluate_samples(
         checkpoint,
         samples,
@@ -144,12 +153,25 @@ def score_model(args: argparse.Namespace, metrics_path: Path) -> tuple:
         void=args.void,
         prepared=prepared,
         part=args.split_part,
-        view=parse_view(args.view, checkpoint.view),
+        view=view,
         tolerances=args.tolerance,
         weights_data=trained_on,
         run=console.run_metadata(vars(args), device),
     )
     return metrics, checkpoint.scheme, prepared.root / "masks"
+
+
+def write_calibrated(args: argparse.Namespace, weights: Path, checkpoint, prepared, device, view) -> None:
+    """Calibrate `checkpoint` on its validation part; write it beside `weights`."""
+    from surgseg.checkpoint import save_checkpoint
+    from surgseg.evaluation.calibrate import calibrate, calibrated_lines
+
+    asked = {"temperature": args.fit_temperature, "threshold": args.choose_threshold}
+    record = calibrate(checkpoint, prepared, device, **asked, batch_size=args.batch_size, view=view)
+    record["run"] = console.run_metadata(vars(args), device)
+    path = weights.with_name(f"{weights.stem}_calibrated.pth")
+    save_checkpoint(path, checkpoint)
+    print(*calibrated_lines(record), f"Written: {path}; the scores below are of these weights", sep="\n")
 
 
 if __name__ == "__main__":

@@ -27,9 +27,10 @@ class Checkpoint:
     """The content of a weights file. `image_size` is (height, width), `training["data"]` "real" or "synthetic".
 
     `mean` and `std` normalise the frames (default: the architecture's). A pixel is instrument if its instrument
-    probability is at least `threshold`; if `threshold` is None, it takes its most probable class. `view`, of
-    `view.RULES`, is how the training frames were cropped. `trained_frames` (M, bytes) uint8 are hashes of the frames
-    that trained it or its ancestors (`data.likeness.pack`).
+    probability is at least `threshold`; if `threshold` is None, it takes its most probable class. Probabilities are the
+    softmax of the logits divided by `temperature` (Guo et al. 2017, arXiv:1706.04599). `view`, of `view.RULES`, is how
+    the training frames were cropped. `trained_frames` (M, bytes) uint8 are hashes of the frames that trained it or its
+    ancestors (`data.likeness.pack`).
     """
 
     model: nn.Module
@@ -40,6 +41,7 @@ class Checkpoint:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     threshold: float | None = 0.5
+    temperature: float = 1.0
     view: str = "full"
     metrics: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
@@ -67,6 +69,7 @@ def save_checkpoint(path: Path | str, checkpoint: Checkpoint, *, keep_previous: 
         "mean": list(checkpoint.mean),
         "std": list(checkpoint.std),
         "threshold": checkpoint.threshold,
+        "temperature": checkpoint.temperature,
         "view": checkpoint.view,
         "metrics": checkpoint.metrics,
         "training": checkpoint.training,
@@ -153,7 +156,8 @@ def _from_own(path: Path, value: dict) -> Checkpoint:
         model = build_model(value["arch"], scheme.num_classes, **value["model_args"])
         stored = ("arch", "model_args", "image_size", "mean", "std", "threshold", "metrics", "training")
         checkpoint = Checkpoint(model, scheme=scheme, **{name: value[name] for name in stored})
-        checkpoint.trained_frames = value.get("trained_frames")  # files of earlier versions lack these two
+        checkpoint.trained_frames = value.get("trained_frames")  # files of earlier versions lack these three
+        checkpoint.temperature = value.get("temperature", 1.0)
         checkpoint.view = value.get("view", "full")
         check_named("view", checkpoint.view, RULES)
     except (KeyError, TypeError, ValueError) as error:

@@ -74,14 +74,17 @@ class OnnxNetwork:
 
 
 class _Graph(nn.Module):
-    """The exported module: normalisation, the model, softmax."""
+    """The exported module: normalisation, the model, temperature, softmax."""
 
     def __init__(self, checkpoint: Checkpoint):
         super().__init__()
         self.model, self.mean, self.std = checkpoint.model, checkpoint.mean, checkpoint.std
+        self.temperature = checkpoint.temperature
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
         logits = self.model(normalise(frames, self.mean, self.std))
+        if self.temperature != 1:
+            logits = logits / self.temperature
         if logits.shape[1] != 2:
             return logits.softmax(1)
         second = (logits[:, 1:] - logits[:, :1]).sigmoid()  # the same, which ONNX Runtime computes faster

@@ -56,14 +56,14 @@ class TorchNetwork:
         self.device = device
         self.precision = best_precision(device) if precision == "auto" else precision
         check_precision(device, self.precision)
-        self.mean, self.std = checkpoint.mean, checkpoint.std
+        self.mean, self.std, self.temperature = checkpoint.mean, checkpoint.std, checkpoint.temperature
         self.model = checkpoint.model.to(device, memory_format=torch.channels_last).eval()
 
     def __call__(self, frames: torch.Tensor) -> torch.Tensor:
         inputs = normalise(frames, self.mean, self.std).contiguous(memory_format=torch.channels_last)
         with autocast(self.device, self.precision):
             logits = self.model(inputs)
-        return logits.float().softmax(1)
+        return (logits.float() / self.temperature).softmax(1)
 
     def describe(self) -> dict:
         """Return the entry "backend" of `run.json`."""

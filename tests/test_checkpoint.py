@@ -73,6 +73,7 @@ def test_a_weights_file_holds_plain_values_and_its_metadata_stands_beside_it(pat
         "mean",
         "std",
         "threshold",
+        "temperature",
         "view",
         "metrics",
     }

@@ -35,7 +35,8 @@ def dot():
 def save_weights(path, seed=0, arch="dot", size=(32, 48), scheme="binary", **model_args):
     torch.manual_seed(seed)
     model = build_model(arch, SCHEMES[scheme].num_classes, **model_args)
-    save_checkpoint(path, Checkpoint(model, arch, model_args, SCHEMES[scheme], size, threshold=0.5))
+    facts = {"threshold": 0.5, "temperature": 0.5}
+    save_checkpoint(path, Checkpoint(model, arch, model_args, SCHEMES[scheme], size, **facts))
     return path
 
 

@@ -34,7 +34,8 @@ def save_weights(path, split=None, arch="bright", **model_args):
     torch.manual_seed(0)
     model = build_model(arch, 2, **model_args)
     training = {"data": "real", "split": split} if split else {"data": "real"}
-    save_checkpoint(path, Checkpoint(model, arch, model_args, SCHEMES["binary"], SIZE, training=training))
+    facts = {"temperature": 4.0, "training": training}
+    save_checkpoint(path, Checkpoint(model, arch, model_args, SCHEMES["binary"], SIZE, **facts))
     return path
 
 
@@ -88,6 +89,7 @@ def test_the_file_has_int8_weights_and_the_metadata_of_the_export(folder, export
     assert {**network.metadata, **dict.fromkeys(own)} == {**float32, **dict.fromkeys(own)}
     assert network.metadata[INT8]["calibrated_on"] == 17 and network.metadata[INT8]["int8"] == cost.int8
     assert network.metadata["parity"] != float32["parity"] and network.describe()["precision"] == "int8"
+    assert network.parity.largest_difference < 0.1
 
 
 def test_calibration_on_other_frames_costs_dice_and_is_refused(folder, exported):

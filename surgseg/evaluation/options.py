@@ -61,6 +61,17 @@ def add_model_mode(parser: argparse.ArgumentParser) -> None:
         type=float,
         help="least probability of instrument, 0-1 (default: from the weights file, usually 0.5)",
     )
+    model.add_argument(
+        "--choose-threshold",
+        action="store_true",
+        help="choose the threshold on the validation part (highest Dice of all its pixels), write it into new weights "
+        "beside, <name>_calibrated.pth, and score these (default: off)",
+    )
+    model.add_argument(
+        "--fit-temperature",
+        action="store_true",
+        help="the same for a temperature, which corrects the probabilities; before the threshold (default: off)",
+    )
     model.add_argument("--batch-size", type=int, default=4, help="frames per forward pass (default: 4)")
     model.add_argument(
         "--save-preds", type=Path, metavar="DIR", help="folder to write predictions into (default: none)"

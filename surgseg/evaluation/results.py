@@ -11,6 +11,7 @@ import numpy as np
 
 from surgseg.files import write_csv, write_json
 from surgseg.labels import Scheme
+from surgseg.scores.calibration import calibration
 from surgseg.scores.conventions import by_convention
 from surgseg.scores.metrics import class_frame_metrics, frame_confusion, frame_coverage, frame_metrics, summarise
 from surgseg.scores.surface import frame_surfaces
@@ -19,13 +20,16 @@ from surgseg.scores.surface import frame_surfaces
 @dataclass(frozen=True)
 class Scored:
     """The scores of N frames: `names`, `videos`, `counts` (N, K + 1, K), `frames` with (N,) float for each
-    score of `score_frame`, and how `void` was treated: "ignore" or "background"."""
+    score of `score_frame`, and how `void` was treated: "ignore" or "background". Where probabilities are known,
+    `levels` (N, 2, 256) are their `count_probabilities`, and `uncertainty` is (N,)."""
 
     names: list[str]
     videos: list[str]
     counts: np.ndarray
     frames: dict[str, np.ndarray]
     void: str
+    levels: np.ndarray | None = None
+    uncertainty: np.ndarray | None = None
 
     @classmethod
     def of(cls, names: list[str], videos: list[str], scores: list[tuple[np.ndarray, dict]], void: str) -> Scored:
@@ -50,10 +54,13 @@ def score_frame(
 def metrics_of(scored: Scored, scheme: Scheme, about: dict[str, Any] | None = None, **extra: Any) -> dict[str, Any]:
     """Return the content of the metrics JSON: `summarise`, with the facts of `about`, and `extra` (data, run, ...).
 
-    `conventions` are those of `by_convention`.
+    `conventions` are those of `by_convention`, `calibration` (where probabilities are known) that of `calibration`.
     """
     found = scored.videos, scored.counts, scored.frames, scheme, scored.void
-    return {**summarise(*found, about), "conventions": by_convention(*found), **extra}
+    metrics = {**summarise(*found, about), "conventions": by_convention(*found)}
+    if scored.levels is not None:
+        metrics["calibration"] = calibration(scored.levels, scored.videos, scored.uncertainty, scored.frames["dice"])
+    return {**metrics, **extra}
 
 
 def write_metrics(path: Path, scored: Scored, scheme: Scheme, metrics: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from surgseg.files import UserError, read_json, write_json
 from surgseg.masks import write_mask
 from surgseg.predict import Pending, Predictor
 from surgseg.predicted import LISTING, mask_hash
+from surgseg.scores.calibration import count_probabilities
 from surgseg.scores.surface import TOLERANCES
 from surgseg.threads import ahead, cpu_count, one_behind
 from surgseg.view import View
@@ -57,7 +59,7 @@ def evaluate_samples(
     check_classes(prepared, scheme)
     if batch_size < 1:
         raise UserError(f"--batch-size {batch_size}: at least 1 is needed")
-    predictor = Predictor(checkpoint, device, threshold, batch_size)
+    predictor = Predictor(checkpoint, device, threshold, batch_size, keep_probability=True)
     about = {
         "data": prepared.data,
         "part": part,
@@ -97,9 +99,9 @@ def predict_and_score(
 ) -> Scored:
     """Predict each sample at its own size, write the masks and `listing` to `pred_dir` if given, and score them.
 
-    `view` is a function that `sample_views` returns (default: whole frames). Threads decode frames ahead of the
-    network, and write and score behind it. A batch holds successive samples of one frame size and view; on a GPU the
-    next one is sent before the result of the last one is read.
+    `view` is a function that `sample_views` returns (default: whole frames). If the predictor keeps probabilities,
+    these are counted too. Threads decode frames ahead of the network, and write and score behind it. A batch holds
+    successive samples of one frame size and view; on a GPU the next one is sent before the last result is read.
     """
     scheme = predictor.scheme
     if pred_dir is not None:
@@ -109,12 +111,14 @@ def predict_and_score(
         frame, mask = read_sample(sample, scheme.num_classes)
         return sample, frame, mask, view(sample, frame)
 
-    def store(sample: Sample, mask: np.ndarray, found: np.ndarray) -> tuple:
+    def store(sample: Sample, mask: np.ndarray, found: np.ndarray, probability: np.ndarray | None) -> tuple:
+        levels = None if probability is None else count_probabilities(probability, mask, scheme.instrument_ids)
         if pred_dir is not None:
             write_mask(pred_dir / f"{sample.name}.png", found, scheme)
-        return score_frame(found, mask, scheme, void, tolerances), mask_hash(found) if pred_dir is not None else ""
+        hashed = mask_hash(found) if pred_dir is not None else ""
+        return score_frame(found, mask, scheme, void, tolerances), hashed, levels
 
-    stored, waiting = [], deque()
+    stored, waiting, uncertainty = [], deque(), []
     bar = tqdm(total=len(samples), desc="Predicting", unit="frame", disable=quiet())
     with ThreadPoolExecutor(max(2, cpu_count())) as pool, bar:
 
@@ -125,17 +129,23 @@ def predict_and_score(
                     yield batch, predictor.submit([frame for _, frame, _, _ in batch], batch[0][3])
 
         for batch, pending in one_behind(submitted()):
-            for (sample, _, mask, _), found in zip(batch, pending.result().ids):
-                waiting.append(pool.submit(store, sample, mask, found))
+            found = pending.result()
+            uncertainty += found.measures.uncertainty.tolist()
+            probabilities = itertools.repeat(None) if found.probability is None else found.probability
+            for (sample, _, mask, _), ids, probability in zip(batch, found.ids, probabilities):
+                waiting.append(pool.submit(store, sample, mask, ids, probability))
             while len(waiting) > 2 * predictor.batch_size:
                 stored.append(waiting.popleft().result())
             bar.update(len(batch))
         stored += [job.result() for job in waiting]
-    scores, hashes = zip(*stored)
+    scores, hashes, levels = zip(*stored)
     names = [sample.name for sample in samples]
     if pred_dir is not None:
         write_json(pred_dir / LISTING, {**read_json(pred_dir / LISTING), "hashes": dict(zip(names, hashes))})
-    return Scored.of(names, [sample.video for sample in samples], list(scores), void)
+    scored = Scored.of(names, [sample.video for sample in samples], list(scores), void)
+    if not predictor.keep_probability:
+        return scored
+    return replace(scored, levels=np.stack(levels), uncertainty=np.array(uncertainty))
 
 
 def known_of_split(checkpoint: Checkpoint, samples: list[Sample]) -> dict[str, Any]:

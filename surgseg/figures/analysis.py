@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from surgseg.data.dataset import FRAME_FOLDERS
+from surgseg.figures.calibration import draw_calibration
 from surgseg.figures.dataset import draw_complete, draw_full_dataset, has_tables
 from surgseg.figures.examples import ImageFiles, write_examples
 from surgseg.figures.scores import draw_comprehensive
@@ -34,6 +35,8 @@ def write_figures(
         draw_comprehensive(metrics, rows, folder / "comprehensive_analysis.png", title=title),
         draw_full_dataset(metrics, rows, folder / "full_dataset_analysis.png", title=f"Scores per video\n{title}"),
     ]
+    if metrics.get("calibration", {}).get("pixels"):
+        written.append(draw_calibration(metrics, folder / "calibration.png", title=title))
     audit_path, notes = mask_dir.resolve().parent / "audit.json", []
     audit = read_json(audit_path) if audit_path.is_file() else None
     if has_tables(audit):

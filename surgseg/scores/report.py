@@ -72,7 +72,7 @@ def metrics_block(title: str, metrics: dict[str, Any]) -> str:
         for name, row in zip(names, metrics["per_video"].values()):
             scores = f"{number(row['iou'], '8.4f')}{number(row['dice'], '8.4f')}"
             lines.append(f"{name:<{width}}{row['frames']:>8}{scores}{'  ' * bool(why := why_undefined(row))}{why}")
-    for more in (_detection_lines, _frame_lines, _size_lines, _video_lines):
+    for more in (_detection_lines, _frame_lines, _size_lines, _video_lines, _calibration_lines):
         lines += more(metrics)
     return "\n".join(lines)
 
@@ -162,6 +162,25 @@ def _video_lines(metrics: dict[str, Any]) -> list[str]:
     if fewest < FEWEST:
         lines.append(f"n/a: with fewer than {FEWEST} videos an interval is not reliable.")
     return lines + ([CAUTION] if FEWEST <= max(row["n"] for row in rows.values()) <= 10 else [])
+
+
+def _calibration_lines(metrics: dict[str, Any]) -> list[str]:
+    found = metrics.get("calibration")
+    if not found or not found["pixels"]:
+        return []
+    rows, risk = found["video_intervals"], found["risk"]
+    lines = ["", "Instrument probability, all pixels without void (0 is perfect):"]
+    for key, label in (("ece", "calibration error (ECE)"), ("brier", "Brier score")):
+        row, many = rows[key], f"; of {rows[key]['n']} videos: mean" if rows[key]["n"] > 1 else ""
+        if many:
+            interval = " to ".join(f"{end:.4f}" for end in row["interval"]) if row["interval"] else "n/a"
+            many += f" {row['mean']:.4f}, SD {row['sd']:.4f}, 95 % interval {interval}"
+        lines.append(f"  {label}: {found[key]:.4f}{many}")
+    lines.append(f"  Brier score of a model without skill: {found['brier_of_share']:.4f}")
+    if risk["frames"]:
+        text = ", ".join(f"{row['risk']:.4f} with {row['share']:.0%}" for row in risk["kept"][::3])
+        lines.append(f"Mean of 1 - Dice of the least uncertain frames: {text} of {risk['frames']} frames")
+    return lines
 
 
 def conventions_block(metrics: dict[str, Any], names: list[str]) -> str:

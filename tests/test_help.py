@@ -31,6 +31,7 @@ MISTAKES = {
     "train_comparative.py": ["--data-root", "no-such-folder"],
     "visualize_comparison.py": ["--comparison-dir", "no-such-folder"],
     "analyze_model.py": ["--mask-dir", "no-such-folder"],
+    "write_report.py": ["--metrics", "no-such-folder/metrics.json"],
     "generate_masks_from_model.py": [
         "--video-path",
         "no-such-folder/video.mp4",

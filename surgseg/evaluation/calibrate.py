@@ -73,7 +73,7 @@ def calibrate(
         "weights_sha256": checkpoint.sha256,
     }
     if temperature:
-        factor, before, after = fit_temperature(*_pixels(Predictor(checkpoint, device), samples, views))
+        factor, before, after = fit_temperature(*_drawn_pixels(Predictor(checkpoint, device), samples, views))
         checkpoint.temperature *= factor
         losses = {"cross_entropy_before": before, "cross_entropy": after}
         record["temperature"] = {"value": checkpoint.temperature, "before": checkpoint.temperature / factor, **losses}
@@ -123,7 +123,7 @@ def fit_temperature(log_probability: torch.Tensor, labels: torch.Tensor) -> tupl
 
 
 @torch.inference_mode()
-def _pixels(predictor: Predictor, samples: list, views) -> tuple[torch.Tensor, torch.Tensor]:
+def _drawn_pixels(predictor: Predictor, samples: list, views) -> tuple[torch.Tensor, torch.Tensor]:
     """Draw the same number of labelled pixels from each frame, at the model's size, for `fit_temperature`."""
     count, found, labels = -(-_PIXELS // len(samples)), [], []
     for index, sample in enumerate(tqdm(samples, "Fitting the temperature", unit="frame", disable=quiet())):

@@ -1,0 +1,100 @@
+"""Questions that reviewers ask, answered from the files of a run where these can.
+
+In our words, after the checklist CLAIM (Mongan et al. 2020, updated by Tejani et al. 2024) and Metrics Reloaded
+(Maier-Hein, Reinke et al. 2024). A question that the files cannot answer has the answer None.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from surgseg.scores.report import number, score_label
+
+_OPEN = (
+    "Which patients and operations were included, which left out?",
+    "What are the patients' age, sex and disease?",
+    "How were frames chosen from the videos?",
+    "How was the data made anonymous?",
+    "Did an ethics committee agree?",
+    "Who drew the masks, with what training and tool?",
+    "How well do two annotators agree?",
+    "Why is the number of videos enough?",
+    "Why these tolerances of the surface distance?",
+    "Was the study registered, who paid for it?",
+    "Was the model scored on data of another hospital?",
+    "What does the model base its decision on?",
+)
+
+
+def answers(metrics: dict[str, Any], weights: dict[str, Any], audit: dict[str, Any] | None) -> list[tuple]:
+    """Return (question, answer or None) of a metrics JSON, the metadata of its weights, and the audit of its data."""
+    scored, training = metrics["scored"], weights["training"]
+    split, seen, empty = training.get("split"), scored.get("seen"), metrics["empty_frames"]
+    classes = {name: row["n"] for name, row in metrics["classes"].items()}
+    settings, calibration = training.get("settings"), metrics.get("calibration")
+    interval = metrics["video_intervals"]["dice"]
+    found = [
+        ("What data, how many?", audit and f"{audit['data']}, {audit['frames']} frames"),
+        (
+            "What is an instrument?",
+            "; ".join(
+                f"{item['name']} (codes {item['codes']})"
+                for item in weights["classes"]["classes"]
+                if item["instrument"]
+            ),
+        ),
+        (
+            "How are frames changed before the model?",
+            f"view {weights['view']}, resized to {weights['image_size']} (height, width)",
+        ),
+        ("On what level is the split disjoint?", split and f"{split['by']} ({split['name']}, hash {split['hash']})"),
+        (
+            "Does anything of the test set train?",
+            seen and f"{seen['by_name']} frames by name, {_or_unknown(seen['near_copies'])} by look",
+        ),
+        ("What did the training start from?", training.get("start")),
+        (
+            "How was it trained?",
+            settings and f"loss {settings['loss']}, augmentation {settings['augment']}, {training['epochs']} epochs",
+        ),
+        (
+            "How was the final model chosen?",
+            training.get("chosen_epoch") and f"epoch {training['chosen_epoch']} of {training['epochs']}",
+        ),
+        ("On what were threshold and temperature chosen?", _fitted(training)),
+        ("Which software?", _pairs_in_words(training.get("versions"))),
+        ("Which code?", (training.get("git") or {}).get("commit")),
+        (
+            "Which scores of overlap, boundary and detection?",
+            ", ".join(map(score_label, metrics["frame_distribution"])),
+        ),
+        ("How rare are the classes (pixels)?", _pairs_in_words(classes)),
+        (
+            "How do small instruments fare?",
+            "; ".join(f"IoU {number(row['mean']['iou'], '.4f')}" for row in metrics["strata"]["coverage"]) or None,
+        ),
+        (
+            "What of empty masks?",
+            f"{empty['both_empty']} frames empty in both are left out; {empty['false_alarms']} false alarms and "
+            f"{empty['missed']} missed ones score worst",
+        ),
+        ("What of missing predictions?", f"{scored['frames']} of {scored['expected']} frames scored"),
+        ("What of pixels without label?", f"void {scored['void_policy']}"),
+        ("What is the unit of the interval?", interval["method"] or interval["reason"]),
+        ("Are the probabilities calibrated?", calibration and f"ECE {number(calibration['ece'], '.4f')}"),
+        ("Where does it fail?", "see Worst frames"),
+    ]
+    return found + [(question, None) for question in _OPEN]
+
+
+def _pairs_in_words(values: dict[str, Any] | None) -> str | None:
+    return values and ", ".join(f"{key} {value}" for key, value in values.items())
+
+
+def _or_unknown(value: int | None) -> str:
+    return "not known" if value is None else str(value)
+
+
+def _fitted(training: dict[str, Any]) -> str | None:
+    record = training.get("calibration")
+    return record and f"{record['part']} part, {record['frames']} frames of {len(record['videos'])} videos"

@@ -165,7 +165,10 @@ def write_calibrated(args: argparse.Namespace, weights: Path, checkpoint, prepar
     """Calibrate `checkpoint` on its validation part; write it beside `weights`."""
     from surgseg.checkpoint import save_checkpoint
     from surgseg.evaluation.calibrate import calibrate, calibrated_lines
+    from surgseg.evaluation.folders import earlier_predictions
 
+    if args.save_preds:
+        earlier_predictions(args.save_preds)  # refuse an unusable folder before the weights are written
     asked = {"temperature": args.fit_temperature, "threshold": args.choose_threshold}
     record = calibrate(checkpoint, prepared, device, **asked, batch_size=args.batch_size, view=view)
     record["run"] = console.run_metadata(vars(args), device)

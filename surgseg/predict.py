@@ -76,7 +76,7 @@ class Predictor:
 
     `threshold` overrides that of the file: a pixel is instrument if the sum of the instrument classes' probabilities
     is at least this. If neither gives one, a pixel takes its most probable class. `network` computes probabilities from
-    resized frames (default: a `TorchNetwork`). Raises `UserError` for a threshold outside 0-1.
+    resized frames (default: a `TorchNetwork`). Raises `UserError` for a threshold outside 0-1, or an empty batch.
     """
 
     def __init__(
@@ -91,6 +91,8 @@ class Predictor:
     ):
         if threshold is not None and not 0 < threshold < 1:
             raise UserError(f"--threshold {threshold}: a probability between 0 and 1 is needed")
+        if batch_size < 1:
+            raise UserError(f"--batch-size {batch_size}: at least 1 is needed")
         self.scheme = checkpoint.scheme
         others = set(range(self.scheme.num_classes)) - set(self.scheme.instrument_ids)
         self.background = min(others, default=0)  # the class outside a view

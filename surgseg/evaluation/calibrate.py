@@ -73,7 +73,8 @@ def calibrate(
         "weights_sha256": checkpoint.sha256,
     }
     if temperature:
-        factor, before, after = fit_temperature(*_drawn_pixels(Predictor(checkpoint, device), samples, views))
+        predictor = Predictor(checkpoint, device, batch_size=batch_size)
+        factor, before, after = fit_temperature(*_drawn_pixels(predictor, samples, views))
         checkpoint.temperature *= factor
         losses = {"cross_entropy_before": before, "cross_entropy": after}
         record["temperature"] = {"value": checkpoint.temperature, "before": checkpoint.temperature / factor, **losses}
@@ -114,7 +115,7 @@ def fit_temperature(log_probability: torch.Tensor, labels: torch.Tensor) -> tupl
 
     bounds = math.log(LOWEST), math.log(HIGHEST)
     found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-4})
-    if min(found.x - bounds[0], bounds[1] - found.x) < 0.01:
+    if not len(labels) or min(found.x - bounds[0], bounds[1] - found.x) < 0.01:
         raise UserError(
             f"no temperature from {LOWEST:g} to {HIGHEST:g} fits the validation part ({len(labels)} pixels): the model "
             "makes no error there, or knows nothing of these frames; calibrate on more videos"

@@ -21,7 +21,7 @@ from surgseg.data.seen import find_seen, hash_files, seen_warnings
 from surgseg.data.views import sample_views
 from surgseg.evaluation.folders import claim_prediction_folder
 from surgseg.evaluation.results import Scored, metrics_of, score_frame, write_metrics
-from surgseg.files import UserError, read_json, write_json
+from surgseg.files import read_json, write_json
 from surgseg.masks import write_mask
 from surgseg.predict import Pending, Predictor
 from surgseg.predicted import LISTING, mask_hash
@@ -57,8 +57,6 @@ def evaluate_samples(
     """
     scheme = checkpoint.scheme
     check_classes(prepared, scheme)
-    if batch_size < 1:
-        raise UserError(f"--batch-size {batch_size}: at least 1 is needed")
     predictor = Predictor(checkpoint, device, threshold, batch_size, keep_probability=True)
     about = {
         "data": prepared.data,

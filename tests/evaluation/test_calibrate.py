@@ -50,8 +50,9 @@ def test_the_temperature_of_drawn_labels_is_found():
 
 
 def test_a_model_without_errors_has_no_temperature():
-    with pytest.raises(UserError, match="no temperature from"):
-        fit_temperature(torch.eye(2).repeat(50, 1), torch.tensor([0, 1]).repeat(50))
+    for count in (50, 0):  # 0: every pixel is void
+        with pytest.raises(UserError, match="no temperature from"):
+            fit_temperature(torch.eye(2).repeat(count, 1), torch.tensor([0, 1]).repeat(count))
 
 
 def test_only_the_validation_part_is_read_and_both_values_are_changed(data):
@@ -95,8 +96,15 @@ def test_new_weights_are_written_beside_and_scored(data, tmp_path, monkeypatch, 
     assert (tmp_path / "w.pth").read_bytes() == before and loaded.temperature == 1
     assert metrics["calibration"]["pixels"] == 6 * 47 * 63
     assert "calibration error (ECE)" in capsys.readouterr().out
-    for extra in (["--threshold", "0.4"], ["--mode", "dataset"]):
+    (tmp_path / "w_calibrated.pth").unlink()
+    for extra in (
+        ["--threshold", "0.4"],
+        ["--mode", "dataset"],
+        ["--batch-size", "0"],
+        ["--save-preds", str(data / "masks")],
+    ):
         assert analyze_model.main([*argv, "--choose-threshold", *extra]) == 2
+        assert not (tmp_path / "w_calibrated.pth").exists()
 
 
 def test_probabilities_have_the_temperature():

@@ -391,15 +391,13 @@ def draw_curve(folder: Path, path: Path) -> None:
     figure, axes = plt.subplots(1, len(results), figsize=(3.2 * len(results), 3.2), squeeze=False, layout="constrained")
     for axis, (shift, arms) in zip(axes[0], results.items()):
         for how, style in zip(WAYS, ("o-", "s--")):
-            curves = []
-            for seed in arms.get(f"{how} 5", {}):
-                points = [arms.get(f"{how} {budget}", {}).get(seed) for budget in BUDGETS]
-                if all(points):
-                    curves.append([points[0]["before new"], *(point["after new"] for point in points)])
-            if curves:
-                axis.plot([0, *BUDGETS], np.mean(curves, axis=0), style, label=f"chosen: {how}")
-                for curve in curves:
-                    axis.plot([0, *BUDGETS], curve, style[1:], alpha=0.25, color=axis.lines[-1].get_color(), lw=0.8)
+            points = [(0, values["before new"]) for values in next(iter(arms.values())).values()][:1]
+            for budget in BUDGETS:
+                points += [(budget, values["after new"]) for values in arms.get(f"{how} {budget}", {}).values()]
+            budgets = sorted({budget for budget, _ in points})
+            means = [np.mean([dice for given, dice in points if given == budget]) for budget in budgets]
+            axis.plot(budgets, means, style, label=f"chosen: {how}")
+            axis.plot(*zip(*points), ".", color=axis.lines[-1].get_color(), alpha=0.5)
         axis.set(title=shift, xlabel="corrected frames", xticks=[0, *BUDGETS])
         axis.grid(alpha=0.3)
     axes[0][0].set_ylabel("pooled Dice of the audit frames")

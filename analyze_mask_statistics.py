@@ -4,6 +4,7 @@
   python analyze_mask_statistics.py --generated-dir data/v01 --phase-file P.txt --tool-file T.txt
   python analyze_mask_statistics.py --generated-dir data/v01 --mask-dir data/full_dataset/masks \\
       --mask-video video01
+  python analyze_mask_statistics.py --generated-dir data/every_frame --rates 25 12.5 5 1
 
 generate_masks_from_model.py writes the generated folder. This script prints the numbers and writes
 mask_statistics.json, mask_statistics_frames.csv and figures/mask_statistics.png. Suspect frames,
@@ -20,6 +21,7 @@ from pathlib import Path
 from surgseg.analysis.options import (
     add_annotation_options,
     add_counting_options,
+    add_cuts_option,
     add_generated_dir,
     check_counting,
     request_of,
@@ -46,7 +48,15 @@ def build_parser() -> argparse.ArgumentParser:
         help="ground-truth masks, matched by name or frame number (default: none)",
     )
     source.add_argument("--mask-video", metavar="NAME", help="which video of --mask-dir (default: the only one there)")
-    add_counting_options(parser)
+    add_cuts_option(source)
+    counting = add_counting_options(parser)
+    counting.add_argument(
+        "--rates",
+        type=float,
+        nargs="+",
+        metavar="FPS",
+        help="measure the video, of which every frame is needed, at these rates too, frames a second (default: none)",
+    )
     output = parser.add_argument_group("output")
     output.add_argument(
         "--output-dir", type=Path, metavar="DIR", help="folder of the results (default: the generated folder)"
@@ -67,8 +77,10 @@ def work(args: argparse.Namespace) -> int:
     from surgseg.analysis.frame_table import frame_rows
     from surgseg.analysis.ground_truth import match_ground_truth
     from surgseg.analysis.measure import analyse
+    from surgseg.analysis.rates import check_rates, measure_rates
     from surgseg.analysis.report import statistics_block
     from surgseg.figures.mask_statistics import draw_mask_statistics
+    from surgseg.figures.sampling_rate import draw_sampling_rate
     from surgseg.generate.folder import read_generated
 
     generated = read_generated(args.generated_dir, prefer_reviewed=args.prefer_reviewed)
@@ -78,11 +90,13 @@ def work(args: argparse.Namespace) -> int:
         check_folder(folder)
     request = request_of(
         args,
+        cuts=args.cuts,
         phases=read_phases(args.phase_file, args.annotation_rate) if args.phase_file else None,
         tools=read_tools(args.tool_file, args.tools, args.annotation_rate) if args.tool_file else None,
         ground_truth=args.mask_dir
         and match_ground_truth(generated, args.mask_dir, args.mask_video, reviewed=args.masks_reviewed),
     )
+    check_rates(generated, args.rates or ())
     analysis = analyse(generated, request)
     result = {
         "schema": "surgseg.mask_statistics/2",
@@ -91,14 +105,18 @@ def work(args: argparse.Namespace) -> int:
         "weights_data": generated.run.get("weights_data"),
         "threshold": generated.run.get("threshold"),
         **analysis.statistics,
+        **({"rates": measure_rates(generated, request, analysis, args.rates)} if args.rates else {}),
         "run": run_metadata(vars(args)),
     }
     write_json(output / "mask_statistics.json", result)
     rows = frame_rows(analysis)
     write_csv(output / "mask_statistics_frames.csv", rows[0], rows)
     draw_mask_statistics(figure, generated, analysis, args.include_suspect)
+    written = [output / "mask_statistics.json", output / "mask_statistics_frames.csv", figure]
+    if args.rates:
+        written.append(draw_sampling_rate(figure.with_name("sampling_rate.png"), result["rates"], generated.synthetic))
     print(statistics_block(result, generated.synthetic, generated.run.get("stopped") or ""))
-    print(f"Written: {output / 'mask_statistics.json'}, {output / 'mask_statistics_frames.csv'}, {figure}")
+    print(f"Written: {', '.join(map(str, written))}")
     return 0
 
 

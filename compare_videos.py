@@ -39,6 +39,13 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add_annotation_options(source)
     source.add_argument(
+        "--cut-files",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="CSV list of the cuts of each folder, as --cuts of analyze_mask_statistics.py (default: look for them)",
+    )
+    source.add_argument(
         "--mask-dirs", type=Path, nargs="+", metavar="DIR", help="ground-truth masks of each folder (default: none)"
     )
     source.add_argument(
@@ -86,7 +93,7 @@ def check(args: argparse.Namespace) -> list[str]:
         raise UserError("--generated-dirs: two folders or more are needed; for one use analyze_mask_statistics.py")
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise UserError("--generated-dirs names one folder twice")
-    for option in ("names", "tool_files", "mask_dirs", "mask_videos"):
+    for option in ("names", "tool_files", "cut_files", "mask_dirs", "mask_videos"):
         given = getattr(args, option)
         if given is not None and len(given) != len(folders):
             raise UserError(
@@ -118,7 +125,7 @@ def read_video(args: argparse.Namespace, index: int, name: str):
     if args.mask_dirs:
         mask_video = args.mask_videos[index] if args.mask_videos else None
         truth = match_ground_truth(generated, args.mask_dirs[index], mask_video, reviewed=args.masks_reviewed)
-    request = request_of(args, tools=tools, ground_truth=truth)
+    request = request_of(args, tools=tools, ground_truth=truth, cuts=args.cut_files and args.cut_files[index])
     analysis = analyse(generated, request)
     return Video(name, generated, analysis, measure_appearances(generated, analysis.rows))
 

@@ -90,6 +90,7 @@ def describe_video(video: Video, reference: Video) -> dict:
         "frames_without_detection": statistics["frames_without_detection"],
         "mean_confidence": statistics["mean_confidence"],
         "stability": statistics["stability"],
+        "cuts": statistics["cuts"],
         "sampled": sampled_part(video),
         "video_data": video.generated.run.get("video_data"),
         "weights_data": video.generated.run.get("weights_data"),

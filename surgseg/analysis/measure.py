@@ -20,6 +20,7 @@ from surgseg.analysis.statistics import describe, detection_statistics, evenly_s
 from surgseg.data.seen import training_warnings
 from surgseg.files import UserError, list_some
 from surgseg.flow import FLOW_PAIRS
+from surgseg.generate.cuts import Cuts, cuts_of
 from surgseg.generate.folder import MIN_COMPONENT_AREA, FrameRow, Generated
 from surgseg.labels import VOID
 from surgseg.masks import MIN_AREA, count_components, is_present, read_mask
@@ -33,7 +34,7 @@ _ROUNDING = 1e-6  # of the coverage in frames.csv
 
 @dataclass(frozen=True)
 class AnalysisRequest:
-    """How a folder is measured. `ground_truth`: row name -> ground-truth mask."""
+    """How a folder is measured. `ground_truth`: row name -> ground-truth mask. `cuts`: a list of cuts to read."""
 
     min_area: float = MIN_AREA
     include_suspect: bool = False
@@ -42,6 +43,7 @@ class AnalysisRequest:
     phases: Track | None = None
     tools: Track | None = None
     ground_truth: dict[str, Path] | None = None
+    cuts: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Analysis:
 
     `phases` (a name for each row) and (N,) bool `in_view`, `near_annotation`, `annotated` (any tool; a row of the tool
     file within half a step; a row at this very frame) are None without their annotation file. `scores` are those of
-    `score_rows`, by row name; None without ground truth.
+    `score_rows`, by row name; None without ground truth. `describer` describes other choices of the rows.
     """
 
     rows: list[FrameRow]
@@ -61,6 +63,7 @@ class Analysis:
     annotated: np.ndarray | None
     scores: dict[str, dict[str, float]] | None
     statistics: dict
+    describer: Describer | None = None
 
 
 def analyse(generated: Generated, request: AnalysisRequest) -> Analysis:
@@ -75,16 +78,17 @@ def analyse(generated: Generated, request: AnalysisRequest) -> Analysis:
     if request.from_masks:
         rows = recount(generated, rows)
     times = [row.time_s for row in rows]
-    pairs, no_flow = measure_pairs(generated, rows, flow_pairs=request.flow_pairs)
+    cuts = cuts_of(generated, rows, request.cuts)
+    pairs, no_flow = measure_pairs(generated, rows, cuts, flow_pairs=request.flow_pairs)
     spacing = typical_spacing(times, burst=(generated.run.get("sampling") or {}).get("burst", 1))
     no_masks = no_flow if generated.run["parts"].get("masks") is None else ""
-    describer = _Describer(request.min_area, spacing, no_flow, no_masks, video_end(generated))
+    describer = Describer(request.min_area, spacing, no_flow, no_masks, video_end(generated), cuts)
     phases = phases_at(request.phases, times) if request.phases else None
     table, near, annotated = tools_at(request.tools, times) if request.tools else (None, None, None)
     in_view = None if table is None else table.any(1)
     left_out = len(generated.rows) - len(rows)
     counted = {"frames_suspect_left_out": left_out, "reviewed_masks": generated.count_reviewed(rows)}
-    statistics = {**counted, **describer(rows, pairs)}
+    statistics = {**counted, "cuts": cuts.to_json(), **describer(rows, pairs)}
     if phases is not None:
         statistics["phases"] = _by_phase(describer, rows, pairs, phases, in_view, annotated)
         statistics["frames_without_phase"] = sum(phase == NO_PHASE for phase in phases)
@@ -95,11 +99,11 @@ def analyse(generated: Generated, request: AnalysisRequest) -> Analysis:
         names = {row.name for row in rows}
         scores = score_rows(generated, {name: path for name, path in request.ground_truth.items() if name in names})
         statistics["ground_truth"] = _against_truth(generated, request, rows, pairs, describer, scores)
-    return Analysis(rows, pairs, phases, in_view, near, annotated, scores, statistics)
+    return Analysis(rows, pairs, phases, in_view, near, annotated, scores, statistics, describer)
 
 
 @dataclass(frozen=True)
-class _Describer:
+class Describer:
     """Describes detection, presence and stability of rows of one folder, always by the same rules."""
 
     min_area: float
@@ -107,6 +111,7 @@ class _Describer:
     no_flow: str
     no_masks: str
     video_end: float
+    cuts: Cuts
 
     def __call__(
         self, rows: Sequence[FrameRow], pairs: Sequence[MaskPair], chosen: Sequence[bool] | None = None
@@ -115,7 +120,7 @@ class _Describer:
         chosen = np.ones(len(rows), bool) if chosen is None else np.asarray(chosen, bool)
         times = [row.time_s for row in rows]
         present = is_present([row.coverage for row in rows], self.min_area) & chosen
-        segments = presence_segments(times, present, self.video_end)
+        segments = presence_segments(times, present, self.video_end, self.cuts.shots(rows))
         chosen_rows = [row for row, wanted in zip(rows, chosen) if wanted]
         place = np.cumsum(chosen) - 1  # index of a chosen row among the chosen ones
         both_chosen = [pair for pair in pairs if chosen[pair.first] and chosen[pair.first + 1]]
@@ -128,7 +133,7 @@ class _Describer:
 
     def stability(self, rows: Sequence[FrameRow], pairs: Sequence[MaskPair]) -> dict:
         times, coverage = [row.time_s for row in rows], [row.coverage for row in rows]
-        return stability(times, coverage, pairs, self.min_area, self.no_flow, self.no_masks)
+        return stability(times, coverage, pairs, self.min_area, self.no_flow, self.no_masks, self.cuts.shots(rows))
 
 
 def video_end(generated: Generated) -> float:
@@ -136,7 +141,7 @@ def video_end(generated: Generated) -> float:
     return (generated.run.get("video") or {}).get("duration_s") or math.inf
 
 
-def _by_phase(describer: _Describer, rows, pairs, phases, in_view, annotated) -> dict[str, dict]:
+def _by_phase(describer: Describer, rows, pairs, phases, in_view, annotated) -> dict[str, dict]:
     """The statistics of each phase, in the order in which the phases begin."""
     found = {}
     for phase in dict.fromkeys(phase for phase in phases if phase != NO_PHASE):
@@ -175,7 +180,7 @@ def _against_tools(
 
 
 def _against_truth(
-    generated: Generated, request: AnalysisRequest, rows, pairs, describer: _Describer, scores: dict
+    generated: Generated, request: AnalysisRequest, rows, pairs, describer: Describer, scores: dict
 ) -> dict:
     """Overlap with ground truth, and the stability of truth and prediction on the same pairs of frames."""
     if not scores:
@@ -192,9 +197,10 @@ def _against_truth(
     counts = np.stack([one["counts"] for one in scores.values()])
     of_rows = [scores[row.name] for row in matched]
     true_rows = [replace(row, coverage=scores[row.name]["true_coverage"]) for row in matched]
-    truth_pairs, _ = measure_pairs(generated, matched, ground_truth=request.ground_truth, flow_pairs=request.flow_pairs)
+    flow = {"flow_pairs": request.flow_pairs}
+    truth_pairs, _ = measure_pairs(generated, matched, describer.cuts, ground_truth=request.ground_truth, **flow)
     if len(matched) < len(rows):  # two frames with ground truth may become neighbours without those between them
-        pairs, _ = measure_pairs(generated, matched, flow_pairs=request.flow_pairs)
+        pairs, _ = measure_pairs(generated, matched, describer.cuts, **flow)
     return {
         "scored": scored_set(counts, [str(generated.run.get("name"))] * len(counts), "ignore", **about),
         "frames": len(matched),

@@ -12,11 +12,12 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from surgseg.analysis.stability import MaskPair, close_pairs, compare_masks
+from surgseg.analysis.stability import MaskPair, compare_masks
 from surgseg.analysis.statistics import evenly_spaced
 from surgseg.files import UserError
 from surgseg.flow import FLOW_PAIRS, gray_for_flow, warp_between
 from surgseg.frames import read_frame
+from surgseg.generate.cuts import Cuts, close_pairs
 from surgseg.generate.folder import FrameRow, Generated
 from surgseg.labels import VOID
 from surgseg.masks import read_mask
@@ -26,18 +27,20 @@ from surgseg.threads import ahead, cpu_count
 def measure_pairs(
     generated: Generated,
     rows: Sequence[FrameRow],
+    cuts: Cuts,
     *,
     ground_truth: dict[str, Path] | None = None,
     flow_pairs: int = FLOW_PAIRS,
 ) -> tuple[list[MaskPair], str]:
-    """Measure the pairs of neighbouring `rows` at most 0.2 s apart. Return them, and why there is no flow, or "".
+    """Measure the pairs of neighbouring `rows` at most 0.2 s apart, without a cut between them.
 
+    Return them, and why there is no flow, or "".
     With `ground_truth` (row name -> mask) its masks are compared, where both rows have one; `first` of a `MaskPair`
     is still an index of `rows`. At most `flow_pairs` pairs get optical flow (0: none).
     """
     if ground_truth is None and generated.run["parts"].get("masks") is None:
         return [], "the run kept no masks (--save masks keeps them)"
-    firsts = close_pairs([row.time_s for row in rows])
+    firsts = close_pairs([row.time_s for row in rows], cuts.shots(rows))
     if ground_truth is not None:
         firsts = [first for first in firsts if {row.name for row in rows[first : first + 2]} <= ground_truth.keys()]
     no_flow = "" if flow_pairs else "switched off (--flow-pairs 0)"

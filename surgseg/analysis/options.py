@@ -37,6 +37,16 @@ def add_annotation_options(group) -> None:
     )
 
 
+def add_cuts_option(group) -> None:
+    """Add the option of the list of cuts."""
+    group.add_argument(
+        "--cuts",
+        type=Path,
+        metavar="FILE",
+        help="CSV list of cuts: first line frame or time_s, then the first frame after each (default: look for them)",
+    )
+
+
 def add_counting_options(parser: argparse.ArgumentParser):
     """Add the options that say what counts. Return their group, for options of the script itself."""
     group = parser.add_argument_group("counting")

@@ -57,15 +57,20 @@ def longer_than_gap(steps: np.ndarray, spacing: np.ndarray) -> np.ndarray:
     return steps > GAP * spacing + ROUNDING_S
 
 
-def presence_segments(times: Sequence[float], present: Sequence[bool], video_end: float = math.inf) -> list[Segment]:
-    """Return the segments of consecutive frames with an instrument; a gap between frames ends one.
+def presence_segments(
+    times: Sequence[float], present: Sequence[bool], video_end: float = math.inf, shots: Sequence[int] | None = None
+) -> list[Segment]:
+    """Return the segments of consecutive frames with an instrument; a gap between frames, or a cut, ends one.
 
-    A frame stands for the time until its end as `frame_ends` gives it. `times` in seconds, ascending.
+    A frame stands for the time until its end as `frame_ends` gives it. `times` in seconds, ascending; `shots` (N,) as
+    `Cuts.shots` gives them (default: no cuts).
     """
     ends = frame_ends(times, video_end)
     frames = np.flatnonzero(present)
     gaps = longer_than_gap(np.diff(np.asarray(times, np.float64)), local_spacing(times))
     breaks = (np.diff(frames) > 1) | gaps[frames[:-1]]
+    if shots is not None:
+        breaks |= np.diff(np.asarray(shots)[frames]) > 0
     runs = np.split(frames, np.flatnonzero(breaks) + 1)
     return [Segment(float(times[run[0]]), ends[run[-1]], len(run)) for run in runs if len(run)]
 

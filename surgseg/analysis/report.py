@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from surgseg.analysis.rates import RATE_MEASURES, RATE_NOTE, RATE_SOURCES
 from surgseg.reviews import reviewed_words
 from surgseg.scores.metrics import FRAME_METRICS
 from surgseg.scores.scored import scored_lines
@@ -26,7 +27,10 @@ def statistics_block(result: dict[str, Any], mark: str = "", stopped: str = "") 
     """Return the statistics of a generated folder as text; `mark` (SYNTHETIC) is added to the title."""
     title = "MASK STATISTICS" + (f" ({mark})" if mark else "")
     lines = [title, "=" * len(title), *_detection(result), "", *_presence(result)]
-    lines += ["", "Temporal stability (frames at most 0.2 s apart)", *stability_lines(result["stability"])]
+    lines += ["", "Temporal stability (frames at most 0.2 s apart, never across a cut)", cuts_line(result["cuts"])]
+    lines += stability_lines(result["stability"])
+    if "rates" in result:
+        lines += ["", *_rates(result["rates"])]
     if "ground_truth" in result:
         lines += ["", *_truth(result)]
     if "phases" in result:
@@ -97,6 +101,15 @@ def _presence(result: dict) -> list[str]:
     return [*lines, f"  and {more} more in the JSON"] if more > 0 else lines
 
 
+def cuts_line(found: dict) -> str:
+    """How many cuts there are, and where."""
+    how = {"detected": "found in the frames", "file": "of the list"}.get(found["source"], "between joined parts")
+    frames = found["frames"]
+    where = ": " + ", ".join(f"frame {frame}" for frame in frames[:SHOWN]) + " ..." * (len(frames) > SHOWN)
+    said = f"{len(frames)} {how}" + where * bool(frames)
+    return _row("  Cuts", f"{said}; others not looked for: {found['reason']}" if found["reason"] else said)
+
+
 def stability_lines(found: dict) -> list[str]:
     """Stability, always with the detection rate of the same frames: an empty mask is perfectly stable."""
     if not found["computed"]:
@@ -135,6 +148,42 @@ def stability_lines(found: dict) -> list[str]:
             f"{percent(jitter['mean'], 3)} of the frame, {percent(jitter['relative'])} of the mean coverage",
         ),
     ]
+
+
+def _rates(found: dict) -> list[str]:
+    """A column for each rate: the mean of its samples, and lowest and highest if there are several."""
+    rates = found["rates"]
+    lines = [
+        f"Sampling rate (the same video, {found['video_rate']:.4g} frames/s, seen less often)",
+        _row("  Frames a second", "".join(f"{one['rate']:<24.4g}" for one in rates)),
+        _row("  Samples (each N-th frame, from N places)", "".join(f"{one['frame_step']:<24}" for one in rates)),
+    ]
+    for source in rates[0]["all"]:
+        lines.append(f"  {RATE_SOURCES[source]}, {found['frames'][source]} frames")
+        for key, (label, _, shown_percent) in RATE_MEASURES.items():
+            cells = [_of_samples(one["all"][source][key], shown_percent) for one in rates]
+            lines.append(_row(f"    {label}", "".join(f"{cell:<24}" for cell in cells)).rstrip())
+    if "phases" in rates[0]:
+        lines.append("  IoU of neighbours by phase")
+        for phase, of_phase in rates[0]["phases"].items():
+            for source in of_phase:
+                cells = [_of_samples(one["phases"][phase][source]["iou"], False) for one in rates]
+                name = f"{phase[:25]}, {RATE_SOURCES[source].lower()}"
+                lines.append(_row(f"    {name}", "".join(f"{cell:<24}" for cell in cells)).rstrip())
+    return [*lines, f"  ({RATE_NOTE})"]
+
+
+def _of_samples(found: dict, shown_percent: bool) -> str:
+    show = (lambda value: f"{100 * value:.1f}") if shown_percent else (lambda value: f"{value:.3g}")
+    if math.isnan(found["mean"]):
+        return "n/a"
+    same = found["max"] - found["min"] < 1e-12
+    unit = " %" * shown_percent
+    return (
+        show(found["mean"]) + unit
+        if same
+        else f"{show(found['mean'])} ({show(found['min'])}-{show(found['max'])}){unit}"
+    )
 
 
 def _truth(result: dict) -> list[str]:

@@ -14,12 +14,11 @@ import numpy as np
 
 from surgseg.analysis.statistics import describe
 from surgseg.flow import Warp
+from surgseg.generate.cuts import MAX_STEP_S, close_pairs
 from surgseg.masks import is_present
 from surgseg.scores.metrics import nanmean
 
-MAX_STEP_S = 0.2
 NOT_CHOSEN = "optical flow was computed for none of these pairs (a larger --flow-pairs includes more)"
-_ROUNDING = 1e-6  # seconds
 
 
 @dataclass(frozen=True)
@@ -36,12 +35,6 @@ class MaskPair:
     flow_iou: float = math.nan
     untrusted: float = math.nan
     untrusted_instrument: float = math.nan
-
-
-def close_pairs(times: Sequence[float]) -> list[int]:
-    """Return the indices i where frame i + 1 follows i by at most `MAX_STEP_S`; `times` in seconds, ascending."""
-    steps = np.diff(np.asarray(times, np.float64))
-    return np.flatnonzero((steps > 0) & (steps <= MAX_STEP_S + _ROUNDING)).tolist()
 
 
 def overlap(first: np.ndarray, second: np.ndarray, counted: np.ndarray | None = None) -> float:
@@ -72,13 +65,13 @@ def compare_masks(
     )
 
 
-def flicker(times: Sequence[float], present: Sequence[bool]) -> dict:
+def flicker(times: Sequence[float], present: Sequence[bool], shots: Sequence[int] | None = None) -> dict:
     """Count one-frame gaps (present, absent, present) and one-frame detections (absent, present, absent).
 
-    They are counted among all triples of frames with steps of at most `MAX_STEP_S`; `rate` is their share of these
-    triples (NaN without any).
+    They are counted among all triples of frames with steps of at most `MAX_STEP_S` in the same one of the `shots`;
+    `rate` is their share of these triples (NaN without any).
     """
-    close = set(close_pairs(times))
+    close = set(close_pairs(times, shots))
     present = np.asarray(present, bool)
     middles = [index + 1 for index in sorted(close) if index + 1 in close]
     odd = [middle for middle in middles if present[middle - 1] == present[middle + 1] != present[middle]]
@@ -116,11 +109,13 @@ def stability(
     min_area: float,
     no_flow: str = "",
     no_masks: str = "",
+    shots: Sequence[int] | None = None,
 ) -> dict:
     """Return the stability of a sequence of masks as plain numbers, with the detection rate of the compared frames.
 
-    `times` (s) and `coverage` (0-1) are those of each frame. `no_flow` says why no flow was computed, `no_masks` why
-    there are no masks. For flicker an instrument is present as `is_present` tells, with `min_area`.
+    `times` (s), `coverage` (0-1) and `shots` (see `close_pairs`) are those of each frame. `no_flow` says why no flow
+    was computed, `no_masks` why there are no masks. For flicker an instrument is present as `is_present` tells, with
+    `min_area`.
     """
     if not pairs:
         return {"computed": False, "reason": why_no_pairs(times, no_masks), "pairs": 0}
@@ -146,7 +141,7 @@ def stability(
             "untrusted": nanmean([pair.untrusted for pair in with_flow]),
             "untrusted_instrument": nanmean([pair.untrusted_instrument for pair in with_flow]),
         },
-        "flicker": flicker(times, is_present(coverage, min_area)),
+        "flicker": flicker(times, is_present(coverage, min_area), shots),
         "jitter": jitter(coverage, firsts),
     }
 
@@ -158,7 +153,7 @@ def why_no_pairs(times: Sequence[float], no_masks: str = "") -> str:
     if no_masks:
         return no_masks
     if close_pairs(times):
-        return f"between all frames at most {MAX_STEP_S:g} s apart there are frames that are left out"
+        return f"between all frames at most {MAX_STEP_S:g} s apart there are cuts, or frames that are left out"
     step = float(np.diff(np.asarray(times, np.float64)).min())
     return (
         f"no two frames are at most {MAX_STEP_S:g} s apart (the closest {step:.2f} s); "

@@ -28,7 +28,7 @@ OVERLAY_VIDEO = "overlay.mp4"
 MIN_COMPONENT_AREA = 0.0005  # fraction of the frame; smaller regions are not counted as components
 DERIVED = (  # results of analyses; they are removed when the run changes
     "mask_statistics.json", "mask_statistics_frames.csv", "figures/mask_statistics.png", "figures/visual_analysis.png",
-    "figures/visual_analysis.json",
+    "figures/visual_analysis.json", "figures/sampling_rate.png",
 )  # fmt: skip
 OWN = ("classes.json", "frames.csv", "run.json")
 

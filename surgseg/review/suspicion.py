@@ -14,9 +14,10 @@ from tqdm import tqdm
 from surgseg.data.likeness import BITS, NEAR, frame_hashes, nearest
 from surgseg.files import UserError
 from surgseg.frames import LIT, read_frame
+from surgseg.generate.cuts import close_pairs, cuts_of
 from surgseg.generate.folder import MIN_COMPONENT_AREA, FrameRow, Generated
 from surgseg.masks import decode_codes, read_mask
-from surgseg.review.sample import BURST_S, bursts_of
+from surgseg.review.sample import bursts_of
 from surgseg.threads import ahead, cpu_count
 from surgseg.view import brightness
 
@@ -104,10 +105,12 @@ def read_features(generated: Generated) -> Features:
     instrument[generated.scheme.instrument_ids] = 1
     rows = generated.rows
     disagreement, found, before = np.full(len(rows), np.nan), [], None
+    shots = cuts_of(generated, rows).shots(rows)
+    compared = set(close_pairs([row.time_s for row in rows], shots))
     with ThreadPoolExecutor(cpu_count()) as pool:
         jobs = ahead(pool, lambda row: _measure(generated, row, instrument), rows, 16)
         for index, frame in enumerate(tqdm(jobs, "Reading", len(rows), unit="frame", disable=not sys.stderr.isatty())):
-            if index and rows[index].time_s - rows[index - 1].time_s <= BURST_S + 1e-6:
+            if index - 1 in compared:
                 change = _disagreement(before, frame.mask)
                 disagreement[index - 1 : index + 1] = np.fmax(disagreement[index - 1 : index + 1], change)
             before = frame.mask
@@ -116,7 +119,7 @@ def read_features(generated: Generated) -> Features:
         "uncertainty": np.array([row.uncertainty for row in rows]),
         "disagreement": disagreement,
         "fragments": np.array([frame.fragments for frame in found]),
-        "jump": _jumps(generated),
+        "jump": _jumps(generated, shots),
         "loose": np.array([frame.loose for frame in found]),
     }
     notes = {
@@ -185,12 +188,15 @@ def _disagreement(earlier: np.ndarray, later: np.ndarray) -> float:
     return cv2.countNonZero(earlier ^ later) / later.size if earlier.shape == later.shape else np.nan
 
 
-def _jumps(generated: Generated) -> np.ndarray:
-    """(N,) how far a frame's coverage lies outside the range of the last frame before its burst and the first after."""
+def _jumps(generated: Generated, shots: np.ndarray) -> np.ndarray:
+    """(N,) how far a frame's coverage lies outside the range of the last frame before its burst and the first after.
+
+    0 where a cut lies between these two: the scene has changed.
+    """
     coverage = np.array([row.coverage for row in generated.rows])
     jumps = np.zeros(len(coverage))
     for burst in bursts_of(generated):
-        if burst[0] > 0 and burst[-1] + 1 < len(coverage):
+        if burst[0] > 0 and burst[-1] + 1 < len(coverage) and shots[burst[0] - 1] == shots[burst[-1] + 1]:
             around, values = coverage[[burst[0] - 1, burst[-1] + 1]], coverage[burst]
             jumps[burst] = np.maximum(0, np.maximum(values - around.max(), around.min() - values))
     return jumps

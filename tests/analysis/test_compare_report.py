@@ -8,6 +8,7 @@ from surgseg.analysis.bootstrap import difference_of_means
 from surgseg.analysis.compare_report import CONTENT, video_sentences, video_table_rows
 from surgseg.analysis.report import statistics_block
 from surgseg.analysis.statistics import describe
+from surgseg.generate.cuts import Cuts
 
 FLICKER = {"triples": 1, "one_frame_gaps": 0, "one_frame_detections": 0, "rate": 0.0}
 JITTER = {"mean": 0.0, "p95": 0.0, "relative": 0.0}
@@ -61,7 +62,7 @@ def phases(with_flow: int, **tools) -> str:
     found["two"] = {**numbers, "stability": {"computed": False, "reason": "why", "pairs": 0}}
     presence = {"count": 0, "resolution_s": math.nan, "segments": []}
     one = {**video("a"), "complete": True, "frames_suspect_left_out": 0, "without_detection": [], "presence": presence}
-    one |= {"mean_uncertainty": 0.1, "mean_components": 1.0, "detection_rate_min_area": 1.0}
+    one |= {"mean_uncertainty": 0.1, "mean_components": 1.0, "detection_rate_min_area": 1.0, "cuts": Cuts().to_json()}
     return statistics_block({**one, "phases": found, "frames_without_phase": 0})
 
 

@@ -18,6 +18,7 @@ def result(coverage, **more):
         "complete": True,
         "frames": len(coverage),
         "frames_suspect_left_out": 0,
+        "cuts": {"source": "detected", "reason": None, "frames": [7]},
         "detection_rate": 0.5,
         "detection_rate_min_area": 0.25,
         "min_area": 0.001,

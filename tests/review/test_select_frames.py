@@ -153,7 +153,9 @@ def test_reasons_name_the_strongest_signs(tmp_path):
     masks[10] = columns(0, 32, SIZE)  # 25 % more than the frame of its burst, and than those around
     numbers = [100 * (i // 2) + i % 2 for i in range(16)]
     path = tmp_path / "v"
-    write_folder(path, masks, images=[picture(i) for i in range(16)], numbers=numbers, sampling={"burst": 2})
+    write_folder(
+        path, masks, images=[picture(i // 2, i % 2) for i in range(16)], numbers=numbers, sampling={"burst": 2}
+    )
     keep_probabilities(path, sure)
     features = read_features(read_generated(path))
     values = {name: np.flatnonzero(sign).tolist() for name, sign in features.signs.items()}

@@ -107,8 +107,9 @@ def _at_step(generated, request, analysis, step, rate, rows, is_truth, phase_of)
     values = {phase: {key: [] for key in RATE_MEASURES} for phase in ("", *analysis.statistics.get("phases", ()))}
     for offset in range(step):
         sample = [row for row in rows if row.frame % step == offset]
-        cuts = describer.cuts
-        pairs, _ = measure_pairs(generated, sample, cuts, ground_truth=truth, flow_pairs=flow_pairs)
+        pairs = analysis.pairs
+        if rows is not analysis.rows or step > 1:
+            pairs, _ = measure_pairs(generated, sample, describer.cuts, ground_truth=truth, flow_pairs=flow_pairs)
         for phase, measures in values.items():
             chosen = [not phase or phase_of[row.name] == phase for row in sample]
             if any(chosen):

@@ -105,7 +105,7 @@ def cuts_line(found: dict) -> str:
     """How many cuts there are, and where."""
     how = {"detected": "found in the frames", "file": "of the list"}.get(found["source"], "between joined parts")
     frames = found["frames"]
-    where = ": " + ", ".join(f"frame {frame}" for frame in frames[:SHOWN]) + " ..." * (len(frames) > SHOWN)
+    where = ": " + ", ".join(f"frame {frame}" for frame in frames[:5]) + " ..." * (len(frames) > 5)
     said = f"{len(frames)} {how}" + where * bool(frames)
     return _row("  Cuts", f"{said}; others not looked for: {found['reason']}" if found["reason"] else said)
 
@@ -155,35 +155,31 @@ def _rates(found: dict) -> list[str]:
     rates = found["rates"]
     lines = [
         f"Sampling rate (the same video, {found['video_rate']:.4g} frames/s, seen less often)",
-        _row("  Frames a second", "".join(f"{one['rate']:<24.4g}" for one in rates)),
-        _row("  Samples (each N-th frame, from N places)", "".join(f"{one['frame_step']:<24}" for one in rates)),
+        _row("  Frames a second", "".join(f"{one['rate']:<21.4g}" for one in rates)),
+        _row("  Samples (each N-th frame, from N places)", "".join(f"{one['frame_step']:<21}" for one in rates)),
     ]
     for source in rates[0]["all"]:
         lines.append(f"  {RATE_SOURCES[source]}, {found['frames'][source]} frames")
-        for key, (label, _, shown_percent) in RATE_MEASURES.items():
-            cells = [_of_samples(one["all"][source][key], shown_percent) for one in rates]
-            lines.append(_row(f"    {label}", "".join(f"{cell:<24}" for cell in cells)).rstrip())
+        for key, (label, _, in_percent) in RATE_MEASURES.items():
+            cells = [_of_samples(one["all"][source][key], in_percent) for one in rates]
+            lines.append(_row(f"    {label}", "".join(f"{cell:<21}" for cell in cells)).rstrip())
     if "phases" in rates[0]:
         lines.append("  IoU of neighbours by phase")
         for phase, of_phase in rates[0]["phases"].items():
             for source in of_phase:
                 cells = [_of_samples(one["phases"][phase][source]["iou"], False) for one in rates]
                 name = f"{phase[:25]}, {RATE_SOURCES[source].lower()}"
-                lines.append(_row(f"    {name}", "".join(f"{cell:<24}" for cell in cells)).rstrip())
+                lines.append(_row(f"    {name}", "".join(f"{cell:<21}" for cell in cells)).rstrip())
     return [*lines, f"  ({RATE_NOTE})"]
 
 
-def _of_samples(found: dict, shown_percent: bool) -> str:
-    show = (lambda value: f"{100 * value:.1f}") if shown_percent else (lambda value: f"{value:.3g}")
+def _of_samples(found: dict, in_percent: bool) -> str:
     if math.isnan(found["mean"]):
         return "n/a"
-    same = found["max"] - found["min"] < 1e-12
-    unit = " %" * shown_percent
-    return (
-        show(found["mean"]) + unit
-        if same
-        else f"{show(found['mean'])} ({show(found['min'])}-{show(found['max'])}){unit}"
+    mean, low, high = (
+        f"{100 * found[key]:.1f}" if in_percent else f"{found[key]:.3g}" for key in ("mean", "min", "max")
     )
+    return (mean if low == high else f"{mean} ({low}-{high})") + " %" * in_percent
 
 
 def _truth(result: dict) -> list[str]:

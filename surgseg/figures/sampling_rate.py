@@ -16,8 +16,8 @@ def draw_sampling_rate(path: Path | str, found: dict, mark: str = "") -> Path:
     """Draw three measures of `measure_rates` against the rate: the mean of the samples, and bars to the extremes."""
     figure, axes = new_figure(1, len(_SHOWN), size=(7.2, 2.7))
     for axis, key in zip(axes[0], _SHOWN):
-        label, _, shown_percent = RATE_MEASURES[key]
-        scale = 100 if shown_percent else 1
+        label, _, in_percent = RATE_MEASURES[key]
+        scale = 100 if in_percent else 1
         for source in found["frames"]:
             points = [(one["rate"], one["all"][source][key]) for one in found["rates"]]
             points = [(rate, value) for rate, value in points if not math.isnan(value["mean"])]
@@ -29,8 +29,8 @@ def draw_sampling_rate(path: Path | str, found: dict, mark: str = "") -> Path:
         ticks = [one["rate"] for one in found["rates"]]
         axis.set_xticks(ticks, [f"{rate:.3g}" for rate in ticks])
         axis.minorticks_off()
-        axis.set_ylim(bottom=0)
-        axis.set(xlabel="Frames a second", title=label + " (%)" * shown_percent)
+        axis.set_ylim(0, 1.08 * axis.get_ylim()[1])
+        axis.set(xlabel="Frames a second", title=label + " (%)" * in_percent)
         axis.title.set_fontsize(9)
     axes[0, 0].legend(loc="lower left", fontsize=7)
     add_title(figure, "The same video at several sampling rates", mark)

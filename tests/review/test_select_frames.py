@@ -208,3 +208,12 @@ def test_a_folder_that_cannot_be_reviewed_is_refused(tmp_path, capsys, options, 
     assert run(path) == 2
     assert told in capsys.readouterr().err
     assert not (path / "review.csv").exists()
+
+
+def test_a_mask_that_changes_at_a_cut_is_not_suspicious(tmp_path):
+    scenes = [i // 8 for i in range(16)]
+    masks = [columns(0, 16 + 32 * scene, SIZE) for scene in scenes]
+    masks[7] = columns(0, 8, SIZE)  # the coverage at a cut lies outside the range of its neighbours
+    path = write_folder(tmp_path / "v", masks, step=1, images=[picture(scene) for scene in scenes])
+    signs = read_features(read_generated(path)).signs
+    assert np.flatnonzero(signs["disagreement"]).tolist() == [6, 7] and not signs["jump"].any()

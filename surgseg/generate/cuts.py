@@ -39,7 +39,7 @@ CHANGE, JUMP, AROUND = 0.025, 4.0, 4
 FLAT = 2.0  # gray levels: a small picture with a smaller standard deviation is blank (light off, over-exposed)
 # Least share of the lit pixels on which the flow there and back agrees. Measured: at least .79 between synthetic frames
 # 0.24 s apart; in 25 real frames moved by 5 % of their width .93, by 10 % .88, by 15 % .29 (median .84). Different
-# scenes: at most .21 in 360 pairs of real frames of three operations; .45 in 504 synthetic pairs, 99 % below .34.
+# scenes: at most .21 in 360 pairs of real frames of four operations; .45 in 504 synthetic pairs, 99 % up to .34.
 FOLLOWED = 0.35
 _ROUNDING = 1e-6  # seconds
 

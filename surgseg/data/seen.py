@@ -91,10 +91,14 @@ def find_seen(samples: list, training: dict[str, Any], trained, hashes: np.ndarr
 
 def hash_files(samples: list) -> np.ndarray:
     """Return the hashes of the samples' frame files, without blank frames."""
+    return np.concatenate(hash_each(samples))
+
+
+def hash_each(samples: list) -> list[np.ndarray]:
+    """Return the hash of each sample's frame file: (1, BITS), or (0, BITS) of a blank frame."""
     with ThreadPoolExecutor(cpu_count()) as pool:
         jobs = ahead(pool, lambda sample: frame_hashes([read_frame(sample.frame)])[0], samples, 64)
-        found = list(tqdm(jobs, "Comparing with training frames", len(samples), unit="frame", disable=quiet()))
-    return np.concatenate(found)
+        return list(tqdm(jobs, "Comparing with training frames", len(samples), unit="frame", disable=quiet()))
 
 
 def seen_warnings(seen: dict[str, Any], weights: str = "these weights, or those they started from") -> dict[str, str]:

@@ -21,14 +21,18 @@ from surgseg.data.seen import find_seen, hash_files, seen_warnings
 from surgseg.data.views import sample_views
 from surgseg.evaluation.folders import claim_prediction_folder
 from surgseg.evaluation.results import Scored, metrics_of, score_frame, write_metrics
-from surgseg.files import read_json, write_json
+from surgseg.files import UserError, read_json, write_json
+from surgseg.labels import SCHEMES, VOID, Scheme
 from surgseg.masks import write_mask
 from surgseg.predict import Pending, Predictor
 from surgseg.predicted import LISTING, mask_hash
 from surgseg.scores.calibration import count_probabilities
+from surgseg.scores.metrics import instrument_pixels
 from surgseg.scores.surface import TOLERANCES
 from surgseg.threads import ahead, cpu_count, one_behind
 from surgseg.view import View
+
+BINARY = SCHEMES["binary"]
 
 
 def evaluate_samples(
@@ -94,27 +98,32 @@ def predict_and_score(
     listing: dict | None = None,
     view: Callable[[Sample, np.ndarray], View | None] = lambda sample, frame: None,
     tolerances: Sequence[float] = (),
+    truth: Scheme | None = None,
 ) -> Scored:
     """Predict each sample at its own size, write the masks and `listing` to `pred_dir` if given, and score them.
 
     `view` is a function that `sample_views` returns (default: whole frames). If the predictor keeps probabilities,
     these are counted too. Threads decode frames ahead of the network, and write and score behind it. A batch holds
     successive samples of one frame size and view; on a GPU the next one is sent before the last result is read.
+    `truth` is the scheme of the masks if they may have other classes: then the union of each scheme's instrument
+    classes is scored, in the classes of `BINARY`.
     """
     scheme = predictor.scheme
     if pred_dir is not None:
         claim_prediction_folder(pred_dir, [sample.name for sample in samples], listing or {})
 
     def load(sample: Sample):
-        frame, mask = read_sample(sample, scheme.num_classes)
+        frame, mask = read_sample(sample, (truth or scheme).num_classes)
         return sample, frame, mask, view(sample, frame)
 
     def store(sample: Sample, mask: np.ndarray, found: np.ndarray, probability: np.ndarray | None) -> tuple:
-        levels = None if probability is None else count_probabilities(probability, mask, scheme.instrument_ids)
+        levels = None if probability is None else count_probabilities(probability, mask, (truth or scheme).instrument_ids)
         if pred_dir is not None:
             write_mask(pred_dir / f"{sample.name}.png", found, scheme)
-        hashed = mask_hash(found) if pred_dir is not None else ""
-        return score_frame(found, mask, scheme, void, tolerances), hashed, levels
+        digest = mask_hash(found) if pred_dir is not None else ""
+        if truth is None:
+            return score_frame(found, mask, scheme, void, tolerances), digest, levels
+        return score_frame(_union(found, scheme), _union(mask, truth), BINARY, void, tolerances), digest, levels
 
     stored, waiting, uncertainty = [], deque(), []
     bar = tqdm(total=len(samples), desc="Predicting", unit="frame", disable=quiet())
@@ -146,10 +155,19 @@ def predict_and_score(
     return replace(scored, levels=np.stack(levels), uncertainty=np.array(uncertainty))
 
 
-def known_of_split(checkpoint: Checkpoint, samples: list[Sample]) -> dict[str, Any]:
-    """Return `split`, `seen` and `warnings` of `scored_set`: which samples trained the weights, or are like those."""
+def _union(ids: np.ndarray, scheme: Scheme) -> np.ndarray:
+    """Return the (H, W) uint8 ids in `BINARY`: 1 where a class is an instrument; void stays."""
+    return np.where(ids == VOID, np.uint8(VOID), instrument_pixels(ids, scheme))
+
+
+def known_of_split(checkpoint: Checkpoint, samples: list[Sample], hashes: np.ndarray | None = None) -> dict[str, Any]:
+    """Return `split`, `seen` and `warnings` of `scored_set`: which samples trained the weights, or are like those.
+
+    `hashes` are those of the samples (default: they are computed where the weights hold hashes).
+    """
     trained, stored = checkpoint.trained_frames, checkpoint.training.get("split")
-    seen = find_seen(samples, checkpoint.training, trained, None if trained is None else hash_files(samples))
+    hashes = hash_files(samples) if hashes is None and trained is not None else hashes
+    seen = find_seen(samples, checkpoint.training, trained, hashes)
     warnings = seen_warnings(seen)
     if not stored:
         warnings["split not known"] = "the weights file does not say what it was trained on"

@@ -13,8 +13,9 @@ each other and with the training frames: transfer.md, transfer.json, and a heat 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
+from typing import Any, Callable
 
 from surgseg import console
 from surgseg.files import UserError, check_folder, plain, write_json, write_text
@@ -66,8 +67,10 @@ def work(args: argparse.Namespace) -> int:
     from surgseg.study.transfer import load_set, score_matrix
     from surgseg.study.transfer_report import transfer_markdown
 
-    models = dict(zip(model_names, read_all(load_checkpoint, zip(args.models))))
-    sets = read_all(lambda *given: load_set(*given, reviewed=args.masks_reviewed), zip(set_names, args.data_roots))
+    readers = [partial(load_checkpoint, path) for path in args.models]
+    readers += [partial(load_set, root, reviewed=args.masks_reviewed) for root in args.data_roots]
+    found = read_all(readers)
+    models, sets = dict(zip(model_names, found)), dict(zip(set_names, found[len(model_names) :]))
     device = console.resolve_device(args.device)
     result = plain(score_matrix(models, sets, device, args.void))
     written = [args.output_dir / "transfer.json", args.output_dir / "transfer.md"]
@@ -91,12 +94,12 @@ def names_of(option: str, paths: list[Path], name_option: str, names: list[str] 
     return names
 
 
-def read_all(read, given: Iterable[tuple]) -> list:
-    """Return what `read` returns for each. Raises one `UserError` with the errors of all."""
+def read_all(readers: list[Callable[[], Any]]) -> list:
+    """Return what each reader returns. Raises one `UserError` with the errors of all."""
     found, errors = [], []
-    for values in given:
+    for read in readers:
         try:
-            found.append(read(*values))
+            found.append(read())
         except UserError as error:
             errors.append(str(error))
     if errors:

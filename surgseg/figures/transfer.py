@@ -41,9 +41,7 @@ def draw_transfer(result: dict[str, Any], path: Path) -> Path:
             if model["own"]:
                 place = (sets.index(model["own"]), index)
                 axis.add_patch(Rectangle(place, 1, 1, fill=False, edgecolor=RED, linewidth=2, clip_on=False))
-    axes[-1, 0].set_xlabel(
-        f"red: set that trained the model\n{MARK} seen in training, perhaps: see the table", fontsize=8
-    )
+    axes[-1, 0].set_xlabel(f"red: the set that trained the model; {MARK} see the warnings", fontsize=8)
     data = {row["data"] for row in result["sets"].values()}, {row["data"] for row in models.values()}
     mark = synthetic_mark(*("synthetic" if "synthetic" in kinds else None for kinds in data))
     add_title(figure, "Models (rows) on data sets", mark, fontsize=11)

@@ -42,27 +42,27 @@ class DataSet:
         return np.concatenate([self.hashes[0][:0], *(self.hashes[index] for index in indices)])
 
 
-def load_set(name: str, root: Path, *, reviewed: bool) -> DataSet:
+def load_set(root: Path, *, reviewed: bool) -> Prepared:
     """Read a set as `load_data_root` does, without predicted masks unless a person has `reviewed` all of them."""
     prepared = load_data_root(root)
     prepared = prepared if reviewed else mark_predicted(prepared)
-    samples = true_samples(prepared.samples)
-    return DataSet(name, replace(prepared, samples=samples), hash_each(samples))
+    return replace(prepared, samples=true_samples(prepared.samples))
 
 
 def score_matrix(
-    models: dict[str, Checkpoint], sets: list[DataSet], device: torch.device, void: str, batch_size: int = 4
+    models: dict[str, Checkpoint], prepared: dict[str, Prepared], device: torch.device, void: str
 ) -> dict[str, Any]:
     """Score every model on every set; return the content of transfer.json without its `run`.
 
     `cells` holds the metrics of each model and set, `common` the scores of all models on the frames of a set that all
     were scored on, `own` of a model the set that holds its training frames, or None.
     """
+    sets = [DataSet(name, part, hash_each(part.samples)) for name, part in prepared.items()]
     rows = {name: {} for name in models}
     scored: dict[str, dict[str, Scored]] = {part.name: {} for part in sets}
     views, about = {}, {}
     for name, checkpoint in models.items():
-        predictor = Predictor(checkpoint, device, batch_size=batch_size)
+        predictor = Predictor(checkpoint, device, batch_size=4)
         own = own_set(checkpoint, sets)
         about[name] = {
             "own": own,

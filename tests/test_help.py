@@ -42,6 +42,7 @@ MISTAKES = {
     "analyze_generated_masks.py": ["--generated-dir", "no-such-folder"],
     "test_single_frame.py": ["--frame", "no-such-folder/frame.png"],
     "check_both_videos.py": ["--video-paths", "no-such-folder/a.mp4", "no-such-folder/b.mp4"],
+    "compare_datasets.py": ["--models", "no-such-folder/w.pth", "--data-roots", "no-such-folder/a", "no-such-folder/b"],
     "compare_videos.py": ["--generated-dirs", "no-such-folder/a", "no-such-folder/b"],
     "audit_video.py": ["--generated-dir", "no-such-folder", "--models", "no-such-folder/w.pth"],
     "analyze_mask_statistics.py": ["--generated-dir", "no-such-folder"],

@@ -54,8 +54,8 @@ def video_score(cell: dict[str, Any], key: str) -> str:
     if found["interval"]:
         low, high = found["interval"]
         return f"{found['mean']:.3f} ({low:.3f} to {high:.3f}), {found['n']} videos"
-    values = [f"{video} {number(row[key], '.3f')}" for video, row in cell["per_video"].items()]
-    return f"{number(found['mean'], '.3f')}: {list_some(values, FEWEST - 1)}"
+    values = [f"{video} {row[key]:.3f}" for video, row in cell["per_video"].items() if row[key] is not None]
+    return f"{found['mean']:.3f}: {', '.join(values)}" if values else "n/a"
 
 
 def _matrix(result: dict[str, Any], key: str) -> str:

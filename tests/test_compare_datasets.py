@@ -171,13 +171,12 @@ def keep_transfer(monkeypatch):
 
 @pytest.fixture
 def sets(tmp_path, make_prepared, monkeypatch):
-    """Two models, one of other classes, and two sets, one of other classes and without a test part."""
+    """Two models, one of other classes; two sets with a video b, one of other classes and without a test part."""
     monkeypatch.chdir(tmp_path)
-    split = {**TRAINED, "assignment": {"a": "train", "b": "test"}}
-    save_checkpoint("m.pth", small(training={"split": split, "data": "real"}))
+    save_checkpoint("m.pth", small(training={"split": TRAINED, "data": "real"}))
     save_checkpoint("n.pth", small(scheme="grasper-hook"))
     make_prepared(tmp_path / "x", {"a": "train", "b": "test"}, frames=2, size=(24, 32))
-    make_prepared(tmp_path / "y", {"c": ""}, frames=2, size=(24, 32), scheme=PARTS)
+    make_prepared(tmp_path / "y", {"b": "", "c": ""}, frames=2, size=(24, 32), scheme=PARTS)
     return tmp_path
 
 
@@ -187,7 +186,7 @@ def test_the_script_scores_models_and_sets_of_other_classes(sets, capsys):
     found = json.loads((sets / "o" / "transfer.json").read_text())
     assert {m: row["own"] for m, row in found["models"].items()} == {"m": "x", "n": None}
     rules = {(m, s): (cell["rule"], cell["frames"]) for m, row in found["cells"].items() for s, cell in row.items()}
-    assert rules == {("m", "x"): (OWN, 2), ("m", "y"): (ALL, 2), ("n", "x"): (MANIFEST, 2), ("n", "y"): (ALL, 2)}
+    assert rules == {("m", "x"): (OWN, 2), ("m", "y"): (ALL, 4), ("n", "x"): (MANIFEST, 2), ("n", "y"): (ALL, 4)}
     assert found["sets"]["y"]["instrument"] == {"shaft": [160], "manipulator": [70]}
     text = (sets / "o" / "transfer.md").read_text()
     assert text in capsys.readouterr().out and (sets / "o" / "figures" / "transfer.png").is_file()

@@ -58,12 +58,11 @@ def score_matrix(
     were scored on, `own` of a model the set that holds its training frames, or None.
     """
     sets = [DataSet(name, part, hash_each(part.samples)) for name, part in prepared.items()]
-    rows = {name: {} for name in models}
+    about, views = {}, {}
     scored: dict[str, dict[str, Scored]] = {part.name: {} for part in sets}
-    views, about = {}, {}
+    cells: dict[str, dict[str, Any]] = {name: {} for name in models}
     for name, checkpoint in models.items():
-        predictor = Predictor(checkpoint, device, batch_size=4)
-        own = own_set(checkpoint, sets)
+        own, predictor = own_set(checkpoint, sets), Predictor(checkpoint, device, batch_size=4)
         about[name] = {
             "own": own,
             "data": checkpoint.training.get("data", "unknown"),
@@ -71,38 +70,33 @@ def score_matrix(
             "instrument": definition(checkpoint.scheme),
         }
         for part in sets:
-            if (part.name, checkpoint.view) not in views:
-                views[part.name, checkpoint.view] = sample_views(part.prepared.samples, checkpoint.view)
-            stored = checkpoint.training.get("split") if part.name == own else None
-            indices, rule = scored_part(part.prepared.samples, stored)
-            samples = [part.prepared.samples[index] for index in indices]
-            view = views[part.name, checkpoint.view]
-            found = predict_and_score(predictor, samples, None, void, view=view, truth=part.prepared.scheme)
+            samples, key = part.prepared.samples, (part.name, checkpoint.view)
+            views[key] = views.get(key) or sample_views(samples, checkpoint.view)
+            indices, rule = scored_part(samples, checkpoint.training.get("split") if part.name == own else None)
+            chosen, truth = [samples[index] for index in indices], part.prepared.scheme
+            found = predict_and_score(predictor, chosen, None, void, view=views[key], truth=truth)
+            known = known_of_split(checkpoint, chosen, part.hashes_of(indices))
+            known["warnings"] = _warnings(known, part.name == own)
+            kind = {"data": part.prepared.data, "part": "all" if rule == ALL else "test"}
+            facts = {**kind, "threshold": predictor.threshold, **known}
+            metrics = summarise(found.videos, found.counts, found.frames, BINARY, void, facts)
+            cells[name][part.name] = {"rule": rule, "marked": _is_seen(known["seen"]), **metrics}
             scored[part.name][name] = found
-            known = known_of_split(checkpoint, samples, part.hashes_of(indices))
-            facts = {
-                "data": part.prepared.data,
-                "part": "all" if rule == ALL else "test",
-                "threshold": predictor.threshold,
-                **known,
-                "warnings": _warnings(known, part.name == own),
-            }
-            summary = summarise(found.videos, found.counts, found.frames, BINARY, void, facts)
-            rows[name][part.name] = {"rule": rule, "marked": _is_seen(known["seen"]), **summary}
     return {
         "models": about,
-        "sets": {
-            part.name: {
-                "data": part.prepared.data,
-                "frames": len(part.prepared.samples),
-                "videos": part.prepared.videos,
-                "instrument": definition(part.prepared.scheme),
-            }
-            for part in sets
-        },
-        "cells": rows,
+        "sets": {part.name: _about_set(part.prepared) for part in sets},
+        "cells": cells,
         "common": {name: _common(found, void) for name, found in scored.items()},
         "shared_videos": shared_videos(sets),
+    }
+
+
+def _about_set(prepared: Prepared) -> dict[str, Any]:
+    return {
+        "data": prepared.data,
+        "frames": len(prepared.samples),
+        "videos": prepared.videos,
+        "instrument": definition(prepared.scheme),
     }
 
 

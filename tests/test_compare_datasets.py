@@ -19,7 +19,7 @@ from surgseg.labels import SCHEMES
 from surgseg.masks import write_mask
 from surgseg.scores.metrics import summarise
 from surgseg.study import transfer
-from surgseg.study.transfer import ALL, MANIFEST, OWN, DataSet, own_set, scored_part, shared_videos
+from surgseg.study.transfer import ALL, MANIFEST, OWN, DataSet, own_set, part_to_score, videos_in_both
 from surgseg.study.transfer_report import transfer_markdown
 from tests.data.test_leaks import samples_of
 from tests.helpers import frame_scores, noise_frame, save_image
@@ -56,10 +56,10 @@ def test_the_union_of_the_instrument_classes_of_each_scheme_is_scored(tmp_path):
 
 def test_the_own_test_part_comes_before_that_of_the_set_and_this_before_all_frames():
     with_part, without = samples_of({"a": 1, "b": 2}, ["test", "train", "train"]), samples_of({"a": 1, "b": 2})
-    assert scored_part(with_part, TRAINED) == ([1, 2], OWN)
-    assert scored_part(with_part, None) == ([0], MANIFEST)
-    assert scored_part(without, None) == ([0, 1, 2], ALL)
-    assert scored_part(without, {**TRAINED, "assignment": {"a": "train", "b": "train"}}) == ([0, 1, 2], ALL)
+    assert part_to_score(with_part, TRAINED) == ([1, 2], OWN)
+    assert part_to_score(with_part, None) == ([0], MANIFEST)
+    assert part_to_score(without, None) == ([0, 1, 2], ALL)
+    assert part_to_score(without, {**TRAINED, "assignment": {"a": "train", "b": "train"}}) == ([0, 1, 2], ALL)
 
 
 def test_a_set_that_only_uses_the_same_names_is_not_the_own_one():
@@ -77,7 +77,7 @@ def test_videos_that_are_in_two_sets_under_other_names_are_found():
     sets = [set_of("x", {"a": 1, "b": 3}, first), set_of("y", {"k": 1, "m": 2}, second)]
     sets[0].hashes[1] = first[1][:0]  # blank
     row = {"set": "x", "video": "b", "frames": 1, "of": 2, "other_set": "y", "other_video": "m"}
-    assert shared_videos(sets) == [row]
+    assert videos_in_both(sets) == [row]
 
 
 def test_equal_names_alone_are_told_as_what_they_are():
@@ -85,7 +85,7 @@ def test_equal_names_alone_are_told_as_what_they_are():
 
     def told(trained, own):
         seen = find_seen(samples, {"split": TRAINED}, trained, hashes)
-        return "".join(transfer._warnings({"seen": seen, "warnings": {"k": "memory"}}, own).values())
+        return "".join(transfer.cell_warnings({"seen": seen, "warnings": {"k": "memory"}}, own).values())
 
     other, same = (pack(np.concatenate(hashes_of(seed, 2))) for seed in (5, 1))
     assert "none looks like a training frame" in told(other, False)

@@ -72,11 +72,11 @@ def score_matrix(
         for part in sets:
             samples, key = part.prepared.samples, (part.name, checkpoint.view)
             views[key] = views.get(key) or sample_views(samples, checkpoint.view)
-            indices, rule = scored_part(samples, checkpoint.training.get("split") if part.name == own else None)
+            indices, rule = part_to_score(samples, checkpoint.training.get("split") if part.name == own else None)
             chosen, truth = [samples[index] for index in indices], part.prepared.scheme
             found = predict_and_score(predictor, chosen, None, void, view=views[key], truth=truth)
             known = known_of_split(checkpoint, chosen, part.hashes_of(indices))
-            known["warnings"] = _warnings(known, part.name == own)
+            known["warnings"] = cell_warnings(known, part.name == own)
             kind = {"data": part.prepared.data, "part": "all" if rule == ALL else "test"}
             facts = {**kind, "threshold": predictor.threshold, **known}
             metrics = summarise(found.videos, found.counts, found.frames, BINARY, void, facts)
@@ -87,7 +87,7 @@ def score_matrix(
         "sets": {part.name: _about_set(part.prepared) for part in sets},
         "cells": cells,
         "common": {name: _common(found, void) for name, found in scored.items()},
-        "shared_videos": shared_videos(sets),
+        "shared_videos": videos_in_both(sets),
     }
 
 
@@ -120,7 +120,7 @@ def own_set(checkpoint: Checkpoint, sets: list[DataSet]) -> str | None:
     return best if counts[best] else None
 
 
-def scored_part(samples: list[Sample], stored: dict | None) -> tuple[list[int], str]:
+def part_to_score(samples: list[Sample], stored: dict | None) -> tuple[list[int], str]:
     """Return the indices of the frames to score, and which part they are: OWN, else MANIFEST, else ALL.
 
     `stored` is the split of the weights on their own set, None on another.
@@ -137,7 +137,7 @@ def definition(scheme: Scheme) -> dict[str, list[int]]:
     return {item.name: list(item.codes) for item in scheme.classes if item.instrument}
 
 
-def shared_videos(sets: list[DataSet]) -> list[dict[str, Any]]:
+def videos_in_both(sets: list[DataSet]) -> list[dict[str, Any]]:
     """Return the pairs of videos of two sets with frames that look alike: the same operation, perhaps renamed."""
     found = []
     for first, second in combinations(sets, 2):
@@ -163,7 +163,7 @@ def _is_seen(seen: dict[str, Any]) -> bool:
     return bool(seen["by_name"] or seen["same_video"] or seen["near_copies"])
 
 
-def _warnings(known: dict[str, Any], own: bool) -> dict[str, str]:
+def cell_warnings(known: dict[str, Any], own: bool) -> dict[str, str]:
     """Return the warnings of `known_of_split`. On another set than the model's own, names alone prove no leak."""
     seen = known["seen"]
     named = seen["by_name"] + seen["same_video"]

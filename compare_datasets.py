@@ -4,10 +4,10 @@
   python compare_datasets.py --models outputs/a/model.pth outputs/b/model.pth --model-names a b \\
       --data-roots data/a data/b data/c --names "set a" "set b" "set c"
 
-A model is scored on the test part of its own split on the set that trained it, on the test part of
-any other set, and on all frames where a set has none. Classes may differ: the union of the instrument
-classes is scored. Prints and writes the matrix with the mean over videos, and what the sets share with
-each other and with the training frames: transfer.md, transfer.json, and a heat map.
+A model is scored on the test part of its own split on the set that trained it, on the test part
+of any other set, and on all frames where a set has none. Classes may differ: the union of the
+instrument classes is scored. Prints and writes the matrix with the mean over videos, and what the
+sets share with each other and with the training frames: transfer.md, transfer.json, a heat map.
 """
 
 from __future__ import annotations

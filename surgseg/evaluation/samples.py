@@ -21,7 +21,7 @@ from surgseg.data.seen import find_seen, hash_files, seen_warnings
 from surgseg.data.views import sample_views
 from surgseg.evaluation.folders import claim_prediction_folder
 from surgseg.evaluation.results import Scored, metrics_of, score_frame, write_metrics
-from surgseg.files import UserError, read_json, write_json
+from surgseg.files import read_json, write_json
 from surgseg.labels import SCHEMES, VOID, Scheme
 from surgseg.masks import write_mask
 from surgseg.predict import Pending, Predictor
@@ -117,7 +117,8 @@ def predict_and_score(
         return sample, frame, mask, view(sample, frame)
 
     def store(sample: Sample, mask: np.ndarray, found: np.ndarray, probability: np.ndarray | None) -> tuple:
-        levels = None if probability is None else count_probabilities(probability, mask, (truth or scheme).instrument_ids)
+        ids = (truth or scheme).instrument_ids
+        levels = None if probability is None else count_probabilities(probability, mask, ids)
         if pred_dir is not None:
             write_mask(pred_dir / f"{sample.name}.png", found, scheme)
         digest = mask_hash(found) if pred_dir is not None else ""

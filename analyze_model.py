@@ -9,11 +9,13 @@
 one part (--split-part) of the split that is stored in the weights file. Both write the scores, and
 figures of the scores, of the audit of the data, and of example frames. --fit-temperature and
 --choose-threshold use the validation part, and write new weights beside the old ones.
+--second-mask-dir compares the true masks with other labels of the same frames.
 """
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from surgseg import console
@@ -34,6 +36,12 @@ def build_parser() -> argparse.ArgumentParser:
     options.add_dataset_mode(parser)
     console.add_reviewed_option(parser)
     options.add_model_mode(parser)
+    parser.add_argument(
+        "--second-mask-dir",
+        type=Path,
+        metavar="DIR",
+        help="other labels of the same frames: a folder of masks or a prepared folder (default: none)",
+    )
     output = parser.add_argument_group("output")
     output.add_argument(
         "--output-dir", type=Path, default=Path("outputs"), help="folder of the results (default: outputs)"
@@ -73,6 +81,7 @@ def run(args: argparse.Namespace) -> int:
         check_folder(folder)
     metrics_path = args.output_dir / "analysis_metrics.json"
     by_folder = args.mode == "dataset"
+    second = read_second(args)
     metrics, scheme, mask_dir = (score_dataset if by_folder else score_model)(args, metrics_path)
     print(metrics_block(f"{metrics['data'].upper()} DATASET EVALUATION", metrics))
     if args.convention:
@@ -83,6 +92,9 @@ def run(args: argparse.Namespace) -> int:
     figures, notes, whole = analysis.write_figures(
         metrics_path, scheme, mask_dir, pred_dir, figure_dir, examples=args.examples
     )
+    if second:
+        more, complete = compare_labels(args, mask_dir, scheme, second, pred_dir)
+        figures, whole = [*figures, *more], whole and complete
     table = metrics_path.with_name(f"{metrics_path.stem}_frames.csv")
     predictions = [] if by_folder or not pred_dir else [pred_dir]
     print("\nWritten:", *(f"  {written}" for written in (metrics_path, table, *figures, *predictions)), sep="\n")
@@ -94,6 +106,30 @@ def run(args: argparse.Namespace) -> int:
             f"WARNING: only {scored['frames']} of {scored['expected']} frames were scored: the rest is not predicted."
         )
     return console.PARTIAL if partial or not whole else 0
+
+
+def read_second(args: argparse.Namespace):
+    """Return the `LabelSet` of --second-mask-dir, or None."""
+    from surgseg.evaluation.label_sets import read_label_set
+
+    if args.second_mask_dir and args.mode == "model" and not args.save_preds:
+        raise UserError("--second-mask-dir compares masks in files: --save-preds DIR is needed with it")
+    return args.second_mask_dir and read_label_set(args.second_mask_dir, reviewed=args.masks_reviewed)
+
+
+def compare_labels(args: argparse.Namespace, mask_dir: Path, scheme, second, pred_dir: Path) -> tuple[list[Path], bool]:
+    """Compare both sets of labels and the predictions. Returns the files written, and whether no frame was left out."""
+    from surgseg.evaluation.label_report import labels_block, write_labels
+    from surgseg.evaluation.label_sets import compare_label_sets, read_label_set
+    from surgseg.figures.labels import draw_worst
+
+    first = replace(read_label_set(mask_dir, reviewed=args.masks_reviewed), scheme=scheme)
+    how = {"tolerances": args.tolerance, "video_pattern": args.video_pattern}
+    found = compare_label_sets(first, second, pred_dir, **how)
+    pictures = draw_worst(found, args.output_dir / "label_comparison.png", args.examples)
+    summary, written = write_labels(found, args.output_dir, console.run_metadata(vars(args)))
+    print(labels_block(summary))
+    return [*written, *pictures], found.whole
 
 
 def score_dataset(args: argparse.Namespace, metrics_path: Path) -> tuple:

@@ -263,14 +263,14 @@ def numbered_scheme(count: int, names: list[str] | None = None, instruments: lis
     is no class, or if the names do not tell which of more classes are instruments.
     """
     names = names or ["background", *(f"class {index}" for index in range(1, count))]
-    plain = [_plain(name) for name in names]
+    plain = [plain_name(name) for name in names]
     if instruments:
-        chosen = [_plain(name) for name in instruments]
-        if unknown := [name for name in instruments if _plain(name) not in plain]:
+        chosen = [plain_name(name) for name in instruments]
+        if unknown := [name for name in instruments if plain_name(name) not in plain]:
             raise UserError(f"--instrument-classes {list_some(unknown)}: the classes are {list_some(names, 20)}")
         flags = [name in chosen for name in plain]
     else:
-        known = {_plain(item.name): item.instrument for scheme in SCHEMES.values() for item in scheme.classes}
+        known = {plain_name(item.name): item.instrument for scheme in SCHEMES.values() for item in scheme.classes}
         flags = [known.get(name, count == 2) and (index > 0 or name in known) for index, name in enumerate(plain)]
         unknown = [name for name, own in zip(names[1:], plain[1:]) if own not in known]
         if (unknown and count > 2) or not any(flags):
@@ -284,7 +284,7 @@ def numbered_scheme(count: int, names: list[str] | None = None, instruments: lis
     return Scheme("numbered", tuple(classes), (VOID,))
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
     """A class name for comparison: "L-hook_Electrocautery" is "l hook electrocautery"."""
     return re.sub(r"[\W_]+", " ", name).strip().lower()
 

@@ -46,6 +46,8 @@ MISTAKES = {
     "compare_videos.py": ["--generated-dirs", "no-such-folder/a", "no-such-folder/b"],
     "audit_video.py": ["--generated-dir", "no-such-folder", "--models", "no-such-folder/w.pth"],
     "analyze_mask_statistics.py": ["--generated-dir", "no-such-folder"],
+    "compare_labels.py": ["--mask-dir", "no-such-folder", "--second-mask-dir", "no-such-folder"],
+    "audit_labels.py": ["--data-root", "no-such-folder", "--models", "no-such-folder/w.pth"],
     "segment_live.py": ["--source", "no-such-folder/video.mp4", "--model-path", "no-such-folder/w.pth"],
     "select_frames.py": ["--generated-dir", "no-such-folder"],
     "convert_annotations.py": ["--to", "coco", "--data-root", "no-such-folder", "--output", "a.json"],

@@ -1,0 +1,106 @@
+"""Rank labelled frames by the confident disagreement of models that were not trained on them.
+
+A pixel is in confident disagreement if the model is as sure of the other label as it is, on average, of the pixels that
+have this other label (the thresholds of Northcutt et al. 2021, "Confident Learning", arXiv:1911.00068): it is labelled
+background, and its instrument probability p is at least the mean p of all pixels labelled instrument; or it is labelled
+instrument, and 1 - p is at least the mean 1 - p of all pixels labelled background. Both means are taken over the frames
+that one model tests. The score of a frame is the number of these pixels, divided by the square root of the pixels that
+are labelled instrument or are in disagreement: a small instrument counts, and specks do not lead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from surgseg.checkpoint import load_checkpoint
+from surgseg.console import quiet
+from surgseg.data.dataset import Prepared, Sample, check_classes, read_sample
+from surgseg.data.splits import apply_assignment
+from surgseg.data.views import sample_views
+from surgseg.evaluation.samples import known_of_split
+from surgseg.files import UserError, list_some, natural_key
+from surgseg.labels import VOID
+from surgseg.predict import Predictor
+from surgseg.scores.metrics import instrument_pixels
+
+
+class AuditedLabel(NamedTuple):
+    """A frame, its score, and the pixels in confident disagreement: `missing` are labelled background, `extra`
+    instrument. `labelled`: all pixels that are labelled instrument."""
+
+    name: str
+    video: str
+    score: float
+    missing: int
+    extra: int
+    labelled: int
+
+
+def audit_labels(
+    models: Iterable[Path], prepared: Prepared, device: torch.device
+) -> tuple[list[AuditedLabel], list[str]]:
+    """Let each weights file predict the test part of its own split; return the ranked frames, worst first, and notes.
+
+    A frame that several files test is predicted by the first of them. Notes say what makes the models dependent on the
+    labels. Raises `UserError` if a file stores no split, or has other classes.
+    """
+    left, ranked, notes = {sample.name: sample for sample in prepared.samples}, [], []
+    for path in models:
+        checkpoint = load_checkpoint(path)
+        check_classes(prepared, checkpoint.scheme)
+        stored = checkpoint.training.get("split")
+        if not stored:
+            raise UserError(
+                f"{path} stores no split, so nobody knows which frames did not train it: train with --folds"
+            )
+        places = apply_assignment(prepared.samples, stored)["test"]
+        samples = [left.pop(name) for name in (prepared.samples[place].name for place in places) if name in left]
+        if not samples:
+            raise UserError(
+                f"{path}: its test part ({stored['name']}) has no frame of {prepared.root} that is not tested"
+            )
+        notes += [f"{path}: {text}" for text in known_of_split(checkpoint, samples)["warnings"].values()]
+        if stored.get("by") == "frame":
+            notes.append(
+                f"{path}: its split is by frame: neighbours of the tested frames may have taught it their errors"
+            )
+        predictor = Predictor(checkpoint, device, keep_probability=True)
+        ranked += rank_labels(samples, np.stack(list(_histograms(predictor, samples, prepared, checkpoint.view))))
+    if left:
+        names = list_some(sorted(left, key=natural_key), 3)
+        notes.append(f"{len(left)} frames are in the test part of no model, and have no rank: {names}")
+    return sorted(ranked, key=lambda row: (-row.score, natural_key(row.name))), notes
+
+
+def rank_labels(samples: list[Sample], counts: np.ndarray) -> list[AuditedLabel]:
+    """Score N frames that one model tests, from its counts (N, 2, 256): pixels by label and probability in 255ths.
+
+    Label 0 is background, 1 instrument.
+    """
+    levels = np.arange(256) / 255
+    background, instrument = np.maximum(counts.sum((0, 2)), 1)
+    sure_background = counts[:, 0].sum(0) @ (1 - levels) / background
+    sure_instrument = counts[:, 1].sum(0) @ levels / instrument
+    labelled = counts[:, 1].sum(1)
+    missing = counts[:, 0, levels >= sure_instrument].sum(1) if labelled.any() else np.zeros_like(labelled)
+    extra = counts[:, 1, 1 - sure_background >= levels].sum(1)
+    scores = (missing + extra) / np.sqrt(np.maximum(labelled + missing, 1))
+    rows = zip(samples, scores.tolist(), missing.tolist(), extra.tolist(), labelled.tolist())
+    return [AuditedLabel(sample.name, sample.video, *numbers) for sample, *numbers in rows]
+
+
+def _histograms(predictor: Predictor, samples: list[Sample], prepared: Prepared, asked):
+    """Yield the (2, 256) counts of each sample."""
+    videos = {sample.video for sample in samples}
+    views = sample_views([sample for sample in prepared.samples if sample.video in videos], asked)
+    for sample in tqdm(samples, "Predicting", unit="frame", disable=quiet()):
+        frame, mask = read_sample(sample, prepared.scheme.num_classes)
+        probability = predictor.predict(frame[None], views(sample, frame)).probability[0].astype(np.int64)
+        cell = (256 * instrument_pixels(mask, prepared.scheme) + probability)[mask != VOID]
+        yield np.bincount(cell, minlength=512).reshape(2, 256)

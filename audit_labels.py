@@ -1,7 +1,7 @@
 """Rank labelled frames by how surely models that did not train on them contradict their labels.
 
-  python instrument_segmentation.py --data-root data/full_dataset --folds 5 --output-dir outputs/folds
-  python audit_labels.py --data-root data/full_dataset --models outputs/folds/fold_*/*_model.pth
+  python instrument_segmentation.py --data-root data/full_dataset --folds 5 --output-dir out/cv
+  python audit_labels.py --data-root data/full_dataset --models out/cv/fold_*/*_model.pth
 
 Each weights file predicts the test part of its own split. Look at the first frames of
 label_audit.csv: a wrong label leads to the top, and so does a frame that the models do not master.

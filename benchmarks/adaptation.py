@@ -381,7 +381,7 @@ def table(folder: Path) -> str:
 
 
 def draw_curve(folder: Path, path: Path) -> None:
-    """Draw Dice on the audit against the corrected frames, mean over seeds, one panel a shift."""
+    """Draw the gain on the audit against the corrected frames: points are seeds, lines their means."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -391,16 +391,17 @@ def draw_curve(folder: Path, path: Path) -> None:
     figure, axes = plt.subplots(1, len(results), figsize=(3.2 * len(results), 3.2), squeeze=False, layout="constrained")
     for axis, (shift, arms) in zip(axes[0], results.items()):
         for how, style in zip(WAYS, ("o-", "s--")):
-            points = [(0, values["before new"]) for values in next(iter(arms.values())).values()][:1]
+            points = [(0, 0.0)]
             for budget in BUDGETS:
-                points += [(budget, values["after new"]) for values in arms.get(f"{how} {budget}", {}).values()]
+                found = arms.get(f"{how} {budget}", {}).values()
+                points += [(budget, values["after new"] - values["before new"]) for values in found]
             budgets = sorted({budget for budget, _ in points})
-            means = [np.mean([dice for given, dice in points if given == budget]) for budget in budgets]
+            means = [np.mean([gain for given, gain in points if given == budget]) for budget in budgets]
             axis.plot(budgets, means, style, label=f"chosen: {how}")
             axis.plot(*zip(*points), ".", color=axis.lines[-1].get_color(), alpha=0.5)
         axis.set(title=shift, xlabel="corrected frames", xticks=[0, *BUDGETS])
         axis.grid(alpha=0.3)
-    axes[0][0].set_ylabel("pooled Dice of the audit frames")
+    axes[0][0].set_ylabel("gain in pooled Dice on the audit")
     axes[0][0].legend(fontsize=8)
     make_folder(path.parent)
     figure.savefig(path, dpi=110)

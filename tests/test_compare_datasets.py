@@ -46,8 +46,9 @@ def test_the_union_of_the_instrument_classes_of_each_scheme_is_scored(tmp_path):
     """Shaft and grasper are both instrument: of three valid pixels one is right, one too many, one missed."""
     save_image(tmp_path / "f.png", noise_frame(0, (1, 4)))
     write_mask(tmp_path / "m.png", np.array([[2, 0, 1, 255]], np.uint8), PARTS)
-    found = SimpleNamespace(result=lambda: SimpleNamespace(ids=np.array([[[1, 2, 0, 0]]], np.uint8)))
-    predictor = SimpleNamespace(scheme=TOOLS, batch_size=1, submit=lambda frames, view: found)
+    ids, none = np.array([[[1, 2, 0, 0]]], np.uint8), SimpleNamespace(uncertainty=np.zeros(1))
+    found = SimpleNamespace(result=lambda: SimpleNamespace(ids=ids, measures=none, probability=None))
+    predictor = SimpleNamespace(scheme=TOOLS, batch_size=1, submit=lambda frames, view: found, keep_probability=False)
     sample = Sample("f", tmp_path / "f.png", tmp_path / "m.png", "v")
     scored = predict_and_score(predictor, [sample], None, "ignore", truth=PARTS)
     assert scored.counts.tolist() == [[[0, 1], [1, 1], [1, 0]]]

@@ -16,7 +16,12 @@ from surgseg.training.split import SplitConfig, choose_split, describe_split
 
 def parse(*argv):
     parser = argparse.ArgumentParser()
-    for add in (options.add_data_options, options.add_split_options, options.add_model_options):
+    for add in (
+        options.add_data_options,
+        options.add_split_options,
+        options.add_model_options,
+        options.add_adaptation_options,
+    ):
         add(parser)
     options.add_training_options(parser)
     return parser.parse_args(argv)
@@ -63,6 +68,8 @@ OTHER_VALUES = {  # of each field that an option sets: what is typed, and what t
         "loss": ("ce", "ce"),
         "class_weights": ("sqrt", "sqrt"),
         "augment": ("light", "light"),
+        "mix_share": ("0.3", 0.3),
+        "pseudo_labels": ("0.2 0.8", (0.2, 0.8)),
         "precision": ("bf16", "bf16"),
         "seed": ("9", 9),
     },

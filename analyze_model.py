@@ -42,23 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="other labels of the same frames: a folder of masks or a prepared folder (default: none)",
     )
-    output = parser.add_argument_group("output")
-    output.add_argument(
-        "--output-dir", type=Path, default=Path("outputs"), help="folder of the results (default: outputs)"
-    )
-    output.add_argument(
-        "--figure-dir", type=Path, metavar="DIR", help="folder of the figures (default: OUTPUT_DIR/figures)"
-    )
-    output.add_argument(
-        "--examples",
-        type=int,
-        default=5,
-        metavar="N",
-        help="frames in each figure of examples; 0: no such figures (default: 5)",
-    )
-    console.add_void_option(output)
-    console.add_tolerance_option(output)
-    options.add_convention_option(output)
+    options.add_score_output(parser)
     return parser
 
 
@@ -67,12 +51,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.examples < 0:
-        raise UserError(f"--examples {args.examples}: a number of frames from 0 is needed")
+    options.check_scoring(args)
     parse_view(args.view)
-    fitted = args.fit_temperature or args.choose_threshold
-    if fitted and (args.mode == "dataset" or args.threshold is not None):
-        raise UserError("--fit-temperature and --choose-threshold go with --mode model, and without --threshold")
     from surgseg.figures import analysis
     from surgseg.scores.report import conventions_block, metrics_block
 
@@ -82,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     metrics_path = args.output_dir / "analysis_metrics.json"
     by_folder = args.mode == "dataset"
     second = read_second(args)
-    metrics, scheme, mask_dir = (score_dataset if by_folder else score_model)(args, metrics_path)
+    metrics, scheme, mask_dir, files = (score_dataset if by_folder else score_model)(args, metrics_path)
     print(metrics_block(f"{metrics['data'].upper()} DATASET EVALUATION", metrics))
     if args.convention:
         print(conventions_block(metrics, args.convention))
@@ -90,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"Predictions cover {metrics['frames']} of {metrics['masks']} masks.")
     pred_dir = args.pred_dir if by_folder else args.save_preds
     figures, notes, whole = analysis.write_figures(
-        metrics_path, scheme, mask_dir, pred_dir, figure_dir, examples=args.examples
+        metrics_path, scheme, mask_dir, pred_dir, figure_dir, examples=args.examples, files=files
     )
     if second:
         more, complete = compare_labels(args, mask_dir, scheme, second, pred_dir)
@@ -112,28 +92,24 @@ def read_second(args: argparse.Namespace):
     """Return the `LabelSet` of --second-mask-dir, or None."""
     from surgseg.evaluation.label_sets import read_label_set
 
-    if args.second_mask_dir and args.mode == "model" and not args.save_preds:
-        raise UserError("--second-mask-dir compares masks in files: --save-preds DIR is needed with it")
     return args.second_mask_dir and read_label_set(args.second_mask_dir, reviewed=args.masks_reviewed)
 
 
 def compare_labels(args: argparse.Namespace, mask_dir: Path, scheme, second, pred_dir: Path) -> tuple[list[Path], bool]:
     """Compare both sets of labels and the predictions. Returns the files written, and whether no frame was left out."""
-    from surgseg.evaluation.label_report import labels_block, write_labels
-    from surgseg.evaluation.label_sets import compare_label_sets, read_label_set
-    from surgseg.figures.labels import draw_worst
+    from surgseg.evaluation.label_sets import read_label_set
+    from surgseg.figures.labels import report_labels
 
     first = replace(read_label_set(mask_dir, reviewed=args.masks_reviewed), scheme=scheme)
     how = {"tolerances": args.tolerance, "video_pattern": args.video_pattern}
-    found = compare_label_sets(first, second, pred_dir, **how)
-    pictures = draw_worst(found, args.output_dir / "label_comparison.png", args.examples)
-    summary, written = write_labels(found, args.output_dir, console.run_metadata(vars(args)))
-    print(labels_block(summary))
-    return [*written, *pictures], found.whole
+    run = console.run_metadata(vars(args))
+    text, written, whole = report_labels(first, second, pred_dir, args.output_dir, args.examples, run, **how)
+    print(text)
+    return written, whole
 
 
 def score_dataset(args: argparse.Namespace, metrics_path: Path) -> tuple:
-    """Score the masks of two folders. Returns (metrics, class scheme, folder of true masks)."""
+    """Score the masks of two folders. Returns (metrics, class scheme, folder of true masks, None)."""
     from surgseg.data.sources import data_kind
     from surgseg.evaluation.folders import facts_of_predictions, score_folders
     from surgseg.evaluation.results import metrics_of, write_metrics
@@ -150,17 +126,18 @@ def score_dataset(args: argparse.Namespace, metrics_path: Path) -> tuple:
     about = {**facts_of_predictions(args.pred_dir, scored, masks), "data": data}
     metrics = metrics_of(scored, scheme, about, masks=masks, data=data, run=run)
     write_metrics(metrics_path, scored, scheme, metrics)
-    return metrics, scheme, args.mask_dir
+    return metrics, scheme, args.mask_dir, None
 
 
 def score_model(args: argparse.Namespace, metrics_path: Path) -> tuple:
-    """Predict and score a part of the data. Returns (metrics, class scheme, folder of true masks)."""
+    """Predict and score a part of the data. Returns (metrics, class scheme, folder of true masks, image files)."""
     from surgseg.checkpoint import load_checkpoint
     from surgseg.data.dataset import mark_predicted
     from surgseg.data.leaks import true_samples
     from surgseg.data.reviewed import load_data_root
     from surgseg.data.splits import stored_part
     from surgseg.evaluation.samples import evaluate_samples
+    from surgseg.figures.examples import ImageFiles
 
     weights = find_weights(args.model_path)
     checkpoint = load_checkpoint(weights, args.arch)
@@ -177,7 +154,7 @@ def score_model(args: argparse.Namespace, metrics_path: Path) -> tuple:
     samples = true_samples(stored_part(prepared.samples, checkpoint.training.get("split"), args.split_part))
     view = parse_view(args.view, checkpoint.view)
     if args.fit_temperature or args.choose_threshold:
-        write_calibrated(args, weights, checkpoint, prepared, device, view)
+        fit_on_validation(args, weights, checkpoint, prepared, device, view)
     metrics = evaluate_samples(
         checkpoint,
         samples,
@@ -194,23 +171,20 @@ def score_model(args: argparse.Namespace, metrics_path: Path) -> tuple:
         weights_data=trained_on,
         run=console.run_metadata(vars(args), device),
     )
-    return metrics, checkpoint.scheme, prepared.root / "masks"
+    files = ImageFiles.of_samples(samples, args.save_preds) if args.save_preds else None
+    return metrics, checkpoint.scheme, prepared.root / "masks", files
 
 
-def write_calibrated(args: argparse.Namespace, weights: Path, checkpoint, prepared, device, view) -> None:
+def fit_on_validation(args: argparse.Namespace, weights: Path, checkpoint, prepared, device, view) -> None:
     """Calibrate `checkpoint` on its validation part; write it beside `weights`."""
-    from surgseg.checkpoint import save_checkpoint
-    from surgseg.evaluation.calibrate import calibrate, calibrated_lines
+    from surgseg.evaluation.calibrate import write_calibrated
     from surgseg.evaluation.folders import earlier_predictions
 
     if args.save_preds:
         earlier_predictions(args.save_preds)  # refuse an unusable folder before the weights are written
     asked = {"temperature": args.fit_temperature, "threshold": args.choose_threshold}
-    record = calibrate(checkpoint, prepared, device, **asked, batch_size=args.batch_size, view=view)
-    record["run"] = console.run_metadata(vars(args), device)
-    path = weights.with_name(f"{weights.stem}_calibrated.pth")
-    save_checkpoint(path, checkpoint)
-    print(*calibrated_lines(record), f"Written: {path}; the scores below are of these weights", sep="\n")
+    run = console.run_metadata(vars(args), device)
+    print(write_calibrated(checkpoint, weights, prepared, device, run, **asked, batch_size=args.batch_size, view=view))
 
 
 if __name__ == "__main__":

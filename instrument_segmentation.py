@@ -191,24 +191,21 @@ def compare_with_start(start: Path, prepared, old_test: list, trained, machine, 
 
 def evaluate(args: argparse.Namespace, prepared, split, trained, machine, output: Output) -> list[Path]:
     """Score the test part, or the validation part if there is no test part. Return the files written."""
-    from surgseg.evaluation.samples import evaluate_samples
-    from surgseg.figures.examples import ImageFiles, write_examples
-    from surgseg.figures.selection import synthetic_mark
-    from surgseg.files import read_csv
+    from surgseg.figures.evaluated import evaluate_and_draw
     from surgseg.scores.report import metrics_block
 
     part = split.scored_part
     if part is None:
         print("Neither a test nor a validation part: nothing was scored.")
         return []
-    samples = [prepared.samples[index] for index in split.parts[part]]
-    metrics = evaluate_samples(
+    metrics, written = evaluate_and_draw(
         trained.checkpoint,
-        samples,
+        [prepared.samples[index] for index in split.parts[part]],
         machine.device,
+        output.results / "metrics.json",
+        output.figures,
         batch_size=max(1, trained.batch_size // machine.processes.count),
         pred_dir=output.predictions,
-        metrics_path=output.results / "metrics.json",
         void=args.void,
         prepared=prepared,
         part=part,
@@ -216,18 +213,7 @@ def evaluate(args: argparse.Namespace, prepared, split, trained, machine, output
         run=console.run_metadata(vars(args), machine.device),
     )
     print(metrics_block("EVALUATION METRICS", metrics))
-    table = output.results / "metrics_frames.csv"
-    figures = write_examples(
-        "spread",
-        read_csv(table),
-        ImageFiles.of_samples(samples, output.predictions),
-        prepared.scheme,
-        output.figures,
-        scored=metrics["scored"],
-        data=prepared.data,
-        mark=synthetic_mark(prepared.data),
-    )
-    return [output.results / "metrics.json", table, *figures, output.predictions]
+    return written
 
 
 if __name__ == "__main__":

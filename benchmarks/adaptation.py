@@ -22,7 +22,6 @@ import time
 import traceback
 from collections import defaultdict
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,27 +29,20 @@ sys.path.insert(0, str(ROOT))
 
 import numpy as np  # noqa: E402
 
+from benchmarks.shifts import MOST, call, make_shift, review, shifts_of  # noqa: E402
 from surgseg.files import make_folder, read_json, write_json  # noqa: E402
 
-OPERATIONS = (("op1", "op2"), ("op2", "op3"), ("op3", "op1"))
-SYNTHETIC = "aligned to shifted"
-BUDGETS, WAYS = (5, 10, 20), ("suspicion", "random")
+BUDGETS, WAYS = (5, 10, MOST), ("suspicion", "random")
 PSEUDO = "--pseudo-labels 0.1 0.9"
 ARMS = {  # name: (way to choose, corrected frames, options of the fine-tuning)
     "statistics only": ("suspicion", 0, None),
     "pseudo-labels only": ("suspicion", 0, PSEUDO),
     **{f"{how} {budget}": (how, budget, "") for budget in BUDGETS for how in WAYS},
     "no mixing": ("suspicion", 10, "no mixing"),
-    **{
-        f"{how} {budget}, pseudo-labels": (how, budget, PSEUDO) for budget in BUDGETS for how in ("suspicion", "random")
-    },
+    **{f"{how} {budget}, pseudo-labels": (how, budget, PSEUDO) for budget in BUDGETS for how in WAYS},
     "no mixing, pseudo-labels": ("suspicion", 10, f"{PSEUDO} no mixing"),
     "rate 0.001, pseudo-labels": ("suspicion", 10, f"{PSEUDO} --lr 0.001 --backbone-rate 0.3"),
-    "20 epochs": ("suspicion", 10, "--epochs 20"),
 }
-AUDIT = {True: 40, False: 12}  # frames of the audit, of a synthetic video and of an operation
-SCENES, BURST, APART = 100, 3, 240  # of the synthetic video: positions, frames of each, frames between two
-SIZE = (240, 428)  # of the synthetic frames, pixels
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -81,7 +73,7 @@ def main(argv: list[str] | None = None) -> int:
             draw_curve(args.output_dir, args.figure)
         return 0
     deadline = time.monotonic() + 60 * args.minutes
-    shifts = [SYNTHETIC, *(f"{old} to {new}" for old, new in OPERATIONS if args.data_root)]
+    shifts = shifts_of(args.data_root)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(args.jobs, mp_context=context, initializer=use_one_thread) as pool:
         failed = sum(pool.map(prepare_shift, *zip(*((args, shift) for shift in shifts))))
@@ -130,115 +122,14 @@ def folder_of(args, shift: str, seed: int | None = None, arm: str = "", deadline
 
 
 def prepare_shift(args, shift: str) -> int:
-    return logged(make_shift)(args, shift)
+    def work(args, shift: str) -> None:
+        make_shift(folder_of(args, shift), shift, args.data_root, args.image_size, args.base_epochs)
+
+    return logged(work)(args, shift)
 
 
 def run_arm(args, shift: str, seed: int, arm: str, deadline: float) -> int:
     return logged(fine_tune)(args, shift, seed, arm, deadline)
-
-
-def call(script, *words) -> None:
-    """Call the `main` of a script. Raises an error unless its exit status is 0."""
-    status = script.main([str(word) for word in words])
-    if status:
-        raise RuntimeError(f"{script.__name__} ended with status {status}")
-
-
-def make_shift(args, shift: str) -> None:
-    """Train on the old data, and apply the model to the new frames: base/, new/ (generated), truth/ (its masks)."""
-    import instrument_segmentation
-
-    folder = folder_of(args, shift)
-    if shift == SYNTHETIC:
-        old, split = draw_old(folder), "video"
-    else:
-        old, split = operation_of(args.data_root, shift.split()[0], folder / "old"), "time"
-    call(
-        instrument_segmentation, "--data-root", old, "--split", split, "--arch", "lite-unet", "--weights", "imagenet",
-        "--image-size", *args.image_size, "--epochs", args.base_epochs, "--output-dir", folder / "base",
-        "--cache-dir", folder / "cache", "--save-preds", folder / "base" / "preds",
-    )  # fmt: skip
-    frames = new_synthetic() if shift == SYNTHETIC else new_operation(args.data_root, shift.split()[-1])
-    apply_model(folder, frames)
-
-
-def draw_old(folder: Path) -> Path:
-    """Draw the aligned stream and prepare it."""
-    import prepare_full_dataset
-    from surgseg.synthetic.release import write_release
-
-    write_release(folder / "stream", 10, 4, 2, SIZE, seed=3, workers=1)
-    call(prepare_full_dataset, "--source-root", folder / "stream", "--output-root", folder / "old")
-    return folder / "old"
-
-
-def operation_of(root: Path, video: str, target: Path) -> Path:
-    """Make a prepared folder of one video of another prepared folder. The frames and masks are linked."""
-    from surgseg.data.dataset import load_prepared
-    from surgseg.data.manifest import read_manifest, write_manifest
-
-    samples = [sample for sample in load_prepared(root).samples if sample.video == video]
-    for sample in samples:
-        for part, path in (("frames", sample.frame), ("masks", sample.mask)):
-            (make_folder(target / part) / path.name).symlink_to(path.resolve())
-    shutil.copy(root / "classes.json", target)
-    names = {sample.name for sample in samples}
-    write_manifest(target, [{**row, "split": ""} for row in read_manifest(root) if row["name"] in names])
-    return target
-
-
-def new_operation(root: Path, video: str):
-    """Yield (number, seconds, frame, true ids) of a video of a prepared folder; a frame every 2 seconds."""
-    from surgseg.data.dataset import load_prepared, read_sample
-
-    prepared = load_prepared(root)
-    samples = sorted((s for s in prepared.samples if s.video == video), key=lambda sample: sample.number)
-    for number, sample in enumerate(samples):
-        yield number, 2.0 * number, *read_sample(sample, prepared.scheme.num_classes)
-
-
-def new_synthetic():
-    """The same of a shifted synthetic video: bursts of frames, ten seconds apart."""
-    from surgseg.labels import SCHEMES
-    from surgseg.synthetic.scenes import draw_frame
-
-    table = SCHEMES["binary"].lookup()
-    for scene in range(SCENES):
-        for number in range(scene * APART, scene * APART + BURST):
-            frame, codes = draw_frame(11, 1, number, SIZE, "shifted")
-            ids = table[codes]
-            yield number, number / 25, frame, np.where(ids < 0, 255, ids).astype(np.uint8)
-
-
-def apply_model(folder: Path, frames) -> None:
-    """Write new/, a generated folder of the frames with the base model's masks, and truth/, their true masks."""
-    import torch
-
-    from surgseg.checkpoint import load_checkpoint
-    from surgseg.generate.writer import GeneratedWriter
-    from surgseg.masks import write_mask
-    from surgseg.predict import Predictor
-    from surgseg.video.reader import Frame
-    from surgseg.view import find_view
-
-    checkpoint = load_checkpoint(folder / "base" / "instrument_segmentation_model.pth")
-    predictor = Predictor(checkpoint, torch.device("cpu"), keep_probability=True)
-    items = list(frames)
-    view = find_view([frame for _, _, frame, _ in items[:: max(1, len(items) // 24)]])
-    bursts = BURST if items[1][1] - items[0][1] < 0.2 else 1
-    run = {"sampling": {"burst": bursts}, "weights_sha256": checkpoint.sha256, "video": {}, "threshold": 0.5}
-    run["weights_data"] = run["video_data"] = "synthetic" if bursts > 1 else "real"
-    parts = {"frames": "png", "masks": "png", "probabilities": "png"}
-    writer = GeneratedWriter(folder / "new", checkpoint.scheme, "new", parts)
-    writer.begin(run)
-    for number, seconds, frame, truth in items:
-        found = predictor.predict(frame[None], view)
-        stored = writer.store(
-            Frame(number, seconds, frame, False), found.ids[0], found.measures.of_frame(0), found.probability[0]
-        )
-        writer.commit(stored)
-        write_mask(folder / "truth" / f"{stored.row.name}.png", truth, checkpoint.scheme)
-    writer.finish(run)
 
 
 def fine_tune(args, shift: str, seed: int, arm: str, deadline: float) -> None:
@@ -248,7 +139,7 @@ def fine_tune(args, shift: str, seed: int, arm: str, deadline: float) -> None:
 
     folder, source = folder_of(args, shift, seed, arm), folder_of(args, shift)
     how, budget, options = ARMS[arm]
-    review(source, folder / "new", how, budget, AUDIT[shift == SYNTHETIC], seed)
+    review(source, folder / "new", shift, how, budget, seed)
     base = source / "base" / "instrument_segmentation_model.pth"
     if options is None:
         write_json(folder / "result.json", adapt_statistics(base, source, folder))
@@ -280,33 +171,6 @@ def measure(source: Path, folder: Path, tuned) -> dict:
     _, test = load_mixed(source / "old", prepared, base)
     print(measure_adaptation(base, tuned, audit, test, torch.device("cpu"), void="ignore", path=path))
     return read_json(path)
-
-
-def review(source: Path, target: Path, how: str, budget: int, audit: int, seed: int) -> None:
-    """Make a copy of the generated folder (its images are linked), with the audit and `budget` frames reviewed."""
-    from surgseg.generate.folder import read_generated
-    from surgseg.review.select import select
-    from surgseg.review.suspicion import read_features
-    from surgseg.reviews import AuditSample, reviewed_path, write_audit_sample, write_reviews
-
-    shutil.rmtree(target, ignore_errors=True)
-    make_folder(target / "reviewed")
-    for name in ("classes.json", "frames.csv", "run.json"):
-        shutil.copy(source / "new" / name, target)
-    for part in ("frames", "masks", "probabilities"):
-        (target / part).symlink_to((source / "new" / part).resolve())
-    generated = read_generated(target)
-    chosen = select(
-        generated, read_features(generated), {}, AuditSample(), budget=max(BUDGETS), count=audit, seed=seed, how=how
-    )
-    rows = []
-    for row in chosen.reviews.values():
-        if row.purpose == "audit" or row.rank <= budget:
-            shutil.copy(source / "truth" / f"{row.name}.png", reviewed_path(target, row.name))
-            row = replace(row, status="corrected")
-        rows.append(row)
-    write_audit_sample(target, chosen.audit)
-    write_reviews(target, rows)
 
 
 def adapt_statistics(base: Path, source: Path, folder: Path) -> dict:

@@ -14,21 +14,24 @@ from tests.folders import columns, texture, write_folder
 SIZE = (48, 64)
 
 
-def name_of(index: int, video: str = "video") -> str:
-    return f"{video}_{30 * index:06d}"
+def name_of(index: int) -> str:
+    return f"video_{30 * index:06d}"
 
 
-def write_reviewed(
-    path: Path, count: int = 10, *, audit=(7, 8), done=(7, 8, 0, 1), never=(9,), unusable=(), name="video"
-):
+def sample_name(index: int, folder: str = "new") -> str:
+    """The name of a frame in the training data that `data.reviewed` makes of the folder."""
+    return f"{folder}/{name_of(index)}"
+
+
+def write_reviewed(path: Path, count: int = 10, *, audit=(7, 8), done=(7, 8, 0, 1), never=(9,), unusable=()):
     """A generated folder of `count` different frames with one instrument at the left, predicted one column too wide.
 
     `done` are reviewed, the `audit` ones included; frame i has its instrument in columns 0 to 10 + i.
     """
     images = [np.dstack([texture(SIZE, seed=index)] * 3) for index in range(count)]
     masks = [columns(0, 11 + index, SIZE) for index in range(count)]
-    write_folder(path, masks, images=images, name=name)
-    names = {index: name_of(index, name) for index in range(count)}
+    write_folder(path, masks, images=images)
+    names = {index: name_of(index) for index in range(count)}
     rows = []
     for index in dict.fromkeys([*audit, *done, *unusable]):
         status = "unusable" if index in unusable else "corrected" if index in done else "open"

@@ -41,9 +41,11 @@ def load_reviewed(root: Path | str) -> Prepared:
 
     Reviewed frames train, those of the audit are the test part. Frames that nobody has reviewed train as pseudo-labels
     (role "pseudo"; `training.pseudo` makes their labels). Frames of the audit, the rest of their bursts and their near
-    copies never train; nor do unusable frames and those decoded after damage. Raises `UserError` if files are missing.
+    copies never train; nor do unusable frames and those decoded after damage. Names and video begin with the folder's
+    name, since frames of most generated folders are called video_<frame>. Raises `UserError` if files are missing.
     """
     root = Path(root)
+    folder = nfc(root.resolve().name)
     reviews, never = read_reviews(root), set(read_audit_sample(root).never_train)
     run = read_json(root / "run.json")
     if not run.get("complete"):
@@ -64,7 +66,7 @@ def load_reviewed(root: Path | str) -> Prepared:
             mask = reviewed_path(root, name) if review.has_mask else masks[name]
             part = "test" if role == "audit" else "train"
             samples.append(
-                Sample(name, frames[name], mask, str(run.get("name") or root.name), int(row["frame"]), part,
+                Sample(f"{folder}/{name}", frames[name], mask, folder, int(row["frame"]), part,
                        predicted=role == "pseudo", role=role)
             )  # fmt: skip
     scheme = read_scheme(root / "classes.json")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from tqdm import tqdm
 
-from surgseg.checkpoint import Checkpoint
+from surgseg.checkpoint import Checkpoint, save_checkpoint
 from surgseg.console import quiet
 from surgseg.data.dataset import Prepared, check_classes, read_sample
 from surgseg.data.leaks import true_samples
@@ -90,6 +91,20 @@ def calibrate(
         checkpoint.threshold = value
     checkpoint.training = {**checkpoint.training, "calibration": record}
     return record
+
+
+def write_calibrated(
+    checkpoint: Checkpoint, weights: Path, prepared: Prepared, device: torch.device, run: dict[str, Any], **asked
+) -> str:
+    """Calibrate `checkpoint` as `calibrate` does with the options `asked`; write it beside its file, `weights`.
+
+    Returns what was done for the screen.
+    """
+    record = calibrate(checkpoint, prepared, device, **asked)
+    record["run"] = run
+    path = weights.with_name(f"{weights.stem}_calibrated.pth")
+    save_checkpoint(path, checkpoint)
+    return "\n".join([*calibrated_lines(record), f"Written: {path}; the scores below are of these weights"])
 
 
 def calibrated_lines(record: dict[str, Any]) -> list[str]:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from models import ARCHITECTURES
-from surgseg.console import add_device_option, add_view_option
+from surgseg.console import add_device_option, add_tolerance_option, add_view_option, add_void_option
 from surgseg.files import UserError
 from surgseg.labels import SCHEMES, Scheme, numbered_scheme, read_scheme
 from surgseg.places import DEFAULT_WEIGHTS
@@ -80,14 +80,40 @@ def add_model_mode(parser: argparse.ArgumentParser) -> None:
     add_device_option(model)
 
 
-def add_convention_option(group) -> None:
-    group.add_argument(
+def add_score_output(parser: argparse.ArgumentParser) -> None:
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--output-dir", type=Path, default=Path("outputs"), help="folder of the results (default: outputs)"
+    )
+    output.add_argument(
+        "--figure-dir", type=Path, metavar="DIR", help="folder of the figures (default: OUTPUT_DIR/figures)"
+    )
+    output.add_argument(
+        "--examples",
+        type=int,
+        default=5,
+        metavar="N",
+        help="frames in each figure of examples; 0: no such figures (default: 5)",
+    )
+    add_void_option(output)
+    add_tolerance_option(output)
+    output.add_argument(
         "--convention",
         nargs="+",
         choices=CONVENTIONS,
         metavar="NAME",
         help=f"also print the scores under these conventions, in one table: {', '.join(CONVENTIONS)} (default: none)",
     )
+
+
+def check_scoring(args: argparse.Namespace) -> None:
+    """Raise `UserError` for options of analyze_model.py that contradict each other."""
+    if args.examples < 0:
+        raise UserError(f"--examples {args.examples}: a number of frames from 0 is needed")
+    if (args.fit_temperature or args.choose_threshold) and (args.mode == "dataset" or args.threshold is not None):
+        raise UserError("--fit-temperature and --choose-threshold go with --mode model, and without --threshold")
+    if args.second_mask_dir and args.mode == "model" and not args.save_preds:
+        raise UserError("--second-mask-dir compares masks in files: --save-preds DIR is needed with it")
 
 
 def find_scheme(args: argparse.Namespace) -> Scheme:

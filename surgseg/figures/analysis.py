@@ -20,12 +20,20 @@ EXAMPLES = ("best", "challenging", "impressive")
 
 
 def write_figures(
-    metrics_path: Path, scheme: Scheme, mask_dir: Path, pred_dir: Path | None, folder: Path, *, examples: int = 5
+    metrics_path: Path,
+    scheme: Scheme,
+    mask_dir: Path,
+    pred_dir: Path | None,
+    folder: Path,
+    *,
+    examples: int = 5,
+    files: ImageFiles | None = None,
 ) -> tuple[list[Path], list[str], bool]:
     """Draw into `folder` every figure whose input files exist.
 
     `metrics_path` is a metrics JSON with its frame table beside it. `mask_dir` holds the true masks; audit.json and the
-    frames are looked for beside it. `pred_dir` holds the predictions; None: none were saved. Returns the files written,
+    frames are looked for beside it, unless `files` names them. `pred_dir` holds the predictions; None: none were saved.
+    Returns the files written,
     a line for each figure left out, and False where an image is damaged or has another size, else True.
     """
     metrics = read_json(metrics_path)
@@ -45,21 +53,22 @@ def write_figures(
     else:
         why = "holds no tables" if audit_path.is_file() else "does not exist"
         notes.append(f"No full_dataset_complete_analysis.png: {audit_path} {why}; a preparation writes it")
-    found, lines, whole = _examples(metrics, rows, scheme, mask_dir, pred_dir, folder, examples)
+    found, lines, whole = _examples(metrics, rows, scheme, mask_dir, pred_dir, folder, examples, files)
     return written + found, notes + lines, whole
 
 
-def _examples(metrics: dict[str, Any], rows, scheme, mask_dir: Path, pred_dir, folder, count: int):
+def _examples(metrics: dict[str, Any], rows, scheme, mask_dir: Path, pred_dir, folder, count: int, files):
     """Draw the example figures; returns the same as `write_figures`."""
     if not count:
         return [], [], True
     if pred_dir is None:
         return [], ["No example figures: predictions are drawn from files; --save-preds DIR writes them"], True
     frame_dir = next((path for name in FRAME_FOLDERS if (path := mask_dir.resolve().parent / name).is_dir()), None)
-    if frame_dir is None:
+    if frame_dir is None and files is None:
         return [], [f"No example figures: neither {' nor '.join(FRAME_FOLDERS)} beside {mask_dir}"], True
-    masks = images_by_name(mask_dir)
-    files = ImageFiles(*(under_names(masks, images_by_name(each)) for each in (frame_dir, mask_dir, pred_dir)))
+    if files is None:
+        masks = images_by_name(mask_dir)
+        files = ImageFiles(*(under_names(masks, images_by_name(each)) for each in (frame_dir, mask_dir, pred_dir)))
     mark = synthetic_mark(metrics["data"], metrics.get("weights_data"))
     written, notes = [], []
     missing = sum(row["name"] not in files.frames for row in rows)

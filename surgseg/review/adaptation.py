@@ -16,7 +16,7 @@ from surgseg.files import write_json
 from surgseg.predict import Predictor
 from surgseg.review.audit import seen_by
 from surgseg.review.estimate import Design, Estimate, estimate_difference, estimate_ratio
-from surgseg.reviews import read_audit_sample, read_reviews
+from surgseg.reviews import read_audit_sample, read_reviews, reviewed_path
 from surgseg.scores.metrics import square, union_matrix
 from surgseg.scores.report import heading
 
@@ -95,14 +95,14 @@ def _design(samples: list[Sample]) -> tuple[Design, np.ndarray]:
     Unusable frames have a place and no sample. If a stratum has too few reviewed frames, all strata count as one.
     """
     strata, sizes, places = [], [], {}
-    for folder in dict.fromkeys(sample.frame.parent.parent for sample in samples):
+    for folder in dict.fromkeys(sample.mask.parent.parent for sample in samples):
         population = read_audit_sample(folder).population
         for name, row in read_reviews(folder).items():
             if row.purpose == "audit" and row.status != "open":
-                places[folder, name] = len(strata)
+                places[reviewed_path(folder, name)] = len(strata)
                 strata.append(len(sizes) + list(population).index(row.stratum))
         sizes += population.values()
-    found = np.array([places[sample.frame.parent.parent, sample.name] for sample in samples])
+    found = np.array([places[sample.mask] for sample in samples])
     try:
         return Design(np.array(strata), np.array(sizes)), found
     except ValueError:
@@ -124,11 +124,16 @@ def advise(changes: list[Change], audited: bool, trained: int) -> tuple[bool | N
     gain = new.difference
     if not gain.value > 0:
         return False, ["The trained weights are not better on the new procedure: keep those that they started from."]
-    sure = "" if gain.low > 0 else " The interval of the difference includes 0: more frames of the audit would tell."
-    advice = [f"The trained weights are better on the new procedure: take them there.{sure}"]
+    sure = gain.low > 0
+    advice = [
+        "The trained weights are better on the new procedure: take them there."
+        if sure
+        else "The trained weights score higher, but the interval of the difference includes 0, so that they are better "
+        "is not shown: more frames of the audit would tell."
+    ]
     if old and old[0].difference.value < -FORGOTTEN:
         advice.append("They have lost on the earlier data: keep the other weights for that, or use --mix-with.")
-    return True, advice
+    return sure or None, advice
 
 
 def _block(changes: list[Change], advice: list[str]) -> str:

@@ -18,7 +18,7 @@ from surgseg.data.dataset import Sample
 from surgseg.data.likeness import frame_hashes
 from surgseg.data.seen import find_seen
 from surgseg.data.views import sample_views
-from surgseg.files import UserError, list_some
+from surgseg.files import UserError, list_some, nfc
 from surgseg.frames import read_frame
 from surgseg.generate.folder import FrameRow, Generated, read_generated
 from surgseg.labels import VOID
@@ -175,9 +175,8 @@ def seen_by(checkpoint: Checkpoint, samples: list[Sample]) -> dict[str, Any]:
 def _refuse_trained(audit: Audit, checkpoint: Checkpoint, weights: Path) -> list[str]:
     """Return what to know of the model's training. Raises `UserError` if frames of the audit trained it."""
     generated = audit.generated
-    video = str(generated.run.get("name") or generated.folder.resolve().name)
     reviewed = {name for name, review in audit.reviews.items() if review.has_mask}
-    samples = [_sample(generated, row, video) for row in audit.rows if row.name in reviewed]
+    samples = [_sample(generated, row) for row in audit.rows if row.name in reviewed]
     if compared := checkpoint.trained_frames is not None and generated.run["parts"].get("frames") is not None:
         seen = seen_by(checkpoint, samples)
     else:
@@ -197,9 +196,10 @@ def _refuse_trained(audit: Audit, checkpoint: Checkpoint, weights: Path) -> list
     return notes
 
 
-def _sample(generated: Generated, row: FrameRow, video: str = "") -> Sample:
-    path = generated.frame_path(row) or Path()
-    return Sample(row.name, path, reviewed_path(generated.folder, row.name), video, row.frame)
+def _sample(generated: Generated, row: FrameRow) -> Sample:
+    """Return a frame with the names that `data.reviewed.load_reviewed` gives it."""
+    path, video = generated.frame_path(row) or Path(), nfc(generated.folder.resolve().name)
+    return Sample(f"{video}/{row.name}", path, reviewed_path(generated.folder, row.name), video, row.frame)
 
 
 def _predictions(
@@ -220,12 +220,10 @@ def _predictions(
                 "it in a folder with frames (generate_masks_from_model.py without --frame-format none)"
             )
         predictor = Predictor(checkpoint, device, batch_size=1, keep_probability=True)
-        view = sample_views(
-            [_sample(generated, row, generated.folder.name) for row in rows], _view(generated, checkpoint)
-        )
+        view = sample_views([_sample(generated, row) for row in rows], _view(generated, checkpoint))
         frames = ahead(pool, lambda row: read_frame(generated.frame_path(row)), rows, 16)
         for row, frame in tqdm(zip(rows, frames), "Predicting", len(rows), unit="frame", disable=quiet()):
-            found = predictor.predict(frame[None], view(_sample(generated, row, generated.folder.name), frame))
+            found = predictor.predict(frame[None], view(_sample(generated, row), frame))
             yield row, found.ids[0], found.probability[0]
 
 

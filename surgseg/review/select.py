@@ -19,7 +19,7 @@ from surgseg.review.sample import (
     population_of,
     strata_of,
 )
-from surgseg.review.suspicion import Features, read_features
+from surgseg.review.suspicion import Features
 from surgseg.reviews import AuditSample, Review
 
 
@@ -35,12 +35,6 @@ class Selection(NamedTuple):
     to_correct: list[str]
     notes: list[str]
     short: bool
-
-
-def rank_frames(generated: Generated, budget: int, seed: int = 0, how: str = "suspicion") -> list[tuple[str, str]]:
-    """Return (name, reason) of `budget` frames to correct in a folder without an audit, the first one first."""
-    features = read_features(generated)
-    return [(features.rows[index].name, why) for index, why in choose_to_correct(features, budget, seed, how)]
 
 
 def choose_to_correct(

@@ -71,7 +71,7 @@ def choose_folds(config: SplitConfig, samples: list) -> dict[int | None, Split]:
     """Return the split of each fold by its number. Without folds, or with one chosen fold, there is one split."""
     if not config.folds or config.fold is not None:
         return {config.fold: choose_split(config, samples)}
-    count = len(video_folds(samples, config.folds))
+    count = len(video_folds([sample for sample in samples if sample.role != "mixed"], config.folds))
     return {fold: choose_split(replace(config, fold=fold), samples) for fold in range(1, count + 1)}
 
 

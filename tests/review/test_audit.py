@@ -116,7 +116,7 @@ def test_a_model_that_frames_of_the_audit_trained_is_refused(tmp_path, models):
     others = [place for place in range(8) if place not in drawn]
     for place, told in ((drawn[0], "measure memory"), (others[0], None)):
         model.trained_frames = pack(frame_hashes([images(8)[place]])[0])
-        model.training = {"split": {"name": "manifest", "by": "video", "hash": "h", "assignment": {"video": "train"}}}
+        model.training = {"split": {"name": "manifest", "by": "video", "hash": "h", "assignment": {"v": "train"}}}
         work = lambda: measure_model(read_audit(folder), model, "weights.pth", model.model.scale.device)  # noqa: E731
         if told:
             with pytest.raises(UserError, match=f"weights.pth.*{told}"):

@@ -30,7 +30,7 @@ KINDS = ("erased", "added", "other moment", "moved")
 def build_parser():
     parser = make_parser(__doc__)
     parser.add_argument("--seed", type=int, default=1, help="of frames, errors and training (default: 1)")
-    parser.add_argument("--epochs", type=int, default=8, help="of each fold (default: 8)")
+    parser.add_argument("--epochs", type=int, default=30, help="of each fold (default: 30)")
     parser.add_argument("--quick", action="store_true", help="60 frames, one epoch (default: off)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers as JSON (default: no)")
     return parser
@@ -60,7 +60,7 @@ def run(args) -> int:
             status = instrument_segmentation.main(f"{paths} {model} --folds 2 --device cpu --batch-size 4".split())
             assert status == 0
             models = sorted(root.glob("out/fold_*/*_model.pth"))
-            ranked, _ = audit_labels(models, load_prepared(root / "data"), torch.device("cpu"))
+            ranked, *_ = audit_labels(models, load_prepared(root / "data"), torch.device("cpu"))
     places = {row.name: place for place, row in enumerate(ranked, 1)}
     first = 50 * errors // 30
     found = {kind: [places[name] for name, own in planted.items() if own == kind] for kind in KINDS}

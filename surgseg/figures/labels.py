@@ -1,12 +1,13 @@
-"""The frames in which two sets of labels differ most."""
+"""The frames in which two sets of labels differ most, and those whose labels models contradict."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from surgseg.data.dataset import FRAME_FOLDERS
+from surgseg.data.dataset import FRAME_FOLDERS, Prepared, read_sample
 from surgseg.data.sources import data_kind
 from surgseg.evaluation.label_report import labels_block, write_labels
 from surgseg.evaluation.label_sets import KINDS, LabelComparison, LabelSet, compare_label_sets, disagreement
@@ -17,6 +18,7 @@ from surgseg.frames import images_by_name, read_frame, under_names
 from surgseg.labels import VOID
 from surgseg.masks import read_mask
 from surgseg.overlay import Painter
+from surgseg.study.label_audit import FIRST, AuditedLabel
 
 _COLOURS = {
     "both": (0, 114, 178),
@@ -83,4 +85,29 @@ def draw_worst(found: LabelComparison, path: Path, count: int) -> list[Path]:
     figure.legend(handles=handles, loc="outside lower right", ncols=5, fontsize=8)
     where = f"missing, extra: in the second set, more than {found.border:g} pixels from the other's instrument"
     add_title(figure, f"Two sets of labels: {choice.words}\n{where}", mark, fontsize=9)
+    return [save_figure(figure, path)]
+
+
+def draw_suspects(
+    ranked: Sequence[AuditedLabel], probabilities: Mapping[str, np.ndarray], prepared: Prepared, path: Path
+) -> list[Path]:
+    """Draw the `FIRST` frames of `audit_labels`: the frame, its label, and the instrument probability of the model.
+
+    Returns [path], or [] if no pixel of any frame is in disagreement.
+    """
+    rows = [row for row in ranked[:FIRST] if row.score > 0]
+    if not rows:
+        return []
+    samples = {sample.name: sample for sample in prepared.samples}
+    figure, axes = new_figure(len(rows), 3, size=(7.2, 0.6 + 1.5 * len(rows)))
+    paint, mark = Painter(prepared.scheme), synthetic_mark(prepared.data)
+    for axis, label, row in zip(axes, fit_names((row.name for row in rows), 34), rows):
+        frame, ids = read_sample(samples[row.name], prepared.scheme.num_classes)
+        words = f"{100 * row.score:.2f} % of the pixels disagree"
+        for one, image, title in zip(axis, (frame, paint(frame, ids)), (label, "its label")):
+            show_image(one, image, title, mark=mark)
+        show_image(axis[2], probabilities[row.name], words, mark=mark, cmap="viridis", vmin=0, vmax=255)
+        for one in axis:
+            one.title.set_fontsize(7.5)
+    add_title(figure, "Labels that a model surely contradicts\nright: its instrument probability", mark, fontsize=9)
     return [save_figure(figure, path)]

@@ -4,8 +4,7 @@ A pixel is in confident disagreement if the model is as sure of the other label 
 have this other label (the thresholds of Northcutt et al. 2021, "Confident Learning", arXiv:1911.00068): it is labelled
 background, and its instrument probability p is at least the mean p of all pixels labelled instrument; or it is labelled
 instrument, and 1 - p is at least the mean 1 - p of all pixels labelled background. Both means are taken over the frames
-that one model tests. The score of a frame is the number of these pixels, divided by the square root of the pixels that
-are labelled instrument or are in disagreement: a small instrument counts, and specks do not lead.
+that one model tests. The score of a frame is the share of its pixels (void left out) that are in such disagreement.
 """
 
 from __future__ import annotations
@@ -16,18 +15,17 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from surgseg.checkpoint import load_checkpoint
-from surgseg.console import quiet
-from surgseg.data.dataset import Prepared, Sample, check_classes, read_sample
+from surgseg.data.dataset import Prepared, Sample, check_classes
 from surgseg.data.splits import apply_assignment
 from surgseg.data.views import sample_views
-from surgseg.evaluation.samples import known_of_split
+from surgseg.evaluation.samples import known_of_split, predict_and_score
 from surgseg.files import UserError, list_some, natural_key
-from surgseg.labels import VOID
+from surgseg.frames import read_frame
 from surgseg.predict import Predictor
-from surgseg.scores.metrics import instrument_pixels
+
+FIRST = 8  # frames whose probability is kept for a picture
 
 
 class AuditedLabel(NamedTuple):
@@ -44,13 +42,15 @@ class AuditedLabel(NamedTuple):
 
 def audit_labels(
     models: Iterable[Path], prepared: Prepared, device: torch.device
-) -> tuple[list[AuditedLabel], list[str]]:
-    """Let each weights file predict the test part of its own split; return the ranked frames, worst first, and notes.
+) -> tuple[list[AuditedLabel], dict[str, np.ndarray], list[str]]:
+    """Let each weights file predict the test part of its own split; return the ranked frames, worst first.
 
-    A frame that several files test is predicted by the first of them. Notes say what makes the models dependent on the
-    labels. Raises `UserError` if a file stores no split, or has other classes.
+    Returns also the instrument probability of at least the `FIRST` ones, (H, W) uint8 in 255ths by name, and notes,
+    which say what makes the models dependent on the labels. A frame that several files test is predicted by the first
+    of them. Raises `UserError` if a file stores no split, or has other classes.
     """
     left, ranked, notes = {sample.name: sample for sample in prepared.samples}, [], []
+    probabilities: dict[str, np.ndarray] = {}
     for path in models:
         checkpoint = load_checkpoint(path)
         check_classes(prepared, checkpoint.scheme)
@@ -71,18 +71,23 @@ def audit_labels(
                 f"{path}: its split is by frame: neighbours of the tested frames may have taught it their errors"
             )
         predictor = Predictor(checkpoint, device, keep_probability=True)
-        ranked += rank_labels(samples, np.stack(list(_histograms(predictor, samples, prepared, checkpoint.view))))
+        videos = {sample.video for sample in samples}
+        views = sample_views([sample for sample in prepared.samples if sample.video in videos], checkpoint.view)
+        levels = predict_and_score(predictor, samples, None, "ignore", view=views).levels
+        of_model = rank_labels(samples, levels)
+        ranked += of_model
+        by_name = {sample.name: sample for sample in samples}
+        for row in of_model[:FIRST]:
+            frame = read_frame(by_name[row.name].frame)
+            probabilities[row.name] = predictor.predict(frame[None], views(by_name[row.name], frame)).probability[0]
     if left:
         names = list_some(sorted(left, key=natural_key), 3)
         notes.append(f"{len(left)} frames are in the test part of no model, and have no rank: {names}")
-    return sorted(ranked, key=lambda row: (-row.score, natural_key(row.name))), notes
+    return sorted(ranked, key=_worst_first), probabilities, notes
 
 
 def rank_labels(samples: list[Sample], counts: np.ndarray) -> list[AuditedLabel]:
-    """Score N frames that one model tests, from its counts (N, 2, 256): pixels by label and probability in 255ths.
-
-    Label 0 is background, 1 instrument.
-    """
+    """Score N frames that one model tests, from their `count_probabilities` (N, 2, 256). Returns them worst first."""
     levels = np.arange(256) / 255
     background, instrument = np.maximum(counts.sum((0, 2)), 1)
     sure_background = counts[:, 0].sum(0) @ (1 - levels) / background
@@ -90,17 +95,11 @@ def rank_labels(samples: list[Sample], counts: np.ndarray) -> list[AuditedLabel]
     labelled = counts[:, 1].sum(1)
     missing = counts[:, 0, levels >= sure_instrument].sum(1) if labelled.any() else np.zeros_like(labelled)
     extra = counts[:, 1, 1 - sure_background >= levels].sum(1)
-    scores = (missing + extra) / np.sqrt(np.maximum(labelled + missing, 1))
+    scores = (missing + extra) / np.maximum(counts.sum((1, 2)), 1)
     rows = zip(samples, scores.tolist(), missing.tolist(), extra.tolist(), labelled.tolist())
-    return [AuditedLabel(sample.name, sample.video, *numbers) for sample, *numbers in rows]
+    found = [AuditedLabel(sample.name, sample.video, *numbers) for sample, *numbers in rows]
+    return sorted(found, key=_worst_first)
 
 
-def _histograms(predictor: Predictor, samples: list[Sample], prepared: Prepared, asked):
-    """Yield the (2, 256) counts of each sample."""
-    videos = {sample.video for sample in samples}
-    views = sample_views([sample for sample in prepared.samples if sample.video in videos], asked)
-    for sample in tqdm(samples, "Predicting", unit="frame", disable=quiet()):
-        frame, mask = read_sample(sample, prepared.scheme.num_classes)
-        probability = predictor.predict(frame[None], views(sample, frame)).probability[0].astype(np.int64)
-        cell = (256 * instrument_pixels(mask, prepared.scheme) + probability)[mask != VOID]
-        yield np.bincount(cell, minlength=512).reshape(2, 256)
+def _worst_first(row: AuditedLabel) -> tuple:
+    return -row.score, natural_key(row.name)

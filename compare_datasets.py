@@ -15,10 +15,9 @@ from __future__ import annotations
 import argparse
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable
 
 from surgseg import console
-from surgseg.files import UserError, check_folder, plain, write_json, write_text
+from surgseg.files import UserError, check_folder, plain, read_all, write_json, write_text
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -92,19 +91,6 @@ def names_of(option: str, paths: list[Path], name_option: str, names: list[str] 
     if len(set(names)) < len(names):
         raise UserError(f"two of {option} are called {max(names, key=names.count)}: give different {name_option}")
     return names
-
-
-def read_all(readers: list[Callable[[], Any]]) -> list:
-    """Return what each reader returns. Raises one `UserError` with the errors of all."""
-    found, errors = [], []
-    for read in readers:
-        try:
-            found.append(read())
-        except UserError as error:
-            errors.append(str(error))
-    if errors:
-        raise UserError("; ".join(errors))
-    return found
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -175,17 +175,19 @@ def test_all_faults_of_polygons_are_named_by_file_and_label(tmp_path, capsys):
     many["shapes"] += labelme("forceps")["shapes"]
     sizeless = {key: value for key, value in labelme("hook").items() if not key.startswith("imageW")}
     files = {"a_1": outside, "a_2": empty, "a_3": many, "a_4": sizeless, "a_5": labelme("hook", imageWidth=17)}
+    files["a_6"] = labelme("hook", imageWidth=True)
     for name, value in files.items():
         save_image(folder / f"img_dir/{name}.png", noise_frame(int(name[2]), SIZE))
         write_json_file(folder / f"ann_dir/{name}.json", value)
     (folder / "img_dir/seg8k_video01_80.png").unlink()
     error = fail("cholecinstanceseg", source, tmp_path, capsys)
     for part in (
-        "6 faults, nothing written",
+        "7 faults, nothing written",
         "ann_dir/a_1.json (shape 1 (hook): the point (40, 0) is outside the image of 16x12)",
         "ann_dir/a_2.json (shape 1 (hook): 0 points; at least 3 are needed)",
         "ann_dir/a_3.json (unknown label 'clip' (shape 1), 'forceps' (shape 2))",
         "ann_dir/a_4.json (imageWidth or imageHeight is missing: save it in LabelMe again)",
+        "ann_dir/a_6.json (imageWidth or imageHeight is missing",
         "img_dir/a_5.png (the frame is 16x12, its mask 17x12)",
         "1 x mask without frame: train/VID01_seg8k/ann_dir/seg8k_video01_80.json",
     ):
@@ -256,7 +258,39 @@ def add(name, pixels=None, text=""):
     return write
 
 
+def copy(name, to):
+    """A fault: a file that is there twice."""
+
+    def double(root):
+        (root / to).parent.mkdir(parents=True)
+        shutil.copy(root / name, root / to)
+
+    return double
+
+
+def as_jpeg(name):
+    """A fault: a mask that a tool saved as JPEG, and called PNG."""
+
+    def save(root):
+        Image.open(root / name).save(root / name, "JPEG")
+
+    return save
+
+
+def repeat_category(root):
+    path = root / "instance_jsons/real_val_1.json"
+    value = read_json(path)
+    value["categories"].append({"id": 1, "name": "Needle"})  # 1 is a clip applier
+    write_json_file(path, value)
+
+
+def break_both(root):
+    for part in ("train", "val"):
+        (root / f"instance_jsons/real_{part}_1.json").write_text("{")
+
+
 LABELS_JSON = "miccai_challenge_2018_release_1/miccai_challenge_2018_release_1/labels.json"
+TOOL = "instrument_dataset_1/ground_truth/Other_labels/frame000.png"
 HALF = {
     "a folder of another set": (
         "heisurf",
@@ -305,6 +339,33 @@ HALF = {
         "which operations the stages of the test part show was not verified: give the folder Training",
     ),
     "a clip beyond the last": ("autolaparo", add("imgs/301001.jpg", noise_frame(1, SIZE)), "the set has 300 clips"),
+    "masks of a film": (
+        "sar-rarp50",
+        lambda root: shutil.rmtree(root / "train1/video_01/segmentation"),
+        "1 x film without masks: train1/video_01/video_left.avi",
+    ),
+    "a second copy of a film": (
+        "sar-rarp50",
+        copy("train2/video_11_1/video_left.avi", "old/train1/video_01/video_left.avi"),
+        "two files of one place: old/train1/video_01/video_left.avi and train1/video_01/video_left.avi; keep the right",
+    ),
+    "a second mask of a tool": (
+        "endovis2017",
+        copy(f"train/{TOOL}", f"fixed/{TOOL}"),
+        f"two files of one place: fixed/{TOOL} and train/{TOOL}",
+    ),
+    "a second copy of a COCO file": (
+        "sisvse",
+        copy("instance_jsons/real_val_1.json", "old/instance_jsons/real_val_1.json"),
+        "two files of one place: instance_jsons/real_val_1.json and old/instance_jsons/real_val_1.json",
+    ),
+    "a category twice": ("sisvse", repeat_category, "real_val_1.json: two categories have one id: 1"),
+    "both COCO files": ("sisvse", break_both, "); instance_jsons/real_val_1.json is not valid JSON"),
+    "a mask as JPEG": (
+        "robust-mis",
+        as_jpeg("Training/Proctocolectomy/1/1200/instrument_instances.png"),
+        "1200/instrument_instances.png (is a JPEG file, in which background is not exactly 0",
+    ),
     "a second copy": ("heisurf", add("copy/Frames/3/frame_100.png", noise_frame(1, SIZE)), "two candidates"),
 }
 
@@ -338,11 +399,22 @@ def test_parts_that_divide_a_video_are_refused_and_can_be_left_out(tmp_path, cap
     assert {row["video"]: row["split"] for row in rows} == {"v1": "train", "v2": "test"}
 
 
-def test_a_single_part_leaves_the_split_to_the_videos(tmp_path):
+def test_a_single_part_leaves_the_split_to_the_videos(tmp_path, capsys):
     source = DRAW["sar-rarp50"](tmp_path / "in")
     shutil.rmtree(source / "test")
     assert run("sar-rarp50", source, tmp_path / "out") == 0
+    assert "Warning: no frame of test, which sar-rarp50 publishes as a part" in capsys.readouterr().err
     assert {row["split"] for row in read_csv(tmp_path / "out/manifest.csv")} == {"train", "test"}
+
+
+@pytest.mark.parametrize("name", ["endovis2018", "m2caiseg"])
+def test_capitals_in_names_make_no_difference(name, tmp_path):
+    source = DRAW[name](tmp_path / "in")
+    for path in sorted(source.rglob("*"), key=lambda path: -len(path.parts)):
+        path.rename(path.with_name(path.name.title() if path.is_dir() else path.name.upper()))
+    assert run(name, source, tmp_path / "out") == 0
+    parts = {row["name"].lower(): row["split"] for row in read_csv(tmp_path / "out/manifest.csv")}
+    assert parts == {key: row[0] for key, row in PREPARED[name].items()}
 
 
 def test_names_that_do_not_tell_the_video_need_a_pattern(tmp_path, capsys):

@@ -7,7 +7,7 @@ was drawn with a brush, and a crowd of instruments is instrument. Source: cocoda
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from functools import partial
 
 import numpy as np
@@ -39,9 +39,13 @@ def read_coco(files: list[SourceFile]) -> list[Annotated]:
             shapes[row["image_id"]].append(Shape(categories[row["category_id"]], f"annotation {row.get('id')}", draw))
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{name}: no COCO file: an entry is broken or lacks a key ({error!r})") from error
-    if strays or len(images) < len(value["images"]):
-        what = f"annotations of no image or category: {list_some(strays)}" if strays else "two images have one id"
-        raise UserError(f"{name}: {what}")
+    wrong = [f"annotations of no image or category: {list_some(strays)}"] if strays else []
+    for what, table in (("images", images), ("categories", categories)):
+        counts = Counter(row["id"] for row in value[what])
+        if twice := [key for key in table if counts[key] > 1]:
+            wrong.append(f"two {what} have one id: {list_some(twice)}")
+    if wrong:
+        raise UserError(f"{name}: {list_some(wrong)}")
     return [
         Annotated(image_name(file), file, partial(Drawing, size, shapes[key]) if key in shapes else None)
         for key, (file, size) in images.items()

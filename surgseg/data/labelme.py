@@ -43,7 +43,7 @@ def read_drawing(file: SourceFile, size_without_shapes: Callable[[], tuple[int, 
     size = value.get("imageWidth"), value.get("imageHeight")
     if size_without_shapes and not value["shapes"] and size == (None, None):
         return Drawing(size_without_shapes(), [])
-    if not all(isinstance(length, int) and length > 0 for length in size):
+    if not all(type(length) is int and length > 0 for length in size):
         raise UserError("imageWidth or imageHeight is missing: save it in LabelMe again")
     shapes = []
     for number, row in enumerate(value["shapes"], 1):

@@ -102,8 +102,8 @@ def prepare(
     if not records:
         advice = ""
         if any("mask code" in problem.what for problem in result.problems):
-            advice = "; give the codes of another data set with --instrument-codes, --void-codes, --background-codes "
-            advice += "or a .json --class-scheme"
+            advice = "; for masks of another data set give a .json --class-scheme, or their codes to "
+            advice += "prepare_cholecseg8k_assets.py (--instrument-codes, --void-codes, --background-codes)"
         raise UserError(
             f"none of {len(found.pairs)} pairs could be prepared{advice}\n{describe_problems(result.problems, 50)}"
         )

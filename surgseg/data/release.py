@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
@@ -12,6 +13,7 @@ from surgseg.data.readers import READERS
 from surgseg.data.readers.trees import find, in_order
 from surgseg.data.set_labels import SetLabels, set_scheme
 from surgseg.data.sources import SourceFile
+from surgseg.data.splits import PARTS
 from surgseg.data.videos import check_guesses, compile_pattern, video_by_pattern
 from surgseg.files import IMAGE_SUFFIXES, UserError, list_some, natural_key
 from surgseg.labels import SCHEMES, Scheme, load_scheme
@@ -43,6 +45,8 @@ def read_release(
     pairs = found.pairs
     if video_pattern is not None or any(not pair.video for pair in pairs):
         pairs = in_order(_with_videos(pairs, video_pattern))
+    if missing := _missing_parts(READERS[name], pairs):
+        print(f"Warning: no frame of {list_some(missing)}, which {name} publishes as a part", file=sys.stderr)
     return replace(found, pairs=_with_parts(pairs, split))
 
 
@@ -88,6 +92,12 @@ def _with_videos(pairs: list[Pair], pattern: str | None) -> list[Pair]:
         if not all(videos):
             raise UserError("the names of the frames do not tell their videos: give --video-pattern")
     return [replace(pair, video=re.sub(r"[^\w.-]+", "-", video)) for pair, video in zip(pairs, videos)]
+
+
+def _missing_parts(reader: Reader, pairs: list[Pair]) -> list[str]:
+    """The published parts of which there is no pair; [] for a set without parts."""
+    found = {pair.split for pair in pairs}
+    return [part for part in reader.split.split(", ") if part in PARTS and part not in found]
 
 
 def _with_parts(pairs: list[Pair], split: str) -> list[Pair]:

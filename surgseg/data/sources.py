@@ -17,7 +17,7 @@ from surgseg.files import IMAGE_SUFFIXES, UserError, is_hidden, list_some, natur
 from surgseg.frames import open_image
 
 MARKER = "synthetic.json"  # file at the root of a folder tree that surgseg.synthetic made
-_PNG = b"\x89PNG\r\n\x1a\n"
+_PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"  # first bytes
 _ZIP_LOCK = threading.Lock()
 _ARCHIVES = {
     b"Rar!": "RAR",
@@ -161,7 +161,7 @@ def check_whole(data: bytes, name: str) -> None:
         raise UserError(f"{name}: the file is empty")
     if data.startswith(_PNG):
         _check_png(data, name)
-    elif data.startswith(b"\xff\xd8") and not data.rstrip(b"\0").endswith(b"\xff\xd9"):
+    elif data.startswith(JPEG) and not data.rstrip(b"\0").endswith(b"\xff\xd9"):
         raise UserError(f"{name}: truncated JPEG (no end marker)")
     with open_image(data, name) as image:
         if image.format not in ("PNG", "JPEG"):

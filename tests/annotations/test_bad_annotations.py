@@ -257,7 +257,7 @@ def test_a_broken_segmentation_is_named_with_its_annotation(task, tmp_path, caps
         ({"images": None}, "no COCO file"),
         ({"categories": [{"id": 1}]}, "KeyError('name')"),
         ({"annotations": [{"id": 5, "image_id": 77, "category_id": 1}]}, "5 (image 77, category 1)"),
-        ({"images": [{"id": 1, "file_name": "a.png", "width": 1, "height": 1}] * 2}, "two images have one id"),
+        ({"images": [{"id": 1, "file_name": "a.png", "width": 1, "height": 1}] * 2}, "two images have one id: 1"),
     ],
 )
 def test_broken_tables_of_a_coco_file_are_an_error(task, tmp_path, capsys, change, named):

@@ -6,12 +6,14 @@ ones, and its category 6 must be the tool.
 
 from __future__ import annotations
 
+from functools import partial
+
 from surgseg.data.pairs import Found, Problem, Reader
-from surgseg.data.readers.trees import Spot, find, pair_tree
+from surgseg.data.readers.trees import Spot, find, pair_tree, single
 from surgseg.data.set_labels import SetLabels
 from surgseg.data.shapes import parse_json
 from surgseg.data.sources import SourceFile
-from surgseg.files import UserError
+from surgseg.files import UserError, read_all
 
 LABELS = SetLabels(
     instrument={"tool": 6},
@@ -41,11 +43,12 @@ def read_endoscapes(files: list[SourceFile], root_name: str = "") -> Found:
         return Spot(f"endoscapes{int(key[0]):03d}", int(key[1]), parts.get(key, ""))
 
     found = pair_tree(layout, frames, masks, spot, few_masks=True)
-    listed = find(files, r"(train|val|test)_seg/annotation_coco\.json", root_name)
+    lists = single(find(files, r"(train|val|test)_seg/annotation_coco\.json", root_name)).values()
+    labelled = read_all(partial(_labelled, file) for file in lists)
     missing = [
-        Problem("labelled frame is missing", lists[0].name, f"{name}: the frame or its mask in semseg")
-        for lists in listed.values()
-        for name in _labelled(lists[0])
+        Problem("labelled frame is missing", file.name, f"{name}: the frame or its mask in semseg")
+        for file, names in zip(lists, labelled)
+        for name in names
         if (key := tuple(name.rpartition(".")[0].split("_"))) not in masks or key not in frames
     ]
     return Found(found.pairs, found.problems + missing)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from surgseg.data.pairs import Found, Problem, Reader
 from surgseg.data.readers.pixels import cut_frame, decode_made, union_mask
-from surgseg.data.readers.trees import Spot, find, pair_tree
+from surgseg.data.readers.trees import Spot, find, pair_tree, single
 from surgseg.data.set_labels import SetLabels
 from surgseg.data.sources import SourceFile
 from surgseg.files import list_some
@@ -21,12 +21,15 @@ _MASKS = r"instrument_dataset_(\d+)/ground_truth/([^/]+)/frame(\d+)\.png"
 
 
 def read_endovis2017(files: list[SourceFile], root_name: str = "") -> Found:
-    """The pairs of all sequences; a sequence is a video. A frame that one folder of its sequence lacks is a problem."""
+    """The pairs of all sequences; a sequence is a video. A frame that one folder of its sequence lacks is a problem.
+
+    Raises `UserError` for two masks of one tool in a frame.
+    """
     frames = find(files, r"instrument_dataset_(\d+)/left_frames/frame(\d+)\.png", root_name)
     tools, drawn = {}, {}
-    for (sequence, tool, number), found in find(files, _MASKS, root_name).items():
+    for (sequence, tool, number), mask in single(find(files, _MASKS, root_name)).items():
         tools.setdefault(sequence, set()).add(tool)
-        drawn.setdefault((sequence, number), {})[tool] = found[0]
+        drawn.setdefault((sequence, number), {})[tool] = mask
     problems = []
     for sequence, number in sorted(drawn):
         missing = sorted(tools[sequence] - set(drawn[sequence, number]))

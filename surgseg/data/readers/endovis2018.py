@@ -15,7 +15,7 @@ from surgseg.data.readers.trees import Spot, find, pair_tree
 from surgseg.data.set_labels import SetLabels
 from surgseg.data.shapes import parse_json
 from surgseg.data.sources import SourceFile
-from surgseg.files import UserError, list_some
+from surgseg.files import UserError, list_some, read_all
 
 LABELS = SetLabels(
     instrument=dict.fromkeys(
@@ -65,16 +65,9 @@ def _by_part(found: dict) -> dict:
 
 def _colour_codes(files: list[SourceFile]) -> dict[tuple, int]:
     """The source code of each colour in all files labels.json. Raises `UserError` with everything that is unclear."""
+    lists = [file for file in files if file.name.lower().rpartition("/")[2] == "labels.json"]
     found, wrong = {}, []
-    for file in files:
-        if file.name.rpartition("/")[2] != "labels.json":
-            continue
-        value = parse_json(file)
-        try:
-            rows = value["classes"] if isinstance(value, dict) else value
-            named = [(_rgb(*row["color"]), str(row["name"])) for row in rows]
-        except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"{file.name}: is no list of classes with name and color (red, green, blue)") from error
+    for file, named in zip(lists, read_all(partial(_named_colours, file) for file in lists)):
         for colour, name in named:
             if name not in LABELS.codes:
                 wrong.append(f"{file.name}: unknown label {name!r}")
@@ -83,6 +76,15 @@ def _colour_codes(files: list[SourceFile]) -> dict[tuple, int]:
     if wrong or not found:
         raise UserError(list_some(wrong, 20) or "no labels.json: it names the colours of the masks; download it too")
     return {colour: LABELS.codes[name] for colour, name in found.items()}
+
+
+def _named_colours(file: SourceFile) -> list[tuple[tuple, str]]:
+    value = parse_json(file)
+    try:
+        rows = value["classes"] if isinstance(value, dict) else value
+        return [(_rgb(*row["color"]), str(row["name"])) for row in rows]
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{file.name}: is no list of classes with name and color (red, green, blue)") from error
 
 
 def _rgb(red: int, green: int, blue: int, alpha: int = 255) -> tuple[int, int, int]:

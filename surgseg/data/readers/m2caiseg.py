@@ -57,6 +57,7 @@ def read_m2caiseg(files: list[SourceFile], root_name: str = "") -> Found:
 
 def _without_copies(found: dict) -> dict:
     """Leave out what trainval holds of train; the rest of it is val."""
+    found = {(part.lower(), stem): files for (part, stem), files in found.items()}
     parts = {part for part, _ in found}
     if "trainval" in parts and "train" not in parts:
         raise UserError("the folder train is missing, so the validation part of trainval is not known: download it too")

@@ -12,7 +12,7 @@ import numpy as np
 
 from surgseg.data.set_labels import SetLabels
 from surgseg.data.shapes import Drawing, paint
-from surgseg.data.sources import MadeFile, SourceFile, check_whole
+from surgseg.data.sources import JPEG, MadeFile, SourceFile, check_whole
 from surgseg.files import UserError, list_some
 from surgseg.frames import encode_frame, open_image, read_frame
 from surgseg.masks import decode_codes
@@ -46,7 +46,9 @@ def decode_colours(data: bytes, name: str, *, codes: dict[tuple, int]) -> tuple[
 
 
 def decode_positive(data: bytes, name: str) -> tuple[np.ndarray, str]:
-    """Decode a mask in which every value above 0 is instrument: 1 there, else 0."""
+    """Decode a mask in which every value above 0 is instrument: 1 there, else 0. Raises `UserError` for a JPEG file."""
+    if data.startswith(JPEG):
+        raise UserError(f"{name}: is a JPEG file, in which background is not exactly 0; download it again, as PNG")
     values, mode = decode_codes(data, name)
     return (values > 0).astype(np.uint8), f"{mode} above 0"
 
@@ -67,9 +69,9 @@ def union_mask(files: Sequence[SourceFile], codes: Sequence[int], box: tuple[sli
         for file, code in zip(files, codes):
             data = file.read()
             check_whole(data, file.name)
-            values = decode_codes(data, file.name)[0]
-            _check_size(file, values.shape, size)
-            ids[values > 0] = code
+            drawn = decode_positive(data, file.name)[0]
+            _check_size(file, drawn.shape, size)
+            ids[drawn > 0] = code
         return encode_frame(ids[box], ".png")
 
     return MadeFile(files[0].name, "+".join(file.stamp for file in files), make=make)

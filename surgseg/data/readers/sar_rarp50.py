@@ -7,9 +7,9 @@ video_11_1 and video_11_2 are two films of one operation.
 
 from __future__ import annotations
 
-from surgseg.data.pairs import Found, Reader
+from surgseg.data.pairs import Found, Problem, Reader
 from surgseg.data.readers.films import film_frames
-from surgseg.data.readers.trees import Spot, find, pair_tree
+from surgseg.data.readers.trees import Spot, find, pair_tree, single
 from surgseg.data.set_labels import SetLabels
 from surgseg.data.sources import SourceFile
 from surgseg.files import UserError, list_some
@@ -23,9 +23,12 @@ _MASKS = _FOLDER + r"/segmentation/(\d{9})\.png"
 
 
 def read_sar_rarp50(files: list[SourceFile], root_name: str = "") -> Found:
-    """The pairs of all films; an operation is a video. Raises `UserError` if films are missing."""
+    """The pairs of all films; an operation is a video. A film without masks is a problem.
+
+    Raises `UserError` if films are missing, or one is there twice.
+    """
     masks = find(files, _MASKS, root_name)
-    films = find(files, _FOLDER + r"/video_left\.avi", root_name)
+    films = single(find(files, _FOLDER + r"/video_left\.avi", root_name))
     wanted: dict[tuple, dict[int, tuple]] = {}
     for key in masks:
         wanted.setdefault(key[:3], {})[int(key[3])] = key
@@ -33,7 +36,7 @@ def read_sar_rarp50(files: list[SourceFile], root_name: str = "") -> Found:
         raise UserError(f"video_left.avi is missing in {list_some(lost, 60)}: download it too")
     frames = {}
     for folder, keys in wanted.items():
-        for index, frame in film_frames(films[folder][0], keys).items():
+        for index, frame in film_frames(films[folder], keys).items():
             frames[keys[index]] = [frame]
     layout = "train1|train2|test/video_NN/video_left.avi and segmentation/NNNNNNNNN.png"
 
@@ -42,7 +45,9 @@ def read_sar_rarp50(files: list[SourceFile], root_name: str = "") -> Found:
         split = "test" if part.lower() == "test" else "train"
         return Spot(f"video_{operation}", int(index), split, f"video_{operation}{film}")
 
-    return pair_tree(layout, frames, masks, spot)
+    found = pair_tree(layout, frames, masks, spot)
+    bare = [Problem("film without masks", film.name, "") for folder, film in films.items() if folder not in wanted]
+    return Found(found.pairs, found.problems + bare)
 
 
 READER = Reader(

@@ -7,12 +7,15 @@ with the number of its patient. Instruments lie on top of tissue.
 
 from __future__ import annotations
 
+from functools import partial
+
 from surgseg.data.coco import read_coco
 from surgseg.data.pairs import Found, Problem, Reader
 from surgseg.data.readers.pixels import decode_made, polygon_mask
-from surgseg.data.readers.trees import Spot, find, last_number, pair_tree
+from surgseg.data.readers.trees import Spot, find, last_number, pair_tree, single
 from surgseg.data.set_labels import SetLabels
 from surgseg.data.sources import SourceFile
+from surgseg.files import read_all
 
 _PARTS = {
     "HarmonicAce": ("Head", "Body"),
@@ -39,8 +42,10 @@ def read_sisvse(files: list[SourceFile], root_name: str = "") -> Found:
     """The pairs of both parts. An image that a COCO file names and that is missing is a problem."""
     frames = find(files, r"images/(real/[^/]+)\.(?:png|jpe?g)", root_name)
     masks, parts, problems = {}, {}, []
-    for (part,), (file, *_) in find(files, _MASKS, root_name).items():
-        for item in read_coco([file]):
+    tables = single(find(files, _MASKS, root_name))
+    annotated = read_all(partial(read_coco, [file]) for file in tables.values())
+    for ((part,), file), items in zip(tables.items(), annotated):
+        for item in items:
             key = (item.name,)
             if item.read is None:
                 problems.append(Problem("image without annotation", file.name, item.file))

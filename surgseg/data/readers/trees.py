@@ -33,6 +33,13 @@ def find(files: Iterable[SourceFile], pattern: str, root_name: str = "") -> dict
     return found
 
 
+def single(found: dict[Key, list[SourceFile]]) -> dict[Key, SourceFile]:
+    """The only file of each key. Raises `UserError` with all files of the keys that have several."""
+    if several := [" and ".join(file.name for file in files) for files in found.values() if len(files) > 1]:
+        raise UserError(f"two files of one place: {list_some(several)}; keep the right one")
+    return {key: files[0] for key, files in found.items()}
+
+
 def pair_tree(
     layout: str,
     frames: dict[Key, list[SourceFile]],

@@ -54,6 +54,7 @@ def run(args: argparse.Namespace) -> int:
     options.check_scoring(args)
     parse_view(args.view)
     from surgseg.figures import analysis
+    from surgseg.figures.labels import report_labels
     from surgseg.scores.report import conventions_block, metrics_block
 
     figure_dir = args.figure_dir or args.output_dir / "figures"
@@ -61,7 +62,9 @@ def run(args: argparse.Namespace) -> int:
         check_folder(folder)
     metrics_path = args.output_dir / "analysis_metrics.json"
     by_folder = args.mode == "dataset"
-    second = read_second(args)
+    second, compared = read_second(args), None
+    if second and by_folder:  # refuse labels that do not fit before anything is written
+        compared = compare_labels(args, args.mask_dir, options.find_scheme(args), second, args.pred_dir)
     metrics, scheme, mask_dir, files = (score_dataset if by_folder else score_model)(args, metrics_path)
     print(metrics_block(f"{metrics['data'].upper()} DATASET EVALUATION", metrics))
     if args.convention:
@@ -73,8 +76,10 @@ def run(args: argparse.Namespace) -> int:
         metrics_path, scheme, mask_dir, pred_dir, figure_dir, examples=args.examples, files=files
     )
     if second:
-        more, complete = compare_labels(args, mask_dir, scheme, second, pred_dir)
-        figures, whole = [*figures, *more], whole and complete
+        compared = compared or compare_labels(args, mask_dir, scheme, second, pred_dir)
+        text, more = report_labels(compared, args.output_dir, args.examples, console.run_metadata(vars(args)))
+        print(text)
+        figures, whole = [*figures, *more], whole and compared.whole
     table = metrics_path.with_name(f"{metrics_path.stem}_frames.csv")
     predictions = [] if by_folder or not pred_dir else [pred_dir]
     print("\nWritten:", *(f"  {written}" for written in (metrics_path, table, *figures, *predictions)), sep="\n")
@@ -95,17 +100,13 @@ def read_second(args: argparse.Namespace):
     return args.second_mask_dir and read_label_set(args.second_mask_dir, reviewed=args.masks_reviewed)
 
 
-def compare_labels(args: argparse.Namespace, mask_dir: Path, scheme, second, pred_dir: Path) -> tuple[list[Path], bool]:
-    """Compare both sets of labels and the predictions. Returns the files written, and whether no frame was left out."""
-    from surgseg.evaluation.label_sets import read_label_set
-    from surgseg.figures.labels import report_labels
+def compare_labels(args: argparse.Namespace, mask_dir: Path, scheme, second, pred_dir: Path):
+    """Return the `LabelComparison` of both sets of labels and the predictions."""
+    from surgseg.evaluation.label_sets import compare_label_sets, read_label_set
 
     first = replace(read_label_set(mask_dir, reviewed=args.masks_reviewed), scheme=scheme)
     how = {"tolerances": args.tolerance, "video_pattern": args.video_pattern}
-    run = console.run_metadata(vars(args))
-    text, written, whole = report_labels(first, second, pred_dir, args.output_dir, args.examples, run, **how)
-    print(text)
-    return written, whole
+    return compare_label_sets(first, second, pred_dir, **how)
 
 
 def score_dataset(args: argparse.Namespace, metrics_path: Path) -> tuple:

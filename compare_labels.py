@@ -59,16 +59,16 @@ def run(args: argparse.Namespace) -> int:
     if args.examples < 0 or not args.border >= 0:
         raise UserError(f"--examples {args.examples}, --border {args.border:g}: numbers from 0 are needed")
     check_folder(args.output_dir)
-    from surgseg.evaluation.label_sets import read_label_set
+    from surgseg.evaluation.label_sets import compare_label_sets, read_label_set
     from surgseg.figures.labels import report_labels
 
     folders = args.mask_dir, args.second_mask_dir
     sets = [read_label_set(folder, args.class_scheme, reviewed=args.masks_reviewed) for folder in folders]
     how = {"tolerances": args.tolerance, "border": args.border, "video_pattern": args.video_pattern}
-    run = console.run_metadata(vars(args))
-    text, written, whole = report_labels(*sets, args.pred_dir, args.output_dir, args.examples, run, **how)
+    found = compare_label_sets(*sets, args.pred_dir, **how)
+    text, written = report_labels(found, args.output_dir, args.examples, console.run_metadata(vars(args)))
     print(text, "\nWritten:", *(f"  {path}" for path in written), sep="\n")
-    return 0 if whole else console.PARTIAL
+    return 0 if found.whole else console.PARTIAL
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ from surgseg.scores.metrics import instrument_pixels
 from surgseg.threads import ahead, cpu_count
 
 BORDER = 5.0  # pixels
+THUMB = 64  # pixels: side of the masks in which a shift by one frame is looked for
 KINDS = ("neither", "both", "border", "missing", "extra")  # of a pixel, by the ids of `disagreement`
 
 
@@ -150,8 +151,8 @@ def compare_label_sets(
     """Compare the masks of the same names (`under_names`); with `pred_dir`, of the frames that are predicted.
 
     Predictions have the classes of the first set. `video_pattern` is that of `videos_of_masks`. Raises `UserError` if
-    no frame is common, if two of the folders hold the same files or the sets are equal in every pixel, and, with their
-    names, for masks that differ in size or cannot be read.
+    no frame is common, if two of the folders hold the same files or are equal in every pixel, if no pixel is an
+    instrument, and, with their names, for masks that differ in size or cannot be read.
     """
     files = {"first set": first.files, "second set": under_names(first.files, second.files)}
     folders = [first.folder, second.folder, pred_dir][: 2 + (pred_dir is not None)]
@@ -191,21 +192,35 @@ def compare_label_sets(
     if errors := [item for item in found if isinstance(item, str)]:
         more = f"; and {len(errors) - 5} more" * (len(errors) > 5)
         raise UserError(f"{len(errors)} of {len(names)} frames cannot be compared: {'; '.join(errors[:5])}{more}")
-    scores, pixels, equal = zip(*found)
-    if all(equal):
-        same = f"{first.folder} and {second.folder} are equal in every pixel of all {len(names)} frames"
-        raise UserError(f"{same}, so one is a copy of the other: give labels that were made independently")
+    scores, pixels, equal, thumbs = zip(*found)
+    shown = {kind: any(one[kind] for one in pixels) for kind in KINDS[1:]}
+    if not any(shown.values()):
+        raise UserError(
+            f"no pixel that both {first.folder} and {second.folder} label is an instrument in one of them: look at "
+            "their codes (255 is no label in masks with a palette), or give other classes"
+        )
+    for (one, other), same in zip(combinations(folders, 2), zip(*equal)):
+        if all(same):
+            raise UserError(
+                f"{one} and {other} are equal in every pixel of all {len(names)} frames, so one is a copy of the "
+                "other: give masks that were made independently"
+            )
+    for which, alone in (("first", "missing"), ("second", "extra")):
+        if not (shown["both"] or shown["border"] or shown[alone]):
+            notes.append(f"the {which} set shows no instrument in any frame: are its codes or classes right?")
+    notes += _shift_notes(np.array(videos), np.array(thumbs))
     return LabelComparison(
         (first, second), scheme, tables, notes, border, names, videos,
         {pair: Scored.of(names, videos, [one[pair] for one in scores], "ignore") for pair in scores[0]},
         {key: np.array([one[key] for one in pixels]) for key in pixels[0]},
-        np.array(equal),
+        np.array(equal)[:, 0],
         {place: sorted(own.keys() - set(names), key=natural_key) for place, own in files.items()},
     )  # fmt: skip
 
 
 def _compare_frame(masks: list[np.ndarray], scheme: Scheme, tolerances: Sequence[float], border: float) -> tuple:
-    """Return the scores of each pair, the pixels of each kind, and whether both label masks are equal."""
+    """Return the scores of each pair, the pixels of each kind, whether the masks of each pair are equal in every pixel,
+    and both label masks as (2, THUMB, THUMB) bool."""
     first, second, *predicted = masks
     kinds, void = disagreement(first, second, scheme, border), np.uint8(VOID)
     known = kinds != VOID
@@ -220,4 +235,28 @@ def _compare_frame(masks: list[np.ndarray], scheme: Scheme, tolerances: Sequence
             pixels[f"wrong_{name}"] = int(np.count_nonzero(wrong))
             pixels[f"disputed_{name}"] = int(np.count_nonzero(kinds[wrong] > KINDS.index("both")))
         scores["model_agreed"] = score_frame(model, np.where(first == second, first, void), scheme, "ignore")
-    return scores, pixels, np.array_equal(first, second)
+    equal = [np.array_equal(one, other) for one, other in combinations(masks, 2)]
+    small = [cv2.resize(mask, (THUMB, THUMB), interpolation=cv2.INTER_NEAREST) for mask in (first, second)]
+    return scores, pixels, equal, np.stack([instrument_pixels(mask, scheme) for mask in small])
+
+
+def _shift_notes(videos: np.ndarray, thumbs: np.ndarray) -> list[str]:
+    """A note if the second set fits the frames before, or those after, better than its own.
+
+    `videos` (N,) of the frames in order, `thumbs` (N, 2, THUMB, THUMB) bool. Where the frames of a video are far apart,
+    only a shift finds such a fit; where nothing moves between them, there is no clear difference, and no note.
+    """
+    first, second = thumbs[:, 0], thumbs[:, 1]
+    inside, own = videos[1:] == videos[:-1], _iou(first, second)
+    found = []
+    for word, one, other in (("after", first[1:], second[:-1]), ("before", first[:-1], second[1:])):
+        if (fit := _iou(one[inside], other[inside])) > max(own + 0.02, 0.5):
+            found.append(
+                f"the second set fits the frame {word} each frame better than the frame itself (IoU {fit:.2f} and "
+                f"{own:.2f}, reduced to {THUMB}x{THUMB}): its names seem to be shifted by one frame"
+            )
+    return found
+
+
+def _iou(one: np.ndarray, other: np.ndarray) -> float:
+    return np.count_nonzero(one & other) / max(np.count_nonzero(one | other), 1)

@@ -10,7 +10,7 @@ import numpy as np
 from surgseg.data.dataset import FRAME_FOLDERS, Prepared, read_sample
 from surgseg.data.sources import data_kind
 from surgseg.evaluation.label_report import labels_block, write_labels
-from surgseg.evaluation.label_sets import KINDS, LabelComparison, LabelSet, compare_label_sets, disagreement
+from surgseg.evaluation.label_sets import KINDS, LabelComparison, disagreement
 from surgseg.figures.examples import check_size, colour_patch
 from surgseg.figures.selection import choose_examples, synthetic_mark
 from surgseg.figures.style import add_title, fit_names, new_figure, save_figure, show_image
@@ -29,18 +29,11 @@ _COLOURS = {
 }
 
 
-def report_labels(
-    first: LabelSet, second: LabelSet, pred_dir: Path | None, folder: Path, examples: int, run: dict, **how
-) -> tuple[str, list[Path], bool]:
-    """Compare two sets of labels and, in `pred_dir`, predictions; write JSON, table and picture into `folder`.
-
-    `how` are the options of `compare_label_sets`. Returns the text for the screen, the files written, and whether no
-    frame was left out.
-    """
-    found = compare_label_sets(first, second, pred_dir, **how)
+def report_labels(found: LabelComparison, folder: Path, examples: int, run: dict) -> tuple[str, list[Path]]:
+    """Write JSON, table and picture into `folder`. Returns the text for the screen, and the files written."""
     pictures = draw_worst(found, folder / "label_comparison.png", examples)
     summary, written = write_labels(found, folder, run)
-    return labels_block(summary), [*written, *pictures], found.whole
+    return labels_block(summary), [*written, *pictures]
 
 
 def draw_worst(found: LabelComparison, path: Path, count: int) -> list[Path]:

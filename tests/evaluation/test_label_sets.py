@@ -160,6 +160,16 @@ def void_prediction():
     shutil.copytree("two", "preds")
 
 
+def copied_prediction():
+    shutil.copytree("one", "preds")
+
+
+def no_instrument():
+    for name in NAMES:
+        write_mask(Path(f"one/{name}.png"), columns(void=3), BINARY)
+        write_mask(Path(f"two/{name}.png"), columns(void=4), BINARY)
+
+
 @pytest.mark.parametrize(
     ("spoil", "options", "words"),
     [
@@ -171,6 +181,8 @@ def void_prediction():
         (predictions, [], ["1 of 12 masks of two (video3_000001.png)", "--masks-reviewed"]),
         (other_names, [], ["no frame has a mask in each", "x_video0_000000"]),
         (void_prediction, ["--pred-dir", "preds"], ["cannot hold void"]),
+        (copied_prediction, ["--pred-dir", "preds"], ["one and preds are equal in every pixel of all 12 frames"]),
+        (no_instrument, [], ["no pixel that both one and two label is an instrument"]),
         (None, ["--second-mask-dir", "nowhere"], ["nowhere is not a folder"]),
         (None, ["--border", "-1"], ["--border -1"]),
     ],
@@ -180,6 +192,23 @@ def test_sets_that_cannot_be_compared_are_refused(capsys, spoil, options, words)
         spoil()
     text = refused(capsys, *options)
     assert all(word in text for word in words), text
+
+
+def test_labels_that_are_shifted_by_one_frame_are_noted(capsys):
+    for video in range(6):
+        for frame in range(5):
+            name = f"video{video}_{frame:06d}.png"
+            write_mask(Path("one", name), columns((4 * frame, 4 * frame + 3)), BINARY)
+            write_mask(Path("two", name), columns((4 * frame - 4, 4 * frame - 2)), BINARY)  # drawn smaller, one late
+    (note,) = compared()["notes"]
+    assert "fits the frame before each frame better than the frame itself (IoU 0.75 and 0.00" in note
+    assert f"WARNING: {note}" in capsys.readouterr().out
+
+
+def test_a_set_without_any_instrument_is_noted():
+    for name in NAMES:
+        write_mask(Path(f"two/{name}.png"), columns(), BINARY)
+    assert compared()["notes"] == ["the second set shows no instrument in any frame: are its codes or classes right?"]
 
 
 def test_predictions_that_a_person_has_checked_are_labels():
@@ -199,5 +228,7 @@ def test_analyze_model_compares_the_labels_and_draws_the_worst_frames(capsys, mo
     assert analyze_model.main([*argv, "--second-mask-dir", "two"]) == 0
     assert "TWO SETS OF LABELS" in capsys.readouterr().out
     assert Path("out/label_comparison.png").is_file() and Path("out/label_comparison.json").is_file()
+    copies_of_truth = ["--second-mask-dir", shutil.copytree("root/masks", "three"), "--output-dir", "none"]
+    assert analyze_model.main([*argv, *copies_of_truth]) == 2 and not Path("none").exists()
     assert analyze_model.main(["--mode", "model", "--second-mask-dir", "two"]) == 2
     assert "--save-preds DIR is needed" in capsys.readouterr().err

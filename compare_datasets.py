@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from surgseg import console
-from surgseg.files import UserError, check_folder, plain, read_all, write_json, write_text
+from surgseg.files import UserError, check_folder, list_some, plain, write_json, write_text
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -68,8 +68,11 @@ def work(args: argparse.Namespace) -> int:
 
     readers = [partial(load_checkpoint, path) for path in args.models]
     readers += [partial(load_set, root, reviewed=args.masks_reviewed) for root in args.data_roots]
-    found = read_all(readers)
+    found = console.read_all(readers)
     models, sets = dict(zip(model_names, found)), dict(zip(set_names, found[len(model_names) :]))
+    first = {model.sha256: name for name, model in reversed(models.items())}
+    if copies := [f"{first[model.sha256]} and {name}" for name, model in models.items() if first[model.sha256] != name]:
+        raise UserError(f"--models: {list_some(copies)} are the same weights: give each once")
     device = console.resolve_device(args.device)
     result = plain(score_matrix(models, sets, device, args.void))
     written = [args.output_dir / "transfer.json", args.output_dir / "transfer.md"]

@@ -11,6 +11,7 @@ import platform
 import random
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Callable
 
@@ -25,6 +26,19 @@ def make_parser(doc: str) -> argparse.ArgumentParser:
     """Return a parser whose description is the script's docstring, with its line breaks."""
     formatter = functools.partial(argparse.RawDescriptionHelpFormatter, max_help_position=32, width=100)
     return argparse.ArgumentParser(description=doc.strip(), formatter_class=formatter, allow_abbrev=False)
+
+
+def read_all(readers: Iterable[Callable[[], Any]]) -> list:
+    """Return what each reader returns. Raises one `UserError` with the errors of all, at most 20."""
+    found, errors = [], []
+    for read in readers:
+        try:
+            found.append(read())
+        except UserError as error:
+            errors.append(str(error))
+    if errors:
+        raise UserError("; ".join(errors[:20]) + f"; and {len(errors) - 20} more" * (len(errors) > 20))
+    return found
 
 
 def report_errors(work: Callable[..., int | None], *given: Any) -> int:

@@ -17,7 +17,7 @@ import tempfile
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Callable, TypeVar
+from typing import TypeVar
 
 T = TypeVar("T")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
@@ -31,20 +31,6 @@ class UserError(Exception):
 
 class LockedError(UserError):
     """Another process is writing the folder."""
-
-
-def read_all(readers: Iterable[Callable[[], T]]) -> list[T]:
-    """Return what each reader returns. Raises one `UserError` with the errors of all, at most 20."""
-    found, errors = [], []
-    for read in readers:
-        try:
-            found.append(read())
-        except UserError as error:
-            errors.append(str(error))
-    if errors:
-        more = f"; and {len(errors) - 20} more" if len(errors) > 20 else ""
-        raise UserError("; ".join(errors[:20]) + more)
-    return found
 
 
 def list_some(items: Iterable, limit: int = 8) -> str:

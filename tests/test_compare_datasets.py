@@ -1,6 +1,8 @@
 """The transfer matrix: what is scored, what counts as an instrument, what is shared, and how it is told."""
 
 import json
+import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,6 +17,7 @@ from surgseg.data.likeness import BITS, pack
 from surgseg.data.seen import find_seen
 from surgseg.evaluation.samples import predict_and_score
 from surgseg.figures import transfer as figure_module
+from surgseg.files import write_json
 from surgseg.labels import SCHEMES
 from surgseg.masks import write_mask
 from surgseg.scores.metrics import summarise
@@ -79,6 +82,23 @@ def test_videos_that_are_in_two_sets_under_other_names_are_found():
     sets[0].hashes[1] = first[1][:0]  # blank
     row = {"set": "x", "video": "b", "frames": 1, "of": 2, "other_set": "y", "other_video": "m"}
     assert videos_in_both(sets) == [row]
+
+
+def test_a_training_video_that_another_set_holds_under_another_name_is_marked():
+    def cells():
+        return {name: {"marked": False, "scored": {"warnings": {}}} for name in "xyz"}
+
+    shared = [{"set": "z", "video": "b", "other_set": "x", "other_video": "a"}]
+    shared += [{"set": "x", "video": "c", "other_set": "y", "other_video": "k"}]
+    row = cells()
+    transfer.mark_shared(row, "x", {"a"}, shared)  # c did not train
+    assert {name: cell["marked"] for name, cell in row.items()} == {"x": False, "y": False, "z": True}
+    assert row["z"]["scored"]["warnings"] == {
+        "video b trained the weights": "video b looks like video a of x, of which frames trained the weights"
+    }
+    row = cells()
+    transfer.mark_shared(row, None, {"a"}, shared)  # the a of x is not known to be the one that trained
+    assert not any(cell["marked"] for cell in row.values())
 
 
 def test_equal_names_alone_are_told_as_what_they_are():
@@ -182,6 +202,8 @@ def sets(tmp_path, make_prepared, monkeypatch):
 
 
 def test_the_script_scores_models_and_sets_of_other_classes(sets, capsys):
+    for path in (sets / "y" / "masks").glob("*.png"):
+        write_mask(path, np.zeros((24, 32), np.uint8), PARTS)
     options = ["--models", "m.pth", "n.pth", "--data-roots", "x", "y", "--device", "cpu", "--output-dir", "o"]
     assert compare_datasets.main(options) == 0
     found = json.loads((sets / "o" / "transfer.json").read_text())
@@ -190,6 +212,7 @@ def test_the_script_scores_models_and_sets_of_other_classes(sets, capsys):
     assert rules == {("m", "x"): (OWN, 2), ("m", "y"): (ALL, 4), ("n", "x"): (MANIFEST, 2), ("n", "y"): (ALL, 4)}
     assert found["sets"]["y"]["instrument"] == {"shaft": [160], "manipulator": [70]}
     text = (sets / "o" / "transfer.md").read_text()
+    assert "WARNING: m on y: no scored frame shows an instrument" in text and "on x: no scored" not in text
     assert text in capsys.readouterr().out and (sets / "o" / "figures" / "transfer.png").is_file()
 
 
@@ -198,7 +221,9 @@ def test_the_script_scores_models_and_sets_of_other_classes(sets, capsys):
     [
         (["m.pth"], ["x", "link"], [], "--data-roots names"),
         (["m.pth", "m.pth"], ["x", "y"], [], "--models names"),
+        (["m.pth", "copy.pth", "n.pth"], ["x", "y"], [], "m and copy are the same weights"),
         (["m.pth"], ["x"], [], "two folders or more"),
+        (["m.pth"], ["x", "y"], [], "y: all 4 masks are predictions of a model"),
         (["m.pth"], ["x", "y"], ["--names", "x"], "1 names for 2"),
         (["m.pth"], ["x", "y"], ["--names", "s", "s"], "called s"),
         (["no.pth"], ["x", "none"], [], "no weights file no.pth"),
@@ -207,6 +232,9 @@ def test_the_script_scores_models_and_sets_of_other_classes(sets, capsys):
 )
 def test_a_mistake_is_named_and_nothing_is_written(sets, capsys, models, roots, more, told):
     (sets / "link").symlink_to("x")
+    shutil.copy("m.pth", "copy.pth")
+    if "predictions" in told:
+        write_json(Path("y/masks/predictions.json"), {"names": [path.stem for path in Path("y/masks").glob("*.png")]})
     assert compare_datasets.main(["--models", *models, "--data-roots", *roots, "--output-dir", "o", *more]) == 2
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1 and told in lines[0] and not (sets / "o").exists()

@@ -17,14 +17,15 @@ from surgseg.data.dataset import Prepared, Sample, mark_predicted
 from surgseg.data.leaks import true_samples
 from surgseg.data.likeness import NEAR, nearest, unpack
 from surgseg.data.reviewed import load_data_root
-from surgseg.data.seen import hash_each
+from surgseg.data.seen import hash_each, trained_splits, trained_videos
 from surgseg.data.splits import apply_assignment
 from surgseg.data.views import sample_views
 from surgseg.evaluation.results import Scored
 from surgseg.evaluation.samples import BINARY, known_of_split, predict_and_score
+from surgseg.files import UserError
 from surgseg.labels import Scheme
 from surgseg.predict import Predictor
-from surgseg.scores.metrics import pooled_scores, summarise
+from surgseg.scores.metrics import pooled_scores, square, summarise
 
 OWN, MANIFEST, ALL = "test part of the model's own split", "test part of the set", "all frames, no test part"
 
@@ -46,7 +47,10 @@ def load_set(root: Path, *, reviewed: bool) -> Prepared:
     """Read a set as `load_data_root` does, without predicted masks unless a person has `reviewed` all of them."""
     prepared = load_data_root(root)
     prepared = prepared if reviewed else mark_predicted(prepared)
-    return replace(prepared, samples=true_samples(prepared.samples))
+    try:
+        return replace(prepared, samples=true_samples(prepared.samples))
+    except UserError as error:
+        raise UserError(f"{root}: {error}") from error
 
 
 def score_matrix(
@@ -78,16 +82,21 @@ def score_matrix(
             known = known_of_split(checkpoint, chosen, part.hashes_of(indices))
             known["warnings"] = cell_warnings(known, part.name == own)
             kind = {"data": part.prepared.data, "part": "all" if rule == ALL else "test"}
+            if not square(found.counts, void)[:, 1].any():
+                known["warnings"]["no instrument"] = "no scored frame shows an instrument: the scores say nothing"
             facts = {**kind, "threshold": predictor.threshold, **known}
             metrics = summarise(found.videos, found.counts, found.frames, BINARY, void, facts)
             cells[name][part.name] = {"rule": rule, "marked": _is_seen(known["seen"]), **metrics}
             scored[part.name][name] = found
+    shared = videos_in_both(sets)
+    for name, checkpoint in models.items():
+        mark_shared(cells[name], about[name]["own"], trained_videos(trained_splits(checkpoint.training)), shared)
     return {
         "models": about,
         "sets": {part.name: _about_set(part.prepared) for part in sets},
         "cells": cells,
         "common": {name: _common(found, void) for name, found in scored.items()},
-        "shared_videos": videos_in_both(sets),
+        "shared_videos": shared,
     }
 
 
@@ -151,6 +160,23 @@ def videos_in_both(sets: list[DataSet]) -> list[dict[str, Any]]:
             for (video, other), count in pairs.items()
         ]  # fmt: skip
     return found
+
+
+def mark_shared(cells: dict[str, Any], own: str | None, trained: set[str], shared: list[dict[str, Any]]) -> None:
+    """Mark the cells of a model's row whose set holds a video of another set that trained the model, renamed.
+
+    `trained` are the names of the training videos, which count in the set `own` and in marked cells; `shared` is from
+    `videos_in_both`.
+    """
+    counted = {own, *(name for name, cell in cells.items() if cell["marked"])}
+    for row in shared:
+        ends = (row["set"], row["video"]), (row["other_set"], row["other_video"])
+        for (source, video), (name, other) in (ends, ends[::-1]):
+            if video in trained and source in counted and name not in counted:
+                cells[name]["marked"] = True
+                cells[name]["scored"]["warnings"][f"video {other} trained the weights"] = (
+                    f"video {other} looks like video {video} of {source}, of which frames trained the weights"
+                )
 
 
 def _hashed(part: DataSet) -> tuple[list[str], np.ndarray]:

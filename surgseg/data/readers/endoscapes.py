@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from functools import partial
 
+from surgseg.console import read_all
 from surgseg.data.pairs import Found, Problem, Reader
 from surgseg.data.readers.trees import Spot, find, pair_tree, single
 from surgseg.data.set_labels import SetLabels
 from surgseg.data.shapes import parse_json
 from surgseg.data.sources import SourceFile
-from surgseg.files import UserError, read_all
+from surgseg.files import UserError
 
 LABELS = SetLabels(
     instrument={"tool": 6},

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from functools import partial
 
+from surgseg.console import read_all
 from surgseg.data.pairs import Found, Reader
 from surgseg.data.readers.pixels import decode_colours
 from surgseg.data.readers.trees import Spot, find, pair_tree
 from surgseg.data.set_labels import SetLabels
 from surgseg.data.shapes import parse_json
 from surgseg.data.sources import SourceFile
-from surgseg.files import UserError, list_some, read_all
+from surgseg.files import UserError, list_some
 
 LABELS = SetLabels(
     instrument=dict.fromkeys(

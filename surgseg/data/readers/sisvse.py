@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from functools import partial
 
+from surgseg.console import read_all
 from surgseg.data.coco import read_coco
 from surgseg.data.pairs import Found, Problem, Reader
 from surgseg.data.readers.pixels import decode_made, polygon_mask
 from surgseg.data.readers.trees import Spot, find, last_number, pair_tree, single
 from surgseg.data.set_labels import SetLabels
 from surgseg.data.sources import SourceFile
-from surgseg.files import read_all
 
 _PARTS = {
     "HarmonicAce": ("Head", "Body"),

@@ -10,13 +10,15 @@ that one model tests. The score of a frame is the share of its pixels (void left
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from surgseg.checkpoint import load_checkpoint
+from surgseg.checkpoint import Checkpoint, load_checkpoint
+from surgseg.console import read_all
 from surgseg.data.dataset import Prepared, Sample, check_classes
 from surgseg.data.splits import apply_assignment
 from surgseg.data.views import sample_views
@@ -47,26 +49,19 @@ def audit_labels(
 
     Returns also the instrument probability of at least the `FIRST` ones, (H, W) uint8 in 255ths by name, and notes,
     which say what makes the models dependent on the labels. A frame that several files test is predicted by the first
-    of them. Raises `UserError` if a file stores no split, or has other classes.
+    of them. Raises `UserError`, before any predicts, with all files that store no split, test no frame of the data, or
+    have other classes.
     """
     left, ranked, notes = {sample.name: sample for sample in prepared.samples}, [], []
     probabilities: dict[str, np.ndarray] = {}
-    for path in models:
-        checkpoint = load_checkpoint(path)
-        check_classes(prepared, checkpoint.scheme)
-        stored = checkpoint.training.get("split")
-        if not stored:
-            raise UserError(
-                f"{path} stores no split, so nobody knows which frames did not train it: train with --folds"
-            )
-        places = apply_assignment(prepared.samples, stored)["test"]
-        samples = [left.pop(name) for name in (prepared.samples[place].name for place in places) if name in left]
-        if not samples:
-            raise UserError(
-                f"{path}: its test part ({stored['name']}) has no frame of {prepared.root} that is not tested"
-            )
+    todo = []
+    for path, checkpoint, names in read_all(partial(_read_tested, path, prepared) for path in models):
+        todo.append((path, checkpoint, [left.pop(name) for name in names if name in left]))
+        if not todo[-1][-1]:
+            raise UserError(f"{path}: no frame is left that no file before it tests; is a model given twice?")
+    for path, checkpoint, samples in todo:
         notes += [f"{path}: {text}" for text in known_of_split(checkpoint, samples)["warnings"].values()]
-        if stored.get("by") == "frame":
+        if checkpoint.training["split"].get("by") == "frame":
             notes.append(
                 f"{path}: its split is by frame: neighbours of the tested frames may have taught it their errors"
             )
@@ -80,10 +75,28 @@ def audit_labels(
         for row in of_model[:FIRST]:
             frame = read_frame(by_name[row.name].frame)
             probabilities[row.name] = predictor.predict(frame[None], views(by_name[row.name], frame)).probability[0]
+    if not any(row.labelled for row in ranked):
+        notes.append("no tested frame is labelled instrument, so a missing one cannot be found: are these labels?")
     if left:
         names = list_some(sorted(left, key=natural_key), 3)
         notes.append(f"{len(left)} frames are in the test part of no model, and have no rank: {names}")
     return sorted(ranked, key=_worst_first), probabilities, notes
+
+
+def _read_tested(path: Path, prepared: Prepared) -> tuple[Path, Checkpoint, list[str]]:
+    """Return the path, its weights, and the names of the frames that they test."""
+    checkpoint = load_checkpoint(path)
+    try:
+        check_classes(prepared, checkpoint.scheme)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    stored = checkpoint.training.get("split")
+    if not stored:
+        raise UserError(f"{path} stores no split, so nobody knows which frames did not train it: train with --folds")
+    tested = [prepared.samples[place].name for place in apply_assignment(prepared.samples, stored)["test"]]
+    if not tested:
+        raise UserError(f"{path}: its test part ({stored['name']}) has no frame of {prepared.root}")
+    return path, checkpoint, tested
 
 
 def rank_labels(samples: list[Sample], counts: np.ndarray) -> list[AuditedLabel]:

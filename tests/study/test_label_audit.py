@@ -11,6 +11,7 @@ from surgseg.files import read_csv
 from surgseg.labels import SCHEMES
 from surgseg.masks import read_mask, write_mask
 from surgseg.study.label_audit import rank_labels
+from tests.test_checkpoint import small
 
 
 def counts(background: dict, instrument: dict) -> np.ndarray:
@@ -52,7 +53,7 @@ def test_an_erased_label_leads_the_frames_that_the_model_did_not_learn(tiny_run,
     path = data / "masks" / "video04_000002.png"
     write_mask(path, np.where(read_mask(path, 2) == 1, 0, read_mask(path, 2)).astype(np.uint8), SCHEMES["binary"])
     shown = audited(tmp_path, capsys, data, tiny_run.weights, tiny_run.weights, status=2)
-    assert "no frame" in shown.err and not (tmp_path / "out").exists()
+    assert "is a model given twice?" in shown.err and not (tmp_path / "out").exists()
     shown = audited(tmp_path, capsys, data, tiny_run.weights)
     rows = read_csv(tmp_path / "out" / "label_audit.csv")
     assert len(rows) == 6 and rows[0]["name"] == "video04_000002" and int(rows[0]["missing"]) > 0
@@ -64,4 +65,13 @@ def test_a_model_that_may_have_learned_the_labels_is_refused_or_told_of(tiny_run
     checkpoint = load_checkpoint(tiny_run.weights)
     checkpoint.training["split"] = None
     save_checkpoint(tmp_path / "bare.pth", checkpoint)
-    assert "stores no split" in audited(tmp_path, capsys, tiny_run.data, tmp_path / "bare.pth", status=2).err
+    save_checkpoint(tmp_path / "tools.pth", small(scheme="grasper-hook"))
+    error = audited(tmp_path, capsys, tiny_run.data, tmp_path / "bare.pth", tmp_path / "tools.pth", status=2).err
+    assert "bare.pth stores no split" in error and "tools.pth: the weights know the classes" in error
+
+
+def test_labels_without_an_instrument_are_told_of(tiny_run, tmp_path, capsys):
+    data = shutil.copytree(tiny_run.data, tmp_path / "data")
+    for path in (data / "masks").glob("*.png"):
+        write_mask(path, 0 * read_mask(path, 2), SCHEMES["binary"])
+    assert "no tested frame is labelled instrument" in audited(tmp_path, capsys, data, tiny_run.weights).out

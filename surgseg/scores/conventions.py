@@ -3,8 +3,9 @@
 - ours: IoU, Dice and NSD 0, HD95 = the image's diagonal, if the class is in the truth or in the prediction alone.
 - monai: MONAI 1.6's defaults. IoU and Dice leave out frames without the class in the truth, so false alarms do not
   count; HD95 leaves out frames without it in either mask, so missed instruments do not count. NSD as ours.
-- sar-rarp50: the evaluator of the SAR-RARP50 challenge of 2022. 1 if the class is in neither mask. It has IoU and NSD;
-  Dice by the same rule.
+- sar-rarp50: the evaluator of the SAR-RARP50 challenge of 2022 (surgical-vision/SAR_RARP50-evaluation). 1 if the class
+  is in neither mask. It has IoU, and NSD as MONAI defines it, at 10 pixels (the default of its function is 1); Dice by
+  the same rule. Its mean is over all nine classes of its set, needle and thread too; here the instruments count.
 - present-only: the "challenge IoU" of EndoVis papers, for all scores: frames without the class in the truth are left
   out.
 

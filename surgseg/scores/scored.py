@@ -12,7 +12,7 @@ import numpy as np
 CONVENTIONS = {  # -> what differs from ours
     "ours": "a class that only one mask shows has the worst score; one that neither shows is left out",
     "monai": "IoU, Dice: classes that the truth does not show are left out; HD95: missed ones too",
-    "sar-rarp50": "a class that neither mask shows scores 1; mean over videos",
+    "sar-rarp50": "a class that neither mask shows scores 1; mean over videos; its evaluator takes NSD at 10 px",
     "present-only": "classes that the truth does not show are left out",
 }
 

@@ -262,7 +262,7 @@ def copy(name, to):
     """A fault: a file that is there twice."""
 
     def double(root):
-        (root / to).parent.mkdir(parents=True)
+        (root / to).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(root / name, root / to)
 
     return double
@@ -343,6 +343,11 @@ HALF = {
         "sar-rarp50",
         lambda root: shutil.rmtree(root / "train1/video_01/segmentation"),
         "1 x film without masks: train1/video_01/video_left.avi",
+    ),
+    "the name of a mask": (
+        "sar-rarp50",
+        copy("test/video_41/segmentation/000000006.png", "test/video_41/segmentation/7.png"),
+        "1 x name is no frame of 9 digits: test/video_41/segmentation/7.png",
     ),
     "a second copy of a film": (
         "sar-rarp50",

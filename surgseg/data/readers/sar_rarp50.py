@@ -23,7 +23,7 @@ _MASKS = _FOLDER + r"/segmentation/(\d{9})\.png"
 
 
 def read_sar_rarp50(files: list[SourceFile], root_name: str = "") -> Found:
-    """The pairs of all films; an operation is a video. A film without masks is a problem.
+    """The pairs of all films; an operation is a video. A film without masks is a problem, or a mask without index.
 
     Raises `UserError` if films are missing, or one is there twice.
     """
@@ -47,7 +47,9 @@ def read_sar_rarp50(files: list[SourceFile], root_name: str = "") -> Found:
 
     found = pair_tree(layout, frames, masks, spot)
     bare = [Problem("film without masks", film.name, "") for folder, film in films.items() if folder not in wanted]
-    return Found(found.pairs, found.problems + bare)
+    odd = find(files, _FOLDER + r"/segmentation/(?!\d{9}\.png)[^/]+\.png", root_name)
+    unread = [Problem("name is no frame of 9 digits", file.name, "") for group in odd.values() for file in group]
+    return Found(found.pairs, found.problems + bare + unread)
 
 
 READER = Reader(

@@ -16,8 +16,8 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from pathlib import Path
 
+from surgseg.analysis.options import add_cuts_option, add_generated_dir
 from surgseg.console import PARTIAL, make_parser, report_errors
 from surgseg.files import UserError
 
@@ -28,13 +28,8 @@ SHOWN = 5  # frames to correct that are printed
 def build_parser() -> argparse.ArgumentParser:
     parser = make_parser(__doc__)
     source = parser.add_argument_group("input")
-    source.add_argument(
-        "--generated-dir",
-        type=Path,
-        required=True,
-        metavar="DIR",
-        help="folder that generate_masks_from_model.py wrote (required)",
-    )
+    add_generated_dir(source)
+    add_cuts_option(source)
     choice = parser.add_argument_group("selection")
     choice.add_argument(
         "--budget", type=int, default=BUDGET, metavar="N", help=f"frames to add to correct (default: {BUDGET})"
@@ -62,6 +57,8 @@ def work(args: argparse.Namespace) -> int:
             raise UserError(f"--{option} {getattr(args, option)}: 0 or more is needed")
     if args.audit == 1:
         raise UserError("--audit 1: a single frame says nothing about the others; 2 or more, or 0, are needed")
+    if args.cuts and args.choose != "suspicion":
+        raise UserError("--cuts needs --choose suspicion: only there are neighbouring frames compared")
     from surgseg.generate.folder import read_generated
     from surgseg.review.select import select
     from surgseg.review.suspicion import read_features
@@ -72,7 +69,7 @@ def work(args: argparse.Namespace) -> int:
     if not generated.run.get("complete"):
         raise UserError(f"{folder} is unfinished: run generate_masks_from_model.py again, it continues to the end")
     read_reviews(folder, complete=False)  # a table that is not valid is an error at once
-    features = read_features(generated)
+    features = read_features(generated, args.cuts)
     with lock_reviews(folder):  # a review page may be open
         reviews, audit = read_reviews(folder, complete=False), read_audit_sample(folder)
         usual = len(audit.names) if reviews or audit.names else AUDIT
@@ -82,12 +79,13 @@ def work(args: argparse.Namespace) -> int:
         )
         write_audit_sample(folder, found.audit)  # first: the next call adds rows that a kill leaves out here
         write_reviews(folder, found.reviews.values())
-    report(generated, features, found)
+    report(generated, features, found, args.choose)
     return PARTIAL if found.short else 0
 
 
-def report(generated, features, found) -> None:
+def report(generated, features, found, how: str) -> None:
     """Print what was chosen, from how many frames, and the next command."""
+    from surgseg.analysis.report import cuts_words
     from surgseg.review.sample import population_of
 
     rows = {row.name: row for row in generated.rows}
@@ -111,6 +109,8 @@ def report(generated, features, found) -> None:
         print(f"  {name}, {rows[name].time_s:.2f} s: {found.reviews[name].reason}")
     if len(found.to_correct) > SHOWN:
         print(f"  and {len(found.to_correct) - SHOWN} more, in {generated.folder / 'review.csv'}")
+    if how == "suspicion":
+        print(f"Cuts, across which no frames are compared: {cuts_words(features.cuts.to_json())}")
     for note in features.notes:
         print(f"Note: {note}")
     for note in found.notes:

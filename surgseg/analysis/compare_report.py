@@ -60,7 +60,7 @@ def video_table_rows(result: dict[str, Any]) -> list[tuple[str, list[str]]]:
 
 
 def _iou_cell(found: dict) -> str:
-    return f"{decimal(found['iou']['mean'])} ({found['pairs']} pairs)" if found["computed"] else "not computed"
+    return f"{decimal(found['iou']['mean'])} ({found['iou']['n']} pairs)" if found["computed"] else "not computed"
 
 
 def video_comparison_block(result: dict[str, Any], mark: str = "") -> str:

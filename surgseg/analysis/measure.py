@@ -98,7 +98,7 @@ def analyse(generated: Generated, request: AnalysisRequest) -> Analysis:
     if request.ground_truth is not None:
         names = {row.name for row in rows}
         scores = score_rows(generated, {name: path for name, path in request.ground_truth.items() if name in names})
-        statistics["ground_truth"] = _against_truth(generated, request, rows, pairs, describer, scores)
+        statistics["ground_truth"] = _against_truth(generated, request, rows, pairs, describer, scores, phases)
     return Analysis(rows, pairs, phases, in_view, near, annotated, scores, statistics, describer)
 
 
@@ -121,17 +121,21 @@ class Describer:
         times = [row.time_s for row in rows]
         present = is_present([row.coverage for row in rows], self.min_area) & chosen
         segments = presence_segments(times, present, self.video_end, self.cuts.shots(rows))
-        chosen_rows = [row for row, wanted in zip(rows, chosen) if wanted]
-        place = np.cumsum(chosen) - 1  # index of a chosen row among the chosen ones
-        both_chosen = [pair for pair in pairs if chosen[pair.first] and chosen[pair.first + 1]]
-        chosen_pairs = [replace(pair, first=int(place[pair.first])) for pair in both_chosen]
         return {
-            **detection_statistics(chosen_rows, self.min_area),
+            **detection_statistics([row for row, wanted in zip(rows, chosen) if wanted], self.min_area),
             "presence": segment_summary(segments, times, self.spacing, chosen, self.video_end),
-            "stability": self.stability(chosen_rows, chosen_pairs),
+            "stability": self.stability(rows, pairs, chosen),
         }
 
-    def stability(self, rows: Sequence[FrameRow], pairs: Sequence[MaskPair]) -> dict:
+    def stability(
+        self, rows: Sequence[FrameRow], pairs: Sequence[MaskPair], chosen: Sequence[bool] | None = None
+    ) -> dict:
+        """Describe the stability of the `chosen` rows (default: all), from the pairs of which both are chosen."""
+        if chosen is not None:
+            place = np.cumsum(chosen) - 1  # index of a chosen row among the chosen ones
+            both_chosen = [pair for pair in pairs if chosen[pair.first] and chosen[pair.first + 1]]
+            pairs = [replace(pair, first=int(place[pair.first])) for pair in both_chosen]
+            rows = [row for row, wanted in zip(rows, chosen) if wanted]
         times, coverage = [row.time_s for row in rows], [row.coverage for row in rows]
         return stability(times, coverage, pairs, self.min_area, self.no_flow, self.no_masks, self.cuts.shots(rows))
 
@@ -180,9 +184,9 @@ def _against_tools(
 
 
 def _against_truth(
-    generated: Generated, request: AnalysisRequest, rows, pairs, describer: Describer, scores: dict
+    generated: Generated, request: AnalysisRequest, rows, pairs, describer: Describer, scores: dict, phases
 ) -> dict:
-    """Overlap with ground truth, and the stability of truth and prediction on the same pairs of frames."""
+    """Overlap with ground truth, and the stability of truth and prediction on the same pairs of frames; by phase."""
     if not scores:
         raise UserError("ground truth exists for suspect frames only; --include-suspect counts them")
     matched = [row for row in rows if row.name in scores and not math.isnan(scores[row.name]["true_coverage"])]
@@ -201,6 +205,17 @@ def _against_truth(
     truth_pairs, _ = measure_pairs(generated, matched, describer.cuts, ground_truth=request.ground_truth, **flow)
     if len(matched) < len(rows):  # two frames with ground truth may become neighbours without those between them
         pairs, _ = measure_pairs(generated, matched, describer.cuts, **flow)
+
+    def both_stabilities(chosen: list[bool] | None = None) -> dict:
+        return {
+            "stability": describer.stability(true_rows, truth_pairs, chosen),
+            "predicted_stability_same_frames": describer.stability(matched, pairs, chosen),
+        }
+
+    phase_of = dict(zip((row.name for row in rows), phases or ()))
+    of_matched = [phase_of.get(row.name, NO_PHASE) for row in matched]
+    known = [phase for phase in dict.fromkeys(of_matched) if phase != NO_PHASE]
+    by_phase = {phase: both_stabilities([one == phase for one in of_matched]) for phase in known}
     return {
         "scored": scored_set(counts, [str(generated.run.get("name"))] * len(counts), "ignore", **about),
         "frames": len(matched),
@@ -209,8 +224,8 @@ def _against_truth(
         "both_empty": sum(math.isnan(one["dice"]) for one in of_rows),
         "true_coverage": describe(one["true_coverage"] for one in of_rows),
         "true_detection_rate": float(np.mean([one["true_coverage"] > 0 for one in of_rows])),
-        "stability": describer.stability(true_rows, truth_pairs),
-        "predicted_stability_same_frames": describer.stability(matched, pairs),
+        **both_stabilities(),
+        **({"phases": by_phase} if phases else {}),
     }
 
 

@@ -21,6 +21,7 @@ from surgseg.scores.metrics import nanmean
 
 RATE_MEASURES = {  # name: words, place in what `Describer` returns, in percent
     "iou": ("IoU of neighbours", ("stability", "iou", "mean"), False),
+    "pairs": ("Pairs with a mask", ("stability", "iou", "n"), False),
     "flow_iou": ("Flow-compensated IoU", ("stability", "flow", "iou", "mean"), False),
     "one_frame_changes": ("One-frame gaps and detections", ("stability", "flicker", "changes"), False),
     "flicker": ("Flicker, share of triples", ("stability", "flicker", "rate"), True),

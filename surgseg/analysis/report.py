@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -27,7 +28,8 @@ def statistics_block(result: dict[str, Any], mark: str = "", stopped: str = "") 
     """Return the statistics of a generated folder as text; `mark` (SYNTHETIC) is added to the title."""
     title = "MASK STATISTICS" + (f" ({mark})" if mark else "")
     lines = [title, "=" * len(title), *_detection(result), "", *_presence(result)]
-    lines += ["", "Temporal stability (frames at most 0.2 s apart, never across a cut)", cuts_line(result["cuts"])]
+    lines += ["", "Temporal stability (frames at most 0.2 s apart, never across a cut)"]
+    lines.append(_row("  Cuts", cuts_words(result["cuts"])))
     lines += stability_lines(result["stability"])
     if "rates" in result:
         lines += ["", *_rates(result["rates"])]
@@ -101,13 +103,14 @@ def _presence(result: dict) -> list[str]:
     return [*lines, f"  and {more} more in the JSON"] if more > 0 else lines
 
 
-def cuts_line(found: dict) -> str:
+def cuts_words(found: dict) -> str:
     """How many cuts there are, and where."""
     how = {"detected": "found in the frames", "file": "of the list"}.get(found["source"], "between joined parts")
     frames = found["frames"]
     where = ": " + ", ".join(f"frame {frame}" for frame in frames[:5]) + " ..." * (len(frames) > 5)
     said = f"{len(frames)} {how}" + where * bool(frames)
-    return _row("  Cuts", f"{said}; others not looked for: {found['reason']}" if found["reason"] else said)
+    said += f"; {found['after_the_end']} more lie after the last frame" * bool(found["after_the_end"])
+    return f"{said}; others not looked for: {found['reason']}" if found["reason"] else said
 
 
 def stability_lines(found: dict) -> list[str]:
@@ -116,7 +119,12 @@ def stability_lines(found: dict) -> list[str]:
         return [f"  not computed: {found['reason']}"]
     flow, flicker, jitter = found["flow"], found["flicker"], found["jitter"]
     lines = [
-        _row("  Pairs of frames", f"{found['pairs']} ({found['pairs_both_empty']} with two empty masks, left out)"),
+        _row(
+            "  Pairs of frames",
+            f"{found['pairs']} ({found['pairs_both_empty']} with two empty masks, left out"
+            + f"; {found['pairs_across_cuts']} more across cuts" * bool(found["pairs_across_cuts"])
+            + ")",
+        ),
         _row("  Detection rate of these frames", percent(found["detection_rate"])),
         _row(
             "  IoU of neighbours, mean (median)", f"{decimal(found['iou']['mean'])} ({decimal(found['iou']['median'])})"
@@ -155,7 +163,7 @@ def _rates(found: dict) -> list[str]:
     rates = found["rates"]
     lines = [
         f"Sampling rate (the same video, {found['video_rate']:.4g} frames/s, seen less often)",
-        _row("  Frames a second", "".join(f"{one['rate']:<21.4g}" for one in rates)),
+        _row("  Frames a second (whole parts of that)", "".join(f"{one['rate']:<21.4g}" for one in rates)),
         _row("  Samples (each N-th frame, from N places)", "".join(f"{one['frame_step']:<21}" for one in rates)),
     ]
     for source in rates[0]["all"]:
@@ -164,10 +172,10 @@ def _rates(found: dict) -> list[str]:
             cells = [_of_samples(one["all"][source][key], in_percent) for one in rates]
             lines.append(_row(f"    {label}", "".join(f"{cell:<21}" for cell in cells)).rstrip())
     if "phases" in rates[0]:
-        lines.append("  IoU of neighbours by phase")
-        for phase, of_phase in rates[0]["phases"].items():
-            for source in of_phase:
-                cells = [_of_samples(one["phases"][phase][source]["iou"], False) for one in rates]
+        for key in ("iou", "pairs"):
+            lines.append(f"  {RATE_MEASURES[key][0]}, by phase")
+            for phase, source in itertools.product(rates[0]["phases"], rates[0]["all"]):
+                cells = [_of_samples(one["phases"][phase][source][key], False) for one in rates]
                 name = f"{phase[:25]}, {RATE_SOURCES[source].lower()}"
                 lines.append(_row(f"    {name}", "".join(f"{cell:<21}" for cell in cells)).rstrip())
     return [*lines, f"  ({RATE_NOTE})"]
@@ -197,15 +205,25 @@ def _truth(result: dict) -> list[str]:
         "  Stability of the ground truth",
         *(f"  {line}" for line in stability_lines(found["stability"])),
     ]
-    if found["frames"] == result["frames"]:
-        return lines  # the stability of the predictions is printed above
-    own = stability_lines(found["predicted_stability_same_frames"])
-    return [*lines, "  Stability of the predictions on the same frames", *(f"  {line}" for line in own)]
+    if found["frames"] < result["frames"]:  # else the stability of the predictions is printed above
+        own = stability_lines(found["predicted_stability_same_frames"])
+        lines += ["  Stability of the predictions on the same frames", *(f"  {line}" for line in own)]
+    if "phases" in found:
+        lines.append("  IoU of neighbours by phase, mean: ground truth, and predictions on the same frames")
+    for phase, of_phase in found.get("phases", {}).items():
+        true, own = (_iou_words(of_phase[key]) for key in ("stability", "predicted_stability_same_frames"))
+        lines.append(_row(f"    {phase[:38]}", f"{true:<21}{own}"))
+    return lines
+
+
+def _iou_words(found: dict) -> str:
+    return f"{decimal(found['iou']['mean'])} of {found['iou']['n']} pairs" if found["computed"] else "no pairs"
 
 
 def _phases(result: dict) -> list[str]:
     with_tools = "tools" in result
-    head = f"{'Phase':<26}{'Frames':>8}{'Detected':>10}{'Coverage':>10}{'Segments':>10}{'IoU':>8}{'Flow IoU':>10}"
+    head = f"{'Phase':<26}{'Frames':>8}{'Detected':>10}{'Coverage':>10}{'Segments':>10}"
+    head += f"{'Pairs':>8}{'IoU':>8}{'Flow IoU':>10}"
     lines = ["By surgical phase", head + (f"{'Sens.':>9}{'Spec.':>9}" if with_tools else "")]
     for name, row in result["phases"].items():
         found = row["stability"]
@@ -213,13 +231,15 @@ def _phases(result: dict) -> list[str]:
         flow = decimal(found["flow"]["iou"]["mean"]) if found["computed"] else "n/a"
         line = (
             f"{name[:25]:<26}{row['frames']:>8}{percent(row['detection_rate']):>10}"
-            f"{percent(row['coverage']['mean'], 2):>10}{row['presence']['count']:>10}{iou:>8}{flow:>10}"
+            f"{percent(row['coverage']['mean'], 2):>10}{row['presence']['count']:>10}"
+            f"{_pairs(found):>8}{iou:>8}{flow:>10}"
         )
         if with_tools:
             line += f"{percent(row['tools']['sensitivity']):>9}{percent(row['tools']['specificity']):>9}"
         lines.append(line)
     area = f"from {100 * result['min_area']:g} % of the frame"
-    lines.append(f"(Detected: any pixel; segments{', sens. and spec.' * with_tools}: {area}; coverage and IoU: means)")
+    counted = f"segments{', sens. and spec.' * with_tools}: {area}"
+    lines.append(f"(Detected: any pixel; {counted}; coverage and IoU: means; pairs: with a mask)")
     pairs, flow = (sum(count(row["stability"]) for row in result["phases"].values()) for count in (_pairs, _flow_pairs))
     if 0 < flow < pairs:
         lines.append(f"(Flow IoU is over {flow} pairs, IoU over {pairs}: do not compare them with each other)")
@@ -229,11 +249,11 @@ def _phases(result: dict) -> list[str]:
 
 
 def _pairs(found: dict) -> int:
-    return found["pairs"]
+    return found["iou"]["n"] if found["computed"] else 0
 
 
 def _flow_pairs(found: dict) -> int:
-    return found["flow"]["pairs"] if found["computed"] else 0
+    return found["flow"]["iou"]["n"] if found["computed"] else 0
 
 
 def _tools(result: dict) -> list[str]:

@@ -65,15 +65,14 @@ def compare_masks(
     )
 
 
-def flicker(times: Sequence[float], present: Sequence[bool], shots: Sequence[int] | None = None) -> dict:
+def flicker(present: Sequence[bool], firsts: Sequence[int]) -> dict:
     """Count one-frame gaps (present, absent, present) and one-frame detections (absent, present, absent).
 
-    They are counted among all triples of frames with steps of at most `MAX_STEP_S` in the same one of the `shots`;
-    `rate` is their share of these triples (NaN without any).
+    They are counted among all triples of neighbours; `rate` is their share of these triples (NaN without any).
+    `firsts`: indices of the earlier frames of the pairs of neighbours.
     """
-    close = set(close_pairs(times, shots))
-    present = np.asarray(present, bool)
-    middles = [index + 1 for index in sorted(close) if index + 1 in close]
+    present, firsts = np.asarray(present, bool), set(firsts)
+    middles = [first + 1 for first in sorted(firsts) if first + 1 in firsts]
     odd = [middle for middle in middles if present[middle - 1] == present[middle + 1] != present[middle]]
     gaps = sum(not present[middle] for middle in odd)
     return {
@@ -127,6 +126,7 @@ def stability(
         "computed": True,
         "reason": None,
         "pairs": len(pairs),
+        "pairs_across_cuts": len(close_pairs(times)) - len(close_pairs(times, shots)),
         "frames": len(used),
         "detection_rate": float((coverage[used] > 0).mean()),
         "median_step_s": float(np.median(times[firsts + 1] - times[firsts])),
@@ -141,7 +141,7 @@ def stability(
             "untrusted": nanmean([pair.untrusted for pair in with_flow]),
             "untrusted_instrument": nanmean([pair.untrusted_instrument for pair in with_flow]),
         },
-        "flicker": flicker(times, is_present(coverage, min_area), shots),
+        "flicker": flicker(is_present(coverage, min_area), firsts.tolist()),
         "jitter": jitter(coverage, firsts),
     }
 

@@ -17,7 +17,7 @@ import math
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import cv2
@@ -42,25 +42,28 @@ FLAT = 2.0  # gray levels: a small picture with a smaller standard deviation is 
 # scenes: at most .21 in 360 pairs of real frames of four operations; .45 in 504 synthetic pairs, 99 % up to .34.
 FOLLOWED = 0.35
 _ROUNDING = 1e-6  # seconds
+_STEP_ROUNDING = 1.5e-3  # seconds: 6 frames at 29.97 a second take 0.2002 s, and containers round times to 1 ms
 
 
 @dataclass(frozen=True)
 class Cuts:
     """Where a film is cut. `frames`: source numbers of the first frame after each cut, ascending.
 
-    `source`: "detected", "file", or "" where none could be looked for; then `reason` says why.
+    `source`: "detected", "file", or "" where none could be looked for; then `reason` says why. `after_the_end`: how
+    many cuts of the list lie after the last frame, as in a list of another film, or with times in another unit.
     """
 
     frames: tuple[int, ...] = ()
     source: str = ""
     reason: str = ""
+    after_the_end: int = 0
 
     def shots(self, rows: Sequence[FrameRow]) -> np.ndarray:
         """Return (N,) int: how many cuts lie before each row. Rows of different numbers are in different shots."""
         return np.searchsorted(self.frames, [row.frame for row in rows], side="right")
 
     def to_json(self) -> dict:
-        return {"source": self.source or None, "reason": self.reason or None, "frames": list(self.frames)}
+        return {**asdict(self), "source": self.source or None, "reason": self.reason or None}
 
 
 def close_pairs(times: Sequence[float], shots: Sequence[int] | None = None) -> list[int]:
@@ -69,7 +72,7 @@ def close_pairs(times: Sequence[float], shots: Sequence[int] | None = None) -> l
     `times` in seconds, ascending.
     """
     steps = np.diff(np.asarray(times, np.float64))
-    close = (steps > 0) & (steps <= MAX_STEP_S + _ROUNDING)
+    close = (steps > 0) & (steps <= MAX_STEP_S + _STEP_ROUNDING)
     return np.flatnonzero(close if shots is None else close & (np.diff(shots) == 0)).tolist()
 
 
@@ -90,8 +93,8 @@ def cuts_of(generated: Generated, rows: Sequence[FrameRow], path: Path | None = 
     else:
         firsts = find_cuts([generated.frame_path(row) for row in rows], [row.time_s for row in rows])
         found, source, reason = [rows[first].frame for first in firsts], "detected", ""
-    inside = {frame for frame in (*found, *joints) if rows and rows[0].frame < frame <= rows[-1].frame}
-    return Cuts(tuple(sorted(inside)), source, reason)
+    inside = {frame for frame in (*found, *joints) if rows[0].frame < frame <= rows[-1].frame}
+    return Cuts(tuple(sorted(inside)), source, reason, sum(frame > rows[-1].frame for frame in found))
 
 
 def read_cuts(path: Path, rows: Sequence[FrameRow]) -> list[int]:
@@ -100,18 +103,21 @@ def read_cuts(path: Path, rows: Sequence[FrameRow]) -> list[int]:
     A time is that of the first of the `rows` at or after it. Raises `UserError` for another format.
     """
     lines, found = read_csv(path), []
-    if not path.read_text(encoding="utf-8-sig").strip():
+    text = path.read_text(encoding="utf-8-sig").strip()
+    if not text:
         raise UserError(f"{path} is empty; for a film without cuts write its first line alone: frame")
-    column = next((name for name in ("frame", "time_s") if not lines or name in lines[0]), None)
+    columns = lines[0] if lines else text.split(",")
+    column = next((name for name in ("frame", "time_s") if name in columns), None)
     if column is None:
         raise UserError(f"{path} is no list of cuts: its first line must be frame or time_s, then one cut in each line")
     for number, line in enumerate(lines, 2):
         try:
             value = int(line[column]) if column == "frame" else float(line[column])
-            if not (math.isfinite(value) and value >= 0):
+            if None in line or not (math.isfinite(value) and value >= 0):
                 raise ValueError
         except (TypeError, ValueError):
-            raise UserError(f"{path}, line {number}: {line[column]!r} is no {column} of a cut") from None
+            more = " (more values than the first line has)" * (None in line)
+            raise UserError(f"{path}, line {number}: {line[column]!r} is no {column} of a cut{more}") from None
         later = (row.frame for row in rows if row.time_s >= value - _ROUNDING)
         found.append(value if column == "frame" else next(later, math.inf))
     return found

@@ -13,10 +13,10 @@ from dataclasses import replace
 import numpy as np
 
 from surgseg.files import UserError
+from surgseg.generate.cuts import close_pairs
 from surgseg.generate.folder import FrameRow, Generated
 from surgseg.reviews import AuditSample
 
-BURST_S = 0.2  # seconds between frames of one burst, at most
 SEGMENTS = 4  # of time, at most
 PER_SEGMENT = 8  # frames of the audit for each segment of time
 LEAST = 2  # frames drawn in each stratum: one has no variance
@@ -29,10 +29,9 @@ WHOLE = "all frames"  # the stratum where there are no others
 def bursts_of(generated: Generated) -> list[list[int]]:
     """Return the indices of the rows of each sampled position, in order of time. Without bursts each row is one."""
     size = (generated.run.get("sampling") or {}).get("burst") or 1
-    found: list[list[int]] = []
-    for index, row in enumerate(generated.rows):
-        follows = found and row.time_s - generated.rows[index - 1].time_s <= BURST_S + 1e-6
-        if follows and len(found[-1]) < size:
+    followed, found = set(close_pairs([row.time_s for row in generated.rows])), []
+    for index in range(len(generated.rows)):
+        if index - 1 in followed and len(found[-1]) < size:
             found[-1].append(index)
         else:
             found.append([index])

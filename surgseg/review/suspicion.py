@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import cv2
@@ -14,7 +15,7 @@ from tqdm import tqdm
 from surgseg.data.likeness import BITS, NEAR, frame_hashes, nearest
 from surgseg.files import UserError
 from surgseg.frames import LIT, read_frame
-from surgseg.generate.cuts import close_pairs, cuts_of
+from surgseg.generate.cuts import Cuts, close_pairs, cuts_of
 from surgseg.generate.folder import MIN_COMPONENT_AREA, FrameRow, Generated
 from surgseg.masks import decode_codes, read_mask
 from surgseg.review.sample import bursts_of
@@ -45,13 +46,14 @@ class Features:
 
     `signs` (N,) each, by the names of `REASONS`, NaN where unknown. `look` (N, D) float32: colours (CIE Lab) and coarse
     mask, scaled so that the mean distance of two frames is near 1. `hashes` (N, BITS) float32 of `likeness`, 0 for
-    blank frames. `notes`: what is missing, in words.
+    blank frames. Frames on both sides of one of the `cuts` are not compared. `notes`: what is missing, in words.
     """
 
     rows: list[FrameRow]
     signs: dict[str, np.ndarray]
     look: np.ndarray
     hashes: np.ndarray
+    cuts: Cuts
     notes: tuple[str, ...] = ()
 
     def suspicion(self) -> np.ndarray:
@@ -96,8 +98,11 @@ class _Frame(NamedTuple):
     bits: np.ndarray
 
 
-def read_features(generated: Generated) -> Features:
-    """Read frames, masks and probabilities of a generated folder. Raises `UserError` without frames or masks."""
+def read_features(generated: Generated, cut_list: Path | None = None) -> Features:
+    """Read frames, masks and probabilities of a generated folder, and its cuts as `cuts_of` does.
+
+    Raises `UserError` without frames or masks, and as `read_cuts`.
+    """
     for part, option in (("frames", "--frame-format jpg"), ("masks", "--save masks probabilities")):
         if part not in generated.run["parts"]:
             raise UserError(f"{generated.folder}: the run kept no {part}; generate it again with {option}")
@@ -105,7 +110,8 @@ def read_features(generated: Generated) -> Features:
     instrument[generated.scheme.instrument_ids] = 1
     rows = generated.rows
     disagreement, found, before = np.full(len(rows), np.nan), [], None
-    shots = cuts_of(generated, rows).shots(rows)
+    cuts = cuts_of(generated, rows, cut_list)
+    shots = cuts.shots(rows)
     compared = set(close_pairs([row.time_s for row in rows], shots))
     with ThreadPoolExecutor(cpu_count()) as pool:
         jobs = ahead(pool, lambda row: _measure(generated, row, instrument), rows, 16)
@@ -134,6 +140,7 @@ def read_features(generated: Generated) -> Features:
             [_scaled([frame.colours for frame in found]), _scaled([frame.shape for frame in found])], axis=1
         ),
         np.array([frame.bits for frame in found]),
+        cuts,
         tuple(notes[name] for name in missing),
     )
 

@@ -15,10 +15,11 @@ JITTER = {"mean": 0.0, "p95": 0.0, "relative": 0.0}
 
 
 def stable(pairs: int, with_flow: int) -> dict:
-    flow = {"computed": with_flow > 0, "reason": None, "pairs": with_flow, "iou": describe([0.5])}
+    flow = {"computed": with_flow > 0, "reason": None, "pairs": with_flow, "iou": describe([0.5] * with_flow)}
     flow |= {"iou_without_flow": describe([0.4]), "untrusted": 0.1, "untrusted_instrument": 0.2}
-    found = {"computed": True, "reason": None, "pairs": pairs, "pairs_both_empty": 0, "detection_rate": 1.0}
-    return {**found, "iou": describe([0.8]), "flow": flow, "flicker": FLICKER, "jitter": JITTER}
+    found = {"computed": True, "reason": None, "pairs": pairs + 9, "pairs_both_empty": 9, "detection_rate": 1.0}
+    found["pairs_across_cuts"] = 0
+    return {**found, "iou": describe([0.8] * pairs), "flow": flow, "flicker": FLICKER, "jitter": JITTER}
 
 
 def video(name: str, pairs: int = 40, with_flow: int = 3) -> dict:
@@ -67,6 +68,8 @@ def phases(with_flow: int, **tools) -> str:
 
 
 def test_phases_say_what_counts_as_detected_and_which_pairs_have_flow():
-    assert "Flow IoU is over 3 pairs, IoU over 40" in phases(3)
-    assert "not to be compared" not in phases(40) and "not to be compared" not in phases(0)
-    assert "(Detected: any pixel; segments: from 0.1 % of the frame; coverage and IoU: means)" in phases(40)
+    assert "Flow IoU is over 3 pairs, IoU over 40: do not compare" in phases(3)
+    assert "do not compare" not in phases(40) and "do not compare" not in phases(0)
+    assert "(Detected: any pixel; segments: from 0.1 % of the frame; coverage and IoU: means; pairs: with a mask)" in (
+        phases(40)
+    )

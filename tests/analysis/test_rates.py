@@ -64,6 +64,7 @@ def test_no_pair_spans_a_cut_at_any_rate(tmp_path):
         result = measured(folder, "--rates", 25, 12.5, *options)
         assert result["stability"]["iou"]["mean"] == pytest.approx(iou)
         assert result["presence"]["count"] == 1 + bool(options)
+        assert result["stability"]["pairs_across_cuts"] == bool(options)
         for rate, unlike in zip(result["rates"]["rates"], (1 / 7, 1 / 3)):
             assert rate["all"]["predicted"]["iou"]["mean"] == pytest.approx(1 if options else 1 - unlike)
 
@@ -79,13 +80,18 @@ def test_ground_truth_and_phases_stand_beside_the_predictions(tmp_path, capsys):
     for frame, mask in enumerate(moving(2)[:6]):
         write_mask(tmp_path / "truth" / f"t_{frame:06d}.png", mask, SCHEMES["binary"])
     phases = write_phases(tmp_path / "p.txt", ["A"] * 4 + ["B"] * 3)
-    found = measured(folder, "--rates", 12.5, "--mask-dir", tmp_path / "truth", "--phase-file", phases)["rates"]
+    found = measured(folder, "--rates", 12.5, "--mask-dir", tmp_path / "truth", "--phase-file", phases)
+    of_phase, found = found["ground_truth"]["phases"]["A"], found["rates"]
+    assert of_phase["stability"]["iou"]["mean"] == pytest.approx(1 / 3) and of_phase["stability"]["iou"]["n"] == 3
+    assert of_phase["predicted_stability_same_frames"]["iou"]["mean"] == pytest.approx(3 / 5)
     assert found["frames"] == {"predicted": 7, "predicted_same_frames": 6, "truth": 6}
     (rate,) = found["rates"]
     assert rate["all"]["truth"]["iou"]["mean"] == 0 and rate["all"]["predicted"]["iou"]["mean"] == pytest.approx(1 / 3)
     assert rate["phases"]["A"]["predicted_same_frames"]["iou"]["mean"] == pytest.approx(1 / 3)
     assert rate["phases"]["B"]["truth"]["segments"]["mean"] == 1
-    assert "A, ground truth" in capsys.readouterr().out
+    assert rate["phases"]["A"]["truth"]["pairs"] == {"mean": 1, "min": 1, "max": 1}
+    shown = capsys.readouterr().out
+    assert "A, ground truth" in shown and "0.333 of 3 pairs     0.600 of 3 pairs" in shown
 
 
 @pytest.mark.parametrize(
@@ -112,4 +118,4 @@ def test_videos_are_compared_without_the_pairs_across_their_cuts(tmp_path, monke
     assert compare_videos.main(options) == 0
     first, second = json.loads((tmp_path / "o" / "video_comparison.json").read_text())["videos"]
     assert first["stability"]["iou"]["mean"] == 1 and second["stability"]["iou"]["mean"] == pytest.approx(2 / 3)
-    assert first["cuts"] == {"source": "file", "reason": None, "frames": [2]}
+    assert first["cuts"] == {"source": "file", "reason": None, "frames": [2], "after_the_end": 0}

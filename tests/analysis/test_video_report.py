@@ -18,7 +18,7 @@ def result(coverage, **more):
         "complete": True,
         "frames": len(coverage),
         "frames_suspect_left_out": 0,
-        "cuts": {"source": "detected", "reason": None, "frames": [7]},
+        "cuts": {"source": "detected", "reason": None, "frames": [7], "after_the_end": 0},
         "detection_rate": 0.5,
         "detection_rate_min_area": 0.25,
         "min_area": 0.001,
@@ -70,6 +70,7 @@ def test_stability_is_never_shown_without_the_detection_rate_of_its_frames():
         "computed": True,
         "pairs": 2,
         "pairs_both_empty": 2,
+        "pairs_across_cuts": 3,
         "detection_rate": 0.0,
         "iou": describe([]),
         "flow": flow,
@@ -78,6 +79,7 @@ def test_stability_is_never_shown_without_the_detection_rate_of_its_frames():
     }
     text = "\n".join(stability_lines(found))
     assert "Detection rate of these frames" in text and "0.0 %" in text and "2 with two empty masks" in text
+    assert "3 more across cuts" in text and "across" not in "".join(stability_lines({**found, "pairs_across_cuts": 0}))
     assert "nan" not in text and "not computed: no frames" in text
     assert stability_lines({"computed": False, "reason": "why"}) == ["  not computed: why"]
 

@@ -66,12 +66,20 @@ def test_frames_of_two_shots_are_no_neighbours():
     assert close_pairs([0, 0.04, 0.08, 0.12], [0, 0, 1, 1]) == [0, 2]
 
 
-@pytest.mark.parametrize("text", ["frame\n60\n30\n", "time_s\n1.2\n2.39\n", "shot,frame\na,30\nb,60\nc,999\n"])
-def test_a_list_names_the_first_frame_or_time_after_each_cut(tmp_path, text):
+@pytest.mark.parametrize(
+    "text, after",
+    [
+        ("frame\n60\n30\n", 0),
+        ("time_s\r\n0\r\n1.2\r\n2.39\r\n", 0),
+        ("\ufefftime_s\n2.39\n1.2\n1.2\n4.81\n30\n", 2),
+        ("shot,frame\na,30\nb,60\nc,999\n", 1),
+    ],
+)
+def test_a_list_names_the_first_frame_or_time_after_each_cut(tmp_path, text, after):
     rows = read_folder(tmp_path / "out", [10] * 5)  # frames 0, 30, ... 120, each 1.2 s
-    (tmp_path / "cuts.csv").write_text(text)
+    (tmp_path / "cuts.csv").write_bytes(text.encode())
     cuts = cuts_of(rows, rows.rows, tmp_path / "cuts.csv")
-    assert cuts == Cuts((30, 60), "file") and cuts.shots(rows.rows).tolist() == [0, 1, 2, 2, 2]
+    assert cuts == Cuts((30, 60), "file", after_the_end=after) and cuts.shots(rows.rows).tolist() == [0, 1, 2, 2, 2]
 
 
 @pytest.mark.parametrize(
@@ -79,6 +87,8 @@ def test_a_list_names_the_first_frame_or_time_after_each_cut(tmp_path, text):
     [
         ("", "empty"),
         ("30\n60\n", "first line must be frame or time_s"),
+        ("30\n", "first line must be frame or time_s"),
+        ("time_s\n3,6\n", "line 2: '3' is no time_s of a cut .more values"),
         ("frame\n30\n1.5\n", "line 3: '1.5' is no frame"),
         ("time_s\nnan\n", "line 2: 'nan' is no time_s"),
         ("frame\n-3\n", "line 2"),

@@ -217,3 +217,14 @@ def test_a_mask_that_changes_at_a_cut_is_not_suspicious(tmp_path):
     path = write_folder(tmp_path / "v", masks, step=1, images=[picture(scene) for scene in scenes])
     signs = read_features(read_generated(path)).signs
     assert np.flatnonzero(signs["disagreement"]).tolist() == [6, 7] and not signs["jump"].any()
+    (tmp_path / "cuts.csv").write_text("frame\n")
+    signs = read_features(read_generated(path), tmp_path / "cuts.csv").signs
+    assert np.flatnonzero(signs["disagreement"]).tolist() == [6, 7, 8] and signs["jump"].any(), "a list replaces them"
+
+
+def test_a_list_of_cuts_is_used_and_what_it_does_is_said(folder, capsys, tmp_path):
+    (tmp_path / "cuts.csv").write_text("frame\n1001\n9999\n")
+    options = ["--budget", 1, "--audit", 0, "--cuts", tmp_path / "cuts.csv"]
+    assert run(folder, *options) == 2 and "--cuts needs --choose suspicion" in capsys.readouterr().err
+    assert run(folder, *options, "--choose", "suspicion") == 0
+    assert "1 of the list: frame 1001; 1 more lie after the last frame" in capsys.readouterr().out

@@ -70,7 +70,9 @@ def presence_segments(
     gaps = longer_than_gap(np.diff(np.asarray(times, np.float64)), local_spacing(times))
     breaks = (np.diff(frames) > 1) | gaps[frames[:-1]]
     if shots is not None:
-        breaks |= np.diff(np.asarray(shots)[frames]) > 0
+        begins = np.append(False, np.diff(shots) > 0)
+        once = begins & ~np.append(False, begins[:-1])  # in a dissolve each frame begins a shot
+        breaks |= np.diff(np.cumsum(once)[frames]) > 0
     runs = np.split(frames, np.flatnonzero(breaks) + 1)
     return [Segment(float(times[run[0]]), ends[run[-1]], len(run)) for run in runs if len(run)]
 

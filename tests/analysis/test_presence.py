@@ -70,6 +70,12 @@ def test_a_step_of_exactly_twice_the_spacing_is_no_gap_however_times_are_rounded
         assert len(segments(np.delete(times, [100, 101]), [YES] * 398)) == 2, "three times is one"
 
 
+def test_a_cut_and_a_dissolve_end_a_segment_once():
+    times, shots = [0, 1, 2, 3, 4, 5, 6], [0, 0, 1, 2, 3, 3, 4]  # frames 2 to 3 mix two shots; a cut before frame 6
+    found = presence_segments(times, [YES] * 7, shots=shots)
+    assert [(one.start_s, one.frames) for one in found] == [(0, 2), (2, 4), (6, 1)]
+
+
 def test_two_gaps_in_a_row_leave_a_frame_alone():
     assert segments([0, 1, 2, 10, 18, 19, 20], [YES] * 7) == [(0, 3, 3), (10, 11, 1), (18, 21, 3)]
 

@@ -57,6 +57,32 @@ def test_scenes_with_black_between_them_are_cut_twice(tmp_path):
     assert found(tmp_path, frames) == [6, 10]
 
 
+def dissolve(length, first=1, second=2):
+    """Ten frames of one scene, `length` mixtures with steadily more of the other, ten frames of that one."""
+    weights = [*[0] * 10, *[(i + 1) / (length + 1) for i in range(length)], *[1] * 10]
+    before, after = look(first).astype(float), look(second, 8).astype(float)
+    return [((1 - weight) * before + weight * after).round().astype(np.uint8) for weight in weights]
+
+
+@pytest.mark.parametrize("length", [1, 2, 8, 25])
+def test_each_frame_of_a_dissolve_and_the_first_after_it_begin_a_shot(tmp_path, length):
+    frames = found(tmp_path, dissolve(length))
+    assert frames[0] in range(10 - length // 8, 11) and frames[-1] in range(10 + length, 11 + length + length // 4)
+    assert frames == list(range(frames[0], frames[-1] + 1))
+
+
+def test_a_scene_that_fades_out_and_in_again_and_one_that_dissolves_into_itself_are_not_left(tmp_path):
+    fade = dissolve(4)[:14]
+    assert found(tmp_path, fade + fade[::-1]) == []
+    assert found(tmp_path, dissolve(8, 1, 1)) == [], "flow follows by 8 pixels"
+
+
+def test_a_dissolve_over_more_than_a_second_or_with_frames_left_out_is_not_looked_for(tmp_path):
+    frames = dissolve(25)
+    assert found(tmp_path, frames, rate=20) == []
+    assert found(tmp_path, dissolve(2), times=[i / 25 + 0.3 * (i > 10) for i in range(22)]) == []
+
+
 def test_frames_far_apart_are_not_looked_at(tmp_path):
     assert found(tmp_path, [look(1), look(1), look(2), look(2)], times=[0, 0.1, 4, 4.1]) == []
     assert found(tmp_path, [look(1), look(1), look(2)], times=[0, 0.1, 0.2]) == [2], "a burst that holds a cut"

@@ -11,8 +11,8 @@ between frames farther apart are not found.
 
 A dissolve is a stretch of `LENGTHS` steps, at most `DISSOLVE_S` long, whose frames are mixtures of the picture before
 it and the one after it, with evenly more of the later one. Flow must not follow from one of these two to the other, and
-neither come back. Each frame of a dissolve, and the first one after it, begins a shot; so do frames that a conversion of
-the frame rate mixed at a cut.
+neither come back. Each frame of a dissolve, and the first one after it, begins a shot; so do frames that a conversion
+of the frame rate mixed at a cut.
 """
 
 from __future__ import annotations

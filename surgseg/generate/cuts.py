@@ -94,7 +94,7 @@ def cuts_of(generated: Generated, rows: Sequence[FrameRow], path: Path | None = 
     `UserError` as `read_cuts`.
     """
     parts = (generated.run.get("video") or {}).get("parts") or []
-    joints = [part["first_frame"] for part in parts[1:]]
+    joints = [part["first_frame"] for part in parts]
     if path is not None:
         found, source, reason = read_cuts(path, rows), "file", ""
     elif generated.run["parts"].get("frames") is None:
@@ -124,7 +124,7 @@ def read_cuts(path: Path, rows: Sequence[FrameRow]) -> list[int]:
     for number, line in enumerate(lines, 2):
         try:
             value = int(line[column]) if column == "frame" else float(line[column])
-            if None in line or not (math.isfinite(value) and value >= 0):
+            if None in line or not value >= 0:
                 raise ValueError
         except (TypeError, ValueError):
             more = " (more values than the first line has)" * (None in line)

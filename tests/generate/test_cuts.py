@@ -52,6 +52,11 @@ def test_a_damaged_frame_and_more_light_are_no_cuts(tmp_path):
     assert found(tmp_path, [look(1, i, 1 + 0.6 * (i >= 8)) for i in range(16)]) == []
 
 
+def test_a_small_step_between_still_frames_is_no_cut_and_a_scene_that_stays_away_was_left(tmp_path):
+    assert found(tmp_path, [look(1)] * 8 + [look(1, 1)] * 8) == []
+    assert found(tmp_path, [look(1)] * 8 + [look(2)] * 18 + [look(1)] * 8) == [8, 26], "it is back after 0.72 s"
+
+
 def test_scenes_with_black_between_them_are_cut_twice(tmp_path):
     frames = [look(1, i) for i in range(6)] + [look(1, 0, 0)] * 4 + [look(2, i) for i in range(6)]
     assert found(tmp_path, frames) == [6, 10]
@@ -72,7 +77,7 @@ def test_each_frame_of_a_dissolve_and_the_first_after_it_begin_a_shot(tmp_path, 
 
 
 def test_a_scene_that_fades_out_and_in_again_and_one_that_dissolves_into_itself_are_not_left(tmp_path):
-    fade = dissolve(4)[:14]
+    fade = dissolve(4)[:16]
     assert found(tmp_path, fade + fade[::-1]) == []
     assert found(tmp_path, dissolve(8, 1, 1)) == [], "flow follows by 8 pixels"
 
@@ -96,9 +101,9 @@ def test_frames_of_two_shots_are_no_neighbours():
     "text, after",
     [
         ("frame\n60\n30\n", 0),
-        ("time_s\r\n0\r\n1.2\r\n2.39\r\n", 0),
+        ("time_s\r\n0\r\n1.2000004\r\n2.39\r\n", 0),
         ("\ufefftime_s\n2.39\n1.2\n1.2\n4.81\n30\n", 2),
-        ("shot,frame\na,30\nb,60\nc,999\n", 1),
+        ("shot,frame\na,30\nb,60\nc,999\nd,121\n", 2),
     ],
 )
 def test_a_list_names_the_first_frame_or_time_after_each_cut(tmp_path, text, after):
@@ -126,6 +131,12 @@ def test_a_list_in_another_format_is_refused_with_its_line(tmp_path, text, said)
         read_cuts(tmp_path / "cuts.csv", [])
 
 
+def test_a_cut_before_the_last_frame_lies_inside(tmp_path):
+    rows = read_folder(tmp_path / "out", [10] * 5)
+    (tmp_path / "cuts.csv").write_text("frame\n0\n120\n")
+    assert cuts_of(rows, rows.rows, tmp_path / "cuts.csv") == Cuts((120,), "file")
+
+
 def test_a_list_without_a_cut_says_that_there_is_none(tmp_path):
     (tmp_path / "cuts.csv").write_text("frame\n")
     assert read_cuts(tmp_path / "cuts.csv", []) == []
@@ -136,3 +147,5 @@ def test_joined_parts_begin_with_a_cut_and_why_no_others_are_known_is_said(tmp_p
     folder = read_folder(tmp_path / "out", [10] * 4, step=1, video={"duration_s": 0.16, "parts": parts})
     cuts = cuts_of(folder, folder.rows)
     assert cuts.frames == (2,) and not cuts.source and "kept no frames" in cuts.reason
+    apart = read_folder(tmp_path / "apart", [10, 10], images=[look(1)[:10, :10]] * 2)
+    assert not cuts_of(apart, apart.rows).source and "0.2 s apart" in cuts_of(apart, apart.rows).reason

@@ -37,7 +37,7 @@ RATE_SOURCES = {
     "predicted_same_frames": "Predicted, where there is ground truth",
     "truth": "Ground truth",
 }
-RATE_NOTE = "mean of the samples of a rate, lowest to highest in brackets; n/a: no such pairs, as below 5 frames a second"
+RATE_NOTE = "mean of the samples of a rate, lowest to highest in brackets; n/a: no such pairs, as below 5 frames/s"
 
 
 def check_rates(generated: Generated, rates: Sequence[float]) -> dict[int, float]:

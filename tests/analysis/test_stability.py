@@ -77,6 +77,8 @@ def test_void_takes_no_part_in_either_overlap():
     counted[:, 2] = False
     pair = compare_masks(0, bar(0, 3), bar(0, 2), counted, shift_right(0, (2, 10)))
     assert pair.iou == 1 and pair.flow_iou == 1
+    unsure = shift_right(0, (2, 10), counted)  # where it is void alone
+    assert compare_masks(0, bar(0, 3), bar(0, 2), counted, unsure).untrusted_instrument == 0
     assert compare_masks(0, bar(0, 3), bar(0, 2), np.ones((2, 10), bool), None).iou == 2 / 3
 
 
@@ -142,7 +144,7 @@ def test_present_means_any_pixel_and_at_least_the_area():
 def test_stability_gathers_the_pairs_with_the_detection_rate_of_the_same_frames():
     times, coverage = [0, 0.1, 0.3, 5, 5.1], [0.2, 0.4, 0.0, 0.0, 0.0]
     pairs = [MaskPair(0, 0.5, 0.75, 0.1, 0.2), MaskPair(1, 0.0), MaskPair(3, math.nan, math.nan, 0.3, math.nan)]
-    found = stability(times, coverage, pairs, 0.001)
+    found = stability(times, coverage, pairs, 0.3)  # any pixel is a detection, whatever the least area
     assert found["computed"] and found["pairs"] == 3 and found["frames"] == 5
     assert found["detection_rate"] == 2 / 5 and found["median_step_s"] == pytest.approx(0.1)
     assert found["pairs_both_empty"] == 1 and found["iou"]["n"] == 2 and found["iou"]["mean"] == 0.25

@@ -20,8 +20,6 @@ from surgseg.generate.options import add_image_rate, add_weights_options, check_
 from surgseg.places import find_weights
 from surgseg.view import parse_view
 
-CAUTION = "A few frames of a video prove nothing."
-
 
 def build_parser() -> argparse.ArgumentParser:
     parser = console.make_parser(__doc__)
@@ -69,7 +67,8 @@ def work(args: argparse.Namespace) -> int:
         raise UserError(f"--output {args.output}: a .png file is needed")
     check_folder(args.output.parent)
     from surgseg.checkpoint import load_checkpoint
-    from surgseg.generate.check import check_video
+    from surgseg.figures.video_checks import draw_checks
+    from surgseg.generate.check import CAUTION, check_video
     from surgseg.predict import Predictor
     from surgseg.video.inputs import find_sources
     from surgseg.video.views import check_sizes
@@ -86,7 +85,7 @@ def work(args: argparse.Namespace) -> int:
         check_video(source, name, predictor, args.frames, args.image_rate, view) for source, name in zip(sources, names)
     ]
     weights_data = checkpoint.training.get("data", "unknown")
-    draw(args.output, checks, checkpoint.scheme, weights_data)
+    draw_checks(checks, checkpoint.scheme, args.output, weights_data)
     private = ("video_paths", "output", "model_path")
     public = {key: value for key, value in vars(args).items() if key not in private}
     record = {
@@ -117,40 +116,15 @@ def name_videos(given: list[str] | None, count: int) -> list[str]:
     return given
 
 
-def numbers(video: dict) -> list[str]:
-    """Return the four numbers in two lines, and the suspect frames, if any, in a third."""
-    frames, suspect = video["frames"], video["frames_suspect_left_out"]
-    lines = [
-        f"{frames} frame{'s' * (frames != 1)} evaluated, detection rate {video['detection_rate']:.1%}",
-        f"mean coverage {video['mean_coverage']:.2%}, {video['frames_without_detection']} without detection",
-    ]
-    return lines + ([f"{suspect} suspect left out (decoded after damage)"] if suspect else [])
-
-
-def draw(path: Path, checks: list, scheme, weights_data: str) -> None:
-    """Draw the figure; synthetic videos are marked one by one."""
-    from surgseg.figures.panels import Panel, VideoPanel, draw_videos
-    from surgseg.figures.selection import synthetic_mark
-
-    videos = []
-    for check in checks:
-        labels = [f"{frame.time_s:.1f} s, {covered:.2%}" for frame, covered in zip(check.frames, check.coverage)]
-        panels = [Panel(frame.image, ids, label) for frame, ids, label in zip(check.frames, check.ids, labels)]
-        mark = synthetic_mark(check.data, weights_data)
-        videos.append(VideoPanel(check.name, "\n".join(numbers(check.record())), panels, mark))
-    rules = dict.fromkeys(check.rule for check in checks)
-    title = f"Frames {', or '.join(rules)}, each with its overlay, time and coverage\n{CAUTION}"
-    draw_videos(videos, scheme, path, title=title, mark=next((video.mark for video in videos if video.mark), ""))
-
-
 def report(record: dict) -> None:
     """Print the numbers of each video, marked as in the figure, and the next commands."""
     from surgseg.figures.selection import synthetic_mark
+    from surgseg.generate.check import CAUTION, check_words
 
     for video in record["videos"]:
         mark = synthetic_mark(video["data"], record["weights_data"])
         name = video["name"] + (f" ({mark})" if mark else "")
-        print(f"{name}: {', '.join(numbers(video))} ({video['rule']})")
+        print(f"{name}: {', '.join(check_words(video))} ({video['rule']})")
     print(f"{CAUTION} Next, for each video, with the same --model-path:")
     print("  python generate_masks_from_model.py --video-path VIDEO --output-dir data/NAME --sample spread --burst 3")
     print("and then:")

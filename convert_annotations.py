@@ -17,10 +17,9 @@ CVAT and COCO are exact; LabelMe gets polygons with an IoU of .99 or more: docs/
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
-from surgseg.annotations.corrected import Corrected, write_corrected
+from surgseg.annotations.corrected import Corrected, report_corrected, write_corrected
 from surgseg.annotations.formats import FORMATS, open_annotations
 from surgseg.annotations.into_review import write_into_review
 from surgseg.annotations.task import read_task
@@ -115,7 +114,7 @@ def run(args) -> None:
     if args.to:
         write(args, task)
     else:
-        report(read(args, task), args.output or args.data_root / MASKS, args.output or args.data_root)
+        report_corrected(read(args, task), args.output or args.data_root / MASKS, args.output or args.data_root)
 
 
 def write(args, task) -> None:
@@ -148,25 +147,6 @@ def read(args, task) -> Corrected:
         return write_corrected(
             chosen.read(files), task, args.output, table, video_pattern=args.video_pattern, **options
         )
-
-
-def report(result: Corrected, output: Path, next_root: Path) -> None:
-    print(f"{len(result.names)} frames with {'new reviewed ' * (output != next_root)}masks")
-    if result.left_out:
-        print(f"{len(result.left_out)} frames without annotation, left out: {list_some(result.left_out)}")
-    if result.overlaps:
-        pixels = sum(result.overlaps.values())
-        print(
-            f"{pixels} pixels of {len(result.overlaps)} frames lie in shapes of several classes; the later one counts"
-        )
-    if result.predicted:
-        print(
-            f"WARNING: {len(result.predicted)} masks are unchanged predictions of a model, and count as predicted; "
-            "if a person has checked all masks, give --masks-reviewed",
-            file=sys.stderr,
-        )
-    print(f"  {output}")
-    print(f"next: python instrument_segmentation.py --data-root {next_root}")
 
 
 if __name__ == "__main__":

@@ -20,14 +20,12 @@ Needs: pip install onnx onnxscript onnxruntime
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
 from pathlib import Path
 
 from surgseg.console import make_parser, report_errors
 from surgseg.files import UserError, check_folder, write_bytes
 from surgseg.generate.options import add_weights_options
-from surgseg.places import DATA, FRAMES, find_data, find_weights
+from surgseg.places import DATA, FRAMES, find_weights
 
 PREPARED = tuple(root / frames for root, frames in zip(DATA, FRAMES))
 
@@ -74,8 +72,8 @@ def work(args: argparse.Namespace) -> int:
     if args.repeats < 1:
         raise UserError(f"--repeats {args.repeats}: at least 1 is needed")
     from surgseg.checkpoint import load_checkpoint
-    from surgseg.onnx import OnnxNetwork, check_packages, check_place, export, onnx_path
-    from surgseg.quantise import quantise
+    from surgseg.onnx import OnnxNetwork, check_packages, check_place, export, onnx_path, side_by_side
+    from surgseg.quantise import quantise, real_frames
 
     check_packages()
     weights = find_weights(args.model_path)
@@ -87,7 +85,7 @@ def work(args: argparse.Namespace) -> int:
     small = output.with_suffix(".int8.onnx")
     for path in (output, small)[: 1 + args.int8]:
         check_place(path)
-    real = real_frames(args, checkpoint) if args.int8 else None
+    real = real_frames(args.frames, args.data_root, checkpoint) if args.int8 else None
     frames, origin = frames_to_check(args.frames, args.data_root)
     graph = export(checkpoint, frames)
     quantised, cost = quantise(checkpoint, graph, real, args.max_fall) if real else (None, None)
@@ -114,18 +112,6 @@ def work(args: argparse.Namespace) -> int:
     return 0
 
 
-def real_frames(args: argparse.Namespace, checkpoint):
-    """Return the `RealFrames` of --data-root, --frames or the prepared data. Raises `UserError` if there are none."""
-    from surgseg.quantise import prepared_frames, video_frames
-
-    if args.frames and not args.data_root:
-        return video_frames(args.frames, checkpoint)
-    root = args.data_root or find_data()
-    if root is None:
-        raise UserError("--int8 is calibrated on real frames: give --data-root (prepared data) or --frames (a video)")
-    return prepared_frames(root, checkpoint)
-
-
 def frames_to_check(path: str | None, root: Path | None) -> tuple[list, str]:
     """Return (frames for the check, their description): the user's, prepared ones, or synthetic ones."""
     from surgseg.video.inputs import find_sources, first_frames
@@ -139,29 +125,6 @@ def frames_to_check(path: str | None, root: Path | None) -> tuple[list, str]:
 
     frames = [draw_frame(0, 1, number, (480, 854), "aligned")[0] for number in range(4)]
     return frames, "4 synthetic frames (--frames takes real ones)"
-
-
-def side_by_side(checkpoint, networks: dict, frame, repeats: int) -> dict[str, float]:
-    """Return the median milliseconds from a frame in memory to its mask. The backends take turns."""
-    import torch
-
-    from surgseg.predict import Predictor, TorchNetwork
-
-    cpu = torch.device("cpu")
-    networks = {
-        "torch float32": TorchNetwork(checkpoint, cpu, "float32"),
-        "torch bf16": TorchNetwork(checkpoint, cpu, "bf16"),
-        **networks,
-    }
-    predictors = {name: Predictor(checkpoint, cpu, network=item) for name, item in networks.items()}
-    milliseconds = {name: [] for name in networks}
-    for turn in range(repeats + 1):
-        for name, predictor in predictors.items():
-            start = time.perf_counter()
-            predictor.predict(frame[None])
-            if turn:  # turn 0 warms up
-                milliseconds[name].append(1000 * (time.perf_counter() - start))
-    return {name: statistics.median(values) for name, values in milliseconds.items()}
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -96,6 +96,7 @@ def show(args: argparse.Namespace, capture, source, frames: list, checkpoint, st
     from surgseg.live.capture import SourceLost
     from surgseg.live.keep import Recorder, ScreenLog, Snapshots, Table
     from surgseg.live.latency import report_table
+    from surgseg.live.page import open_screen
     from surgseg.live.run import Live, predict_with
     from surgseg.live.screen import Controls
     from surgseg.video.views import view_of_video
@@ -105,7 +106,8 @@ def show(args: argparse.Namespace, capture, source, frames: list, checkpoint, st
         truth = find_truth(args.ground_truth, scheme, source, args.masks_reviewed)
     controls = Controls(checkpoint.threshold if args.threshold is None else args.threshold)
     start = controls.threshold
-    screen = choose_screen(args, scheme, frames[0].shape[:2], controls, stack)
+    files = any((args.record, args.csv, args.json))
+    screen = stack.enter_context(open_screen(scheme, frames[0].shape[:2], controls, args.serve, to_files=files))
     keepers = [Snapshots(args.snapshot_dir, controls), *([log] if truth else [])]
     keepers += [stack.enter_context(kind(path)) for kind, path in ((Recorder, args.record), (Table, args.csv)) if path]
     predictor, facts = load(args, checkpoint, frames)
@@ -142,29 +144,6 @@ def show(args: argparse.Namespace, capture, source, frames: list, checkpoint, st
     if lost:
         print(f"Partial: {lost}", file=sys.stderr)
     return PARTIAL if lost else 0
-
-
-def choose_screen(args: argparse.Namespace, scheme, size, controls, stack: contextlib.ExitStack):
-    """Return a page, a window where one can be opened, or no screen where the output goes into files only."""
-    from surgseg.live.page import Page
-    from surgseg.live.screen import Screen, Window, can_open_window
-    from surgseg.web import serving
-
-    if args.serve is not None:
-        screen = Page(scheme, size, controls)
-        print(
-            f"Open {stack.enter_context(serving(screen.routes, args.serve))} in a browser on this machine", flush=True
-        )
-    elif can_open_window():
-        screen = Window(scheme, size)
-    elif args.record or args.csv or args.json:
-        print("OpenCV has no window here: the result goes into files only; --serve shows a page")
-        screen = Screen(scheme, size)
-    else:
-        why = "no display, or a headless wheel"
-        raise UserError(f"OpenCV has no window here ({why}): use --serve, --record or --csv")
-    stack.callback(screen.close)
-    return screen
 
 
 def load(args: argparse.Namespace, checkpoint, frames: list) -> tuple:

@@ -62,6 +62,7 @@ def work(args: argparse.Namespace) -> int:
     from surgseg.data.sources import data_kind
     from surgseg.figures.examples import check_size
     from surgseg.figures.selection import synthetic_mark
+    from surgseg.figures.single_frame import thresholds_table, write_thresholds
     from surgseg.frames import read_frame
     from surgseg.generate.folder import MIN_COMPONENT_AREA
     from surgseg.mask_folders import settle_masks
@@ -83,7 +84,16 @@ def work(args: argparse.Namespace) -> int:
     kinds = {"data": data_kind(args.frame.parent), "weights_data": checkpoint.training.get("data", "unknown")}
     view = view_of(parse_view(args.view, checkpoint.view), [frame])
     probabilities = Predictor(checkpoint, device).probabilities(frame[None], view)
-    record, written = apply_thresholds(args, frame, probabilities, checkpoint.scheme, truth, synthetic_mark(**kinds))
+    record, written = write_thresholds(
+        frame,
+        args.frame,
+        probabilities,
+        checkpoint.scheme,
+        args.thresholds,
+        args.output_dir,
+        truth=truth,
+        mark=synthetic_mark(**kinds),
+    )
     path = args.output_dir / "test_single_frame.json"
     weights = {"sha256": checkpoint.sha256, "arch": checkpoint.arch, "image_size": checkpoint.image_size}
     write_json(
@@ -96,72 +106,13 @@ def work(args: argparse.Namespace) -> int:
             "run": console.run_metadata(vars(args), device),
         },
     )
-    print(table(record))
+    print(thresholds_table(record["thresholds"]))
     print(f"\nCoverage: % of the frame. Components: connected, from {MIN_COMPONENT_AREA:.2%} of the frame on.")
     usual = "the most probable class, no" if checkpoint.threshold is None else f"{checkpoint.threshold:g} as"
     print(f"Where no --threshold is given, the other scripts take {usual} threshold of these weights.")
     print(f"Field of view: {view}")
     print("\nWritten:", *(f"  {item}" for item in (*written, path)), sep="\n")
     return 0
-
-
-def apply_thresholds(args, frame, probabilities, scheme, truth, mark: str) -> tuple[dict, list[Path]]:
-    """Write masks and figures of the frame at each threshold; returns (content of the JSON, files written)."""
-    import numpy as np
-
-    from surgseg.analysis.thresholds import threshold_curves, threshold_grid, threshold_label
-    from surgseg.figures.panels import Panel, draw_single_frame, draw_threshold
-    from surgseg.generate.folder import MIN_COMPONENT_AREA
-    from surgseg.masks import count_components, write_mask
-    from surgseg.predict import to_mask
-
-    thresholds = sorted(set(args.thresholds))
-    grid = threshold_grid(thresholds)
-    union = to_mask(probabilities, scheme, 0.5)[1][0].numpy()
-    curves = {"thresholds": np.round(grid.astype(np.float64), 6), **threshold_curves(union, grid, truth)}
-    marked = [int(np.searchsorted(grid, np.float32(value))) for value in thresholds]
-    rows, written = [], []
-    for threshold, index in zip(thresholds, marked):
-        ids = to_mask(probabilities, scheme, threshold)[0][0].numpy()
-        instrument = np.isin(ids, scheme.instrument_ids).astype(np.uint8)
-        scores = {name: float(curves[name][index]) for name in ("coverage", "iou", "dice") if name in curves}
-        rows.append({"threshold": threshold, "components": count_components(instrument, MIN_COMPONENT_AREA), **scores})
-        label = threshold_label(threshold)
-        mask_path = args.output_dir / "masks" / f"{args.frame.stem}_thresh{label}.png"
-        figure_path = args.output_dir / f"test_mask_thresh{label}.png"
-        write_mask(mask_path, ids, scheme)
-        title = f"threshold {threshold:g}: {words(scores)}"
-        draw_threshold(Panel(frame, ids, args.frame.name), scheme, figure_path, title=title, mark=mark)
-        written += [mask_path, figure_path]
-    overview = args.output_dir / "test_single_frame.png"
-    draw_single_frame(Panel(frame, ids, args.frame.name), union, curves, marked, overview, mark=mark)
-    record = {
-        "schema": "surgseg.single_frame/1",
-        "frame": args.frame.name,
-        "size": list(frame.shape[:2]),
-        "min_component_area": MIN_COMPONENT_AREA,
-        "thresholds": rows,
-        "curves": curves,
-    }
-    return record, [*written, overview]
-
-
-def words(scores: dict[str, float]) -> str:
-    """Coverage and, with ground truth, IoU and Dice; n/a if neither mask shows an instrument."""
-    text = f"coverage {scores['coverage']:.2%}"
-    if "iou" in scores:
-        text += f", IoU {scores['iou']:.3f}, Dice {scores['dice']:.3f}".replace("nan", "n/a")
-    return text
-
-
-def table(record: dict) -> str:
-    rows = record["thresholds"]
-    scored = "iou" in rows[0]
-    lines = [f"{'Threshold':>9}{'Coverage':>11}{'Components':>12}" + (f"{'IoU':>9}{'Dice':>9}" if scored else "")]
-    for row in rows:
-        line = f"{row['threshold']:>9g}{row['coverage']:>11.2%}{row['components']:>12}"
-        lines.append(line + "".join(f"{row[key]:>9.4f}".replace("nan", "n/a") for key in ("iou", "dice") if key in row))
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ from __future__ import annotations
 import importlib.util
 import json
 import logging
+import statistics
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -258,3 +260,22 @@ def check(checkpoint: Checkpoint, network: OnnxNetwork, frames: Sequence[np.ndar
         masks = [predictor.predict(frame[None]).ids for predictor in predictors]
         agreements.append(float((masks[0] == masks[1]).mean()))
     return Parity(len(frames), max(differences), float(np.mean(agreements)))
+
+
+def side_by_side(
+    checkpoint: Checkpoint, networks: dict[str, OnnxNetwork], frame: np.ndarray, repeats: int
+) -> dict[str, float]:
+    """Return the median milliseconds from a frame in memory to its mask, also of PyTorch. The backends take turns."""
+    cpu = torch.device("cpu")
+    pytorch = {f"torch {precision}": TorchNetwork(checkpoint, cpu, precision) for precision in ("float32", "bf16")}
+    predictors = {
+        name: Predictor(checkpoint, cpu, network=network) for name, network in {**pytorch, **networks}.items()
+    }
+    milliseconds = {name: [] for name in predictors}
+    for turn in range(repeats + 1):
+        for name, predictor in predictors.items():
+            start = time.perf_counter()
+            predictor.predict(frame[None])
+            if turn:  # turn 0 warms up
+                milliseconds[name].append(1000 * (time.perf_counter() - start))
+    return {name: statistics.median(values) for name, values in milliseconds.items()}

@@ -28,6 +28,7 @@ from surgseg.data.views import sample_views
 from surgseg.files import UserError
 from surgseg.labels import Scheme
 from surgseg.onnx import INT8, METADATA, OnnxNetwork, check
+from surgseg.places import find_data
 from surgseg.predict import Predictor
 from surgseg.preprocess import resize_frames
 from surgseg.scores.metrics import confusion, pooled_scores, union_matrix
@@ -77,6 +78,19 @@ class RealFrames:
     calibration: list[np.ndarray]
     pairs: Iterable[tuple[np.ndarray, np.ndarray | None]]
     origin: str
+
+
+def real_frames(video: str | None, root: Path | None, checkpoint: Checkpoint) -> RealFrames:
+    """Return those of the prepared folder `root`, else of `video`, else of the prepared data at a default path.
+
+    Raises `UserError` if there are none, or too few.
+    """
+    if video and not root:
+        return video_frames(video, checkpoint)
+    root = root or find_data()
+    if root is None:
+        raise UserError("--int8 is calibrated on real frames: give --data-root (prepared data) or --frames (a video)")
+    return prepared_frames(root, checkpoint)
 
 
 def prepared_frames(root: Path, checkpoint: Checkpoint) -> RealFrames:

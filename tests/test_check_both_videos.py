@@ -41,11 +41,11 @@ def images(tmp_path_factory):
 @pytest.fixture
 def drawn(monkeypatch):
     """What would be drawn, instead of drawing it."""
-    import surgseg.figures.panels
+    import surgseg.figures.video_checks
 
     calls = []
     monkeypatch.setattr(
-        surgseg.figures.panels, "draw_videos",
+        surgseg.figures.video_checks, "draw_videos",
         lambda videos, scheme, path, **options: calls.append((videos, options)) or path,
     )  # fmt: skip
     return calls

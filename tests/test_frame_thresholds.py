@@ -51,13 +51,13 @@ def weights(monkeypatch):
 @pytest.fixture
 def drawn(monkeypatch):
     """(panel, title, mark) of each figure of a threshold, instead of drawing it; the overview is drawn as nothing."""
-    import surgseg.figures.panels as panels
+    import surgseg.figures.single_frame as module
 
     calls = []
     monkeypatch.setattr(
-        panels, "draw_threshold", lambda panel, scheme, path, *, title, mark: calls.append((panel, title, mark))
+        module, "draw_threshold", lambda panel, scheme, path, *, title, mark: calls.append((panel, title, mark))
     )
-    monkeypatch.setattr(panels, "draw_single_frame", lambda *given, **options: None)
+    monkeypatch.setattr(module, "draw_single_frame", lambda *given, **options: None)
     return calls
 
 

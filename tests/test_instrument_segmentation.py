@@ -21,11 +21,11 @@ from tests.helpers import folder_bytes, noise_frame, save_image
 def options(tiny_prepared, tmp_path, monkeypatch):
     """A quick training in a folder of its own, which is also the current one. Figures are drawn in `tiny_run`."""
     import surgseg.figures.examples
-    import surgseg.figures.training
+    import surgseg.run_training
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(surgseg.figures.examples, "draw_examples", lambda examples, scheme, path, **options: path)
-    monkeypatch.setattr(surgseg.figures.training, "draw_training_loss", lambda history, path, **options: path)
+    monkeypatch.setattr(surgseg.run_training, "draw_training_loss", lambda history, path, **options: path)
     return ["--data-root", str(tiny_prepared), "--arch", "unet", "--base-channels", "2", "--image-size", "32", "32",
             "--epochs", "1", "--device", "cpu"]  # fmt: skip
 

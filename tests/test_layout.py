@@ -13,6 +13,7 @@ LEVELS = (  # lowest first; a room may import the levels below it, and itself. A
     {"training", "generate", "live", "evaluation", "onnx", "synthetic", "annotations"},
     {"study", "analysis", "quantise", "review"},
     {"figures"},
+    {"run_training"},
 )
 LEVEL = {room: number for number, rooms in enumerate(LEVELS, 1) for room in rooms}
 MODULES = sorted(path.relative_to(ROOT) for package in ("surgseg", "models") for path in (ROOT / package).rglob("*.py"))

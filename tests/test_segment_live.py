@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import urllib.request
 
@@ -13,7 +14,7 @@ import segment_live
 from surgseg import checkpoint
 from surgseg.files import read_csv, read_json
 from surgseg.labels import SCHEMES
-from surgseg.live import screen, sources
+from surgseg.live import page, sources
 from surgseg.live.capture import SourceLost
 from surgseg.masks import write_mask
 from tests.films import bright_checkpoint, draw, write_film
@@ -36,7 +37,7 @@ def live(tmp_path, monkeypatch, capsys):
     """Run the script in an empty folder with a model that finds bright pixels: (status, stdout, stderr)."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(checkpoint, "load_checkpoint", lambda path, arch: bright_checkpoint())
-    monkeypatch.setattr(screen, "can_open_window", lambda: False)
+    monkeypatch.setattr(page, "can_open_window", lambda: False)
     (tmp_path / "w.pth").write_bytes(b"")
 
     def run(source, *options):
@@ -90,27 +91,19 @@ def test_the_recording_is_complete_before_the_scores_are_computed(live, film, mo
 def test_a_page_is_served_while_it_runs(live, film, monkeypatch):
     from surgseg.live.run import Live
 
-    run, pages = Live.run, []
+    run, serving, address, pages = Live.run, page.serving, [], []
+
+    @contextlib.contextmanager
+    def noted(*given):
+        with serving(*given) as found:
+            address.append(found)
+            yield found
 
     def fetch(self):
         run(self)
         pages.append(urllib.request.urlopen(address[0], timeout=10).read().decode())
 
-    address = []
-    serving = __import__("surgseg.web", fromlist=["serving"]).serving
-
-    class Noted:
-        def __init__(self, *given):
-            self.block = serving(*given)
-
-        def __enter__(self):
-            address.append(self.block.__enter__())
-            return address[0]
-
-        def __exit__(self, *error):
-            return self.block.__exit__(*error)
-
-    monkeypatch.setattr("surgseg.web.serving", Noted)
+    monkeypatch.setattr(page, "serving", noted)
     monkeypatch.setattr(Live, "run", fetch)
     status, out, _ = live(film, "--serve", "--as-fast-as-possible")
     assert status == 0 and f"Open {address[0]} in a browser on this machine" in out

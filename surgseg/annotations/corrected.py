@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -193,3 +194,23 @@ def _write_lists(folder: Path, task: Task, rows: list[dict], predicted: dict[str
     licences = read_json(source).get("licences", []) if source.is_file() else []
     write_json(folder / "audit.json", {**kept, "licences": licences, "predicted_masks": predicted})
     write_manifest(folder, sorted(rows, key=lambda row: natural_key(row["name"])))
+
+
+def report_corrected(result: Corrected, folder: Path, data_root: Path) -> None:
+    """Print what was written to `folder`, what to know of it, and the command that trains on `data_root`."""
+    print(f"{len(result.names)} frames with {'new reviewed ' * (folder != data_root)}masks")
+    if result.left_out:
+        print(f"{len(result.left_out)} frames without annotation, left out: {list_some(result.left_out)}")
+    if result.overlaps:
+        pixels = sum(result.overlaps.values())
+        print(
+            f"{pixels} pixels of {len(result.overlaps)} frames lie in shapes of several classes; the later one counts"
+        )
+    if result.predicted:
+        print(
+            f"WARNING: {len(result.predicted)} masks are unchanged predictions of a model, and count as predicted; "
+            "if a person has checked all masks, give --masks-reviewed",
+            file=sys.stderr,
+        )
+    print(f"  {folder}")
+    print(f"next: python instrument_segmentation.py --data-root {data_root}")

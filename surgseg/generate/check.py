@@ -15,6 +15,7 @@ from surgseg.video.sampling import Sampling
 from surgseg.video.views import view_of_video
 from surgseg.view import View
 
+CAUTION = "A few frames of a video prove nothing."
 UNKNOWN_LENGTH_STEP = 25  # frames; used if the length of the video is unknown
 
 
@@ -83,3 +84,13 @@ def check_video(
     found = predictor.predict(np.stack([frame.image for frame in frames]), seen)
     data = "synthetic" if marked else "unmarked"
     return VideoCheck(name, frames, found.ids, found.measures.coverage, rule, data, len(taken) - len(frames), seen)
+
+
+def check_words(video: dict) -> list[str]:
+    """Return the four numbers of a `VideoCheck.record` in two lines, and the suspect frames, if any, in a third."""
+    frames, suspect = video["frames"], video["frames_suspect_left_out"]
+    lines = [
+        f"{frames} frame{'s' * (frames != 1)} evaluated, detection rate {video['detection_rate']:.1%}",
+        f"mean coverage {video['mean_coverage']:.2%}, {video['frames_without_detection']} without detection",
+    ]
+    return lines + ([f"{suspect} suspect left out (decoded after damage)"] if suspect else [])

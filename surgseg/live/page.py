@@ -1,7 +1,8 @@
-"""The live picture as a page in a browser: newest frame as MJPEG, keys as buttons."""
+"""The live picture as a page in a browser: newest frame as MJPEG, keys as buttons. Choose between page and window."""
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator
@@ -9,9 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
+from surgseg.files import UserError
 from surgseg.frames import encode_frame
 from surgseg.labels import Scheme
-from surgseg.live.screen import KEYS, Controls, Screen
+from surgseg.live.screen import KEYS, Controls, Screen, Window, can_open_window
+from surgseg.web import serving
 
 _QUALITY = 85  # of JPEG
 _TEMPLATE = Path(__file__).with_name("page.html")
@@ -80,3 +83,28 @@ class Page(Screen):
                 abort(404)
             self._controls.press(key)
             return state()
+
+
+@contextlib.contextmanager
+def open_screen(
+    scheme: Scheme, size: tuple[int, int], controls: Controls, port: int | None, *, to_files: bool
+) -> Iterator[Screen]:
+    """Open a page at `port`; without a port a window, or no screen if only `to_files` is possible. Close it at the end.
+
+    `size` (H, W) of a frame. Raises `UserError` where nothing can be shown.
+    """
+    with contextlib.ExitStack() as stack:
+        if port is not None:
+            screen = Page(scheme, size, controls)
+            address = stack.enter_context(serving(screen.routes, port))
+            print(f"Open {address} in a browser on this machine", flush=True)
+        elif can_open_window():
+            screen = Window(scheme, size)
+        elif to_files:
+            print("OpenCV has no window here: the result goes into files only; --serve shows a page")
+            screen = Screen(scheme, size)
+        else:
+            why = "no display, or a headless wheel"
+            raise UserError(f"OpenCV has no window here ({why}): use --serve, --record or --csv")
+        stack.callback(screen.close)
+        yield screen

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 import instrument_segmentation
 import surgseg.figures.examples
-import surgseg.figures.training
+import surgseg.run_training
 import surgseg.training.fit as module
 from models import build_model
 from surgseg import console
@@ -104,10 +104,10 @@ def work(data, broken, folder):
             run_case(case, data, folder / name, processes, case.resume)
         args = parsed(data, folder / "folds", "--folds", "2", "--epochs", "1")
         machine = Machine(CPU, args.cache_dir, processes)
-        assert instrument_segmentation.train_folds(args, load_prepared(data), machine) == 0
+        assert instrument_segmentation.train_on(args, load_prepared(data), machine) == 0
         args = parsed(broken, folder / "broken")
         machine = Machine(CPU, args.cache_dir, processes)
-        instrument_segmentation.train_folds(args, load_prepared(broken), machine)
+        instrument_segmentation.train_on(args, load_prepared(broken), machine)
 
 
 def exchange(processes):
@@ -125,7 +125,7 @@ def parsed(*given):
 
 def draw_nothing(set_attribute):
     set_attribute(surgseg.figures.examples, "draw_examples", lambda examples, scheme, path, **options: path)
-    set_attribute(surgseg.figures.training, "draw_training_loss", lambda history, path, **options: path)
+    set_attribute(surgseg.run_training, "draw_training_loss", lambda history, path, **options: path)
 
 
 def options(data, folder, *more):

@@ -15,7 +15,6 @@ from surgseg.evaluation.folders import earlier_predictions
 from surgseg.figures.evaluated import evaluate_and_draw
 from surgseg.figures.training import draw_training_loss
 from surgseg.files import check_folder, read_json, write_json
-from surgseg.review.adaptation import measure_adaptation
 from surgseg.scores.report import heading, metrics_block
 from surgseg.study.folds import folds_block, summarise_folds
 from surgseg.training.config import ModelConfig, TrainConfig
@@ -141,6 +140,8 @@ def train_and_evaluate(training: Training, split: Split, output: Output, resume:
 
 def compare_with_start(training: Training, trained: TrainedRun) -> Path:
     """Score the weights before and after a fine-tuning, print which to use, return the file written."""
+    from surgseg.review.adaptation import measure_adaptation  # imports scipy.stats, which other trainings do not need
+
     path = trained.weights_path.with_name("adaptation.json")
     audit = [sample for sample in training.prepared.samples if sample.role == "audit"]
     shared = {"void": training.void, "path": path, "batch_size": training.frames_at_once(trained)}

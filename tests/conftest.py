@@ -1,6 +1,7 @@
 """Shared fixtures: quiet libraries, a small prepared folder, and one small training run on it."""
 
 import contextlib
+import gc
 import io
 import os
 from pathlib import Path
@@ -9,6 +10,15 @@ import numpy as np
 import pytest
 
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_collection():
+    """What is imported here stays to the end: to look through it for garbage takes seconds, again and again."""
+    gc.disable()
+    yield
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)

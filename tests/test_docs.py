@@ -76,6 +76,8 @@ def tiny_demo(tmp_path, monkeypatch):
     monkeypatch.setattr(release, "DEMO_STREAM", TINY)
     monkeypatch.setattr(demo, "DEMO_STREAM", TINY)
     monkeypatch.setattr(demo, "demo_options", lambda: options)
+    monkeypatch.setattr(onnx, "missing_packages", lambda: ["onnx"])  # an export takes seconds
+    monkeypatch.setattr(style, "DPI", 50)
 
 
 def run_all(commands: list[list[str]]) -> None:
@@ -101,9 +103,7 @@ def test_make_demo_runs_and_leaves_what_it_promises(tiny_demo, capsys):
     assert figures >= {"training_loss", "segmentation_results", "full_dataset_complete_analysis", "mask_statistics"}
 
 
-def test_the_demo_without_make_runs(tiny_demo, monkeypatch):
-    monkeypatch.setattr(onnx, "missing_packages", lambda: ["onnx"])  # an export takes seconds
-    monkeypatch.setattr(style, "DPI", 50)
+def test_the_demo_without_make_runs(tiny_demo):
     shown = block(ROOT / "docs" / "install.md", "```powershell", "```\n").replace(".venv\\Scripts\\", "")
     commands = [command for command in shown_commands(shown) if command[0] != "pytest"]
     assert len(commands) == 3

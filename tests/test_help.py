@@ -4,26 +4,27 @@ import json
 import os
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from surgseg.threads import cpu_count
 from tests.helpers import ROOT
 
 SCRIPTS = sorted(path.name for path in ROOT.glob("*.py"))
-HELP = """
-import runpy, sys
-kind, name = sys.argv[1:]
-sys.argv = [name, "--help"]
-status = None
-try:
-    runpy.run_path(name, run_name="__main__") if kind == "path" else runpy.run_module(name, run_name="__main__")
-except SystemExit as end:
-    status = end.code
-heavy = [name for name in ("torch", "torchvision", "matplotlib") if name in sys.modules]
-print(f"status {status or 0}; imported: {heavy}")
+ANSWERS = """
+import contextlib, io, json, runpy, sys
+answers = {}
+for name, options in json.loads(sys.argv[1]).items():
+    sys.argv, out, err, status = [name, *options], io.StringIO(), io.StringIO(), 0
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            run = runpy.run_path if name.endswith(".py") else runpy.run_module
+            run(name, run_name="__main__")
+        except SystemExit as end:
+            status = end.code or 0
+    heavy = [name for name in ("torch", "torchvision", "matplotlib") if name in sys.modules]
+    answers[name] = [status, out.getvalue(), err.getvalue(), heavy]
+print(json.dumps(answers))
 """
 
 MISTAKES = {
@@ -58,35 +59,36 @@ MISTAKES = {
 }
 
 
-def start(*command, folder=ROOT):
+def answers(commands, folder):
+    """(status, stdout, stderr, heavy packages imported so far) of commands that run one after the other.
+
+    They run in one process of their own, which imports what they share once.
+    """
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8", "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [sys.executable, *command], capture_output=True, text=True, encoding="utf-8", cwd=folder, env=environment,
-        timeout=120, check=False,
+    done = subprocess.run(
+        [sys.executable, "-c", ANSWERS, json.dumps(commands)], capture_output=True, text=True, encoding="utf-8",
+        cwd=folder, env=environment, timeout=120, check=False,
     )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return {Path(name).name: found for name, found in json.loads(done.stdout).items()}
 
 
 @pytest.fixture(scope="module")
 def helps():
-    """What every script answers to `--help`, asked of all at the same time."""
-    asked = [("path", name) for name in SCRIPTS] + [("module", "surgseg.synthetic")]
-    with ThreadPoolExecutor(cpu_count()) as pool:
-        answers = pool.map(lambda item: start("-c", HELP, *item), asked)
-        return dict(zip((name for _, name in asked), answers))
+    """What every script answers to `--help`."""
+    return answers({name: ["--help"] for name in [*SCRIPTS, "surgseg.synthetic"]}, ROOT)
 
 
 @pytest.mark.parametrize("name", [*SCRIPTS, "surgseg.synthetic"])
 def test_help_is_printed_without_importing_torch(helps, name):
-    answer = helps[name]
-    assert answer.returncode == 0, answer.stderr
-    lines = answer.stdout.strip().splitlines()
-    assert lines[0].startswith("usage: ") and lines[-1] == "status 0; imported: []"
+    status, out, err, heavy = helps[name]
+    assert (status, err, heavy) == (0, "", []) and out.startswith("usage: ")
 
 
 @pytest.mark.parametrize("name", [*SCRIPTS, "surgseg.synthetic"])
 def test_every_option_states_its_default(helps, name):
     """Of each option that takes a value or is a switch; those that must be given are named in the usage line."""
-    text = helps[name].stdout
+    text = helps[name][1]
     usage, _, rest = text.partition("options:\n")
     required = {word for word in usage.split() if word.startswith("--")}
     current, described = None, {}
@@ -102,38 +104,20 @@ def test_every_option_states_its_default(helps, name):
 
 @pytest.mark.parametrize("name", [*SCRIPTS, "surgseg.synthetic"])
 def test_help_fits_a_terminal_of_100_columns(helps, name):
-    assert [line for line in helps[name].stdout.splitlines() if len(line) > 100] == []
-
-
-MISTAKEN = """
-import contextlib, io, json, runpy, sys
-answers = {}
-for name, options in json.loads(sys.argv[1]).items():
-    sys.argv, out, err, status = [name, *options], io.StringIO(), io.StringIO(), 0
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            runpy.run_path(name, run_name="__main__")
-        except SystemExit as end:
-            status = end.code
-    answers[name] = [status, out.getvalue(), err.getvalue()]
-print(json.dumps(answers))
-"""
+    assert [line for line in helps[name][1].splitlines() if len(line) > 100] == []
 
 
 @pytest.fixture(scope="module")
 def mistakes(tmp_path_factory):
-    """(status, stdout, stderr) of every script, all in one process of their own, which imports torch once."""
+    """What every script answers to a mistake, and the folder where it was made."""
     folder = tmp_path_factory.mktemp("mistakes")
-    commands = {str(ROOT / name): options for name, options in MISTAKES.items()}
-    answer = start("-c", MISTAKEN, json.dumps(commands), folder=folder)
-    assert answer.returncode == 0, answer.stderr
-    return {Path(name).name: found for name, found in json.loads(answer.stdout).items()}, folder
+    return answers({str(ROOT / name): options for name, options in MISTAKES.items()}, folder), folder
 
 
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_mistake_is_one_line_on_stderr_and_status_2(mistakes, name):
-    answers, folder = mistakes
-    status, _, stderr = answers[name]
+    found, folder = mistakes
+    status, _, stderr, _ = found[name]
     lines = stderr.strip().splitlines()
     assert status == 2 and len(lines) == 1, stderr
     assert lines[0].startswith("error: ") and "no-such-folder" in lines[0]

@@ -2,6 +2,7 @@
 
 import ast
 from collections import Counter, defaultdict
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -24,10 +25,16 @@ def room_of(parts: tuple[str, ...]) -> str:
     return parts[1].removesuffix(".py") if parts[0] == "surgseg" and len(parts) > 1 else parts[0]
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse((ROOT / path).read_text(encoding="utf-8"))
+
+
+@cache
 def imported(path: Path) -> list[tuple[str, ...]]:
     """The dotted names of ours that a module imports, wherever in it."""
     found = []
-    for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -64,7 +71,7 @@ def test_one_name_has_one_meaning():
     """No function or class is defined in two modules. `__main__` is a script."""
     places = defaultdict(list)
     for path in MODULES:
-        for node in ast.parse((ROOT / path).read_text(encoding="utf-8")).body:
+        for node in tree_of(path).body:
             if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and path.stem != "__main__":
                 places[node.name].append(str(path))
     assert {name: found for name, found in places.items() if len(found) > 1} == {}
@@ -85,8 +92,7 @@ def test_only_scripts_and_options_know_the_command_line():
     for path in MODULES:
         if path.stem in ("options", "config", "console", "__main__"):
             continue
-        tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
-        names = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+        names = {node.arg for node in ast.walk(tree_of(path)) if isinstance(node, ast.arg)}
         if "args" in names or "argparse" in (ROOT / path).read_text(encoding="utf-8"):
             wrong.append(str(path))
     assert wrong == []

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -87,8 +89,8 @@ def test_the_export_is_made_once_and_states_its_check(exported):
     assert network.metadata["weights_sha256"] == load_checkpoint(exported).sha256
 
 
-def test_other_weights_under_the_same_name_are_exported_anew(tmp_path):
-    path = save_weights(tmp_path / "w.pth", seed=0)
+def test_other_weights_under_the_same_name_are_exported_anew(exported, tmp_path):
+    path = shutil.copytree(exported.parent, tmp_path / "copy") / exported.name
     first = choose(path).metadata["weights_sha256"]
     save_weights(path, seed=1)
     second = choose(path)
@@ -98,13 +100,8 @@ def test_other_weights_under_the_same_name_are_exported_anew(tmp_path):
 
 def test_an_export_that_disagrees_is_refused_and_not_kept(tmp_path, monkeypatch, capsys):
     path = save_weights(tmp_path / "w.pth")
-    trace = module._trace
-
-    def wrong(checkpoint):
-        other = load_checkpoint(save_weights(tmp_path / "other.pth", seed=9))
-        return trace(other)
-
-    monkeypatch.setattr(module, "_trace", wrong)
+    other = module._trace(load_checkpoint(save_weights(tmp_path / "other.pth", seed=9)))
+    monkeypatch.setattr(module, "_trace", lambda checkpoint: other)
     with pytest.raises(UserError, match=r"disagrees with PyTorch .*--backend torch"):
         choose(path, "onnx")
     assert isinstance(choose(path, "auto"), TorchNetwork)
@@ -136,13 +133,14 @@ def test_onnx_is_for_the_cpu_in_float32(exported):
     assert choose(exported, "auto", precision="bf16").describe()["precision"] == "bf16"
 
 
-def test_a_folder_that_cannot_be_written_into_costs_only_the_time(tmp_path, monkeypatch, capsys):
-    path = save_weights(tmp_path / "w.pth")
+def test_a_folder_that_cannot_be_written_into_costs_only_the_time(exported, tmp_path, monkeypatch, capsys):
+    path = Path(shutil.copy(exported, tmp_path))
 
     def full(*_):
         raise UserError("cannot write: read-only file system")
 
     monkeypatch.setattr(module, "write_bytes", full)
+    monkeypatch.setattr(module, "export", lambda checkpoint, frames: onnx_path(exported).read_bytes())
     assert choose(path).describe()["name"] == "onnxruntime"
     assert "made again next time" in capsys.readouterr().out and not onnx_path(path).exists()
 

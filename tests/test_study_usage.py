@@ -8,7 +8,7 @@ import pytest
 
 from models import ARCHITECTURES
 from surgseg import onnx
-from surgseg.figures import style
+from surgseg.figures import examples, style
 from surgseg.files import read_json
 from surgseg.synthetic.release import write_release
 from surgseg.training import start
@@ -37,6 +37,7 @@ def release(tmp_path, monkeypatch):
         monkeypatch.setitem(ARCHITECTURES, arch, small)
     monkeypatch.setattr(onnx, "missing_packages", lambda: ["onnx"])  # an export takes seconds
     monkeypatch.setattr(style, "DPI", 50)
+    monkeypatch.setattr(examples, "draw_examples", lambda examples, scheme, path, **options: path)
     write_release("CholecSeg8k", videos=4, clips=1, frames=6, size=(64, 112), seed=3, workers=1)
 
 

@@ -48,6 +48,7 @@ MODEL = ModelConfig(arch="unet", base_channels=2, image_size=(32, 48), weights="
 TRAIN = resolved(epochs=2, batch_size=4, learning_rate=0.01, freeze_norm=True)  # batch statistics differ by process
 SCORES = ("train_loss", "val_loss", "val_iou", "val_dice", "val_accuracy", "learning_rate")
 WAIT = 150  # seconds; a launch that hangs is ended and fails its test
+BORDER = "--- the script ---"  # before and after what the script prints
 
 
 @dataclass(frozen=True)
@@ -96,10 +97,11 @@ def work(data, broken, folder):
     They are joined once: PyTorch's gloo does not meet a second time where torchrun keeps the addresses of the first.
     """
     torch.set_num_threads(1)
-    draw_nothing(setattr)
     with joined(CPU) as processes:
         print("joined")
         write_json(folder / f"rank{processes.rank}.json", exchange(processes))
+        run_script(options(data, folder / "script"), processes)
+        draw_nothing(setattr)
         for name, case in {**CASES, "moving statistics": MOVING_STATISTICS}.items():
             run_case(case, data, folder / name, processes, case.resume)
         args = parsed(data, folder / "folds", "--folds", "2", "--epochs", "1")
@@ -108,6 +110,15 @@ def work(data, broken, folder):
         args = parsed(broken, folder / "broken")
         machine = Machine(CPU, args.cache_dir, processes)
         instrument_segmentation.train_on(args, load_prepared(broken), machine)
+
+
+def run_script(argv, processes):
+    """Run the script as torchrun starts it, in processes that are joined already."""
+    print(BORDER)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(distributed, "joined", lambda device: contextlib.nullcontext(processes))
+        assert instrument_segmentation.main(argv) == 0
+    print(BORDER)
 
 
 def exchange(processes):
@@ -163,39 +174,36 @@ def data(make_prepared, tmp_path_factory):
     return make_prepared(tmp_path_factory.mktemp("data") / "prepared", parts, frames=3)
 
 
-class Launches:
-    """What two launches left, made at the same time: exit statuses, printed text, and folders.
+class Launched:
+    """What a launch of `work` left: exit status, what the script printed, other text, and folders.
 
-    `script` is the script on good data. `cases` is `work`; its run to be resumed was interrupted in one process.
+    The run to be resumed was interrupted in one process.
     """
 
     def __init__(self, data, root):
-        self.script, self.cases, self.broken = (root / name for name in ("script", "cases", "broken"))
+        self.cases, self.broken = root / "cases", root / "broken"
+        self.script = self.cases / "script"
         shutil.copytree(data, self.broken)
         (self.broken / "masks" / "video02_000001.png").write_bytes(b"broken")
         with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()):
             patch.setattr(module, "epoch_block", interrupt_after_one_epoch)
             run_case(CASES["resumed"], data, self.cases / "resumed", Processes(), "no")
-        started = [
-            torchrun("instrument_segmentation.py", *options(data, self.script)),
-            torchrun("-m", "tests.training.test_distributed", data, self.broken, self.cases),
-        ]
-        with ThreadPoolExecutor(2) as pool:
-            ended = list(pool.map(finish, started))
-        (self.script_status, self.script_out, self.script_err), ended = ended
-        self.cases_status, self.cases_out, self.cases_err = ended
+        launch = torchrun("-m", "tests.training.test_distributed", data, self.broken, self.cases)
+        self.status, out, self.err = finish(launch)
+        before, self.script_out, after = (out + 2 * BORDER).split(BORDER)[:3]
+        self.out = before + after
 
 
 @pytest.fixture(scope="module")
-def launches(data, tmp_path_factory):
-    return Launches(data, tmp_path_factory.mktemp("launches"))
+def launched(data, tmp_path_factory):
+    return Launched(data, tmp_path_factory.mktemp("launched"))
 
 
 @pytest.fixture
-def cases(launches):
+def cases(launched):
     """The folder of the cases, all of which went through."""
-    assert (launches.cases / "folds" / "out" / "folds.json").is_file(), launches.cases_err
-    return launches.cases
+    assert (launched.cases / "folds" / "out" / "folds.json").is_file(), launched.err
+    return launched.cases
 
 
 def interrupt_after_one_epoch(row, epochs):
@@ -245,17 +253,17 @@ def test_values_are_summed_copied_and_given_to_all(cases):
     assert [item["copied"] for item in found] == [[0.0] * 3] * 2
 
 
-def test_only_the_first_process_speaks_while_they_are_joined(launches, cases):
-    out = launches.cases_out
+def test_only_the_first_process_speaks_while_they_are_joined(launched, cases):
+    out = launched.out
     assert out.count("joined") == 1 and out.count("Resumed after epoch 1 of 3.") == 1
     assert out.count("2 processes, device cpu") == len(CASES) + 1 + 2, "the cases, two folds"
 
 
-def test_folds_are_scored_in_the_first_process_while_the_other_waits(launches, cases):
+def test_folds_are_scored_in_the_first_process_while_the_other_waits(launched, cases):
     folds = read_json(cases / "folds" / "out" / "folds.json")
     videos = [video for row in folds["folds"] for video in row["test_videos"]]
     assert sorted(videos) == [f"video0{number}" for number in range(1, 6)]
-    assert launches.cases_out.count("FOLD 2 OF 2") == launches.cases_out.count("CROSS-VALIDATION") == 1
+    assert launched.out.count("FOLD 2 OF 2") == launched.out.count("CROSS-VALIDATION") == 1
 
 
 def test_the_cache_is_built_once_and_nothing_half_made_is_left(cases):
@@ -267,9 +275,8 @@ def test_the_cache_is_built_once_and_nothing_half_made_is_left(cases):
         assert {path.name for path in (cases / name).iterdir()} == written | before
 
 
-def test_torchrun_writes_and_says_what_a_single_process_does(launches, data, tmp_path, monkeypatch, capsys):
-    assert launches.script_status == 0, launches.script_err
-    folder, out = launches.script, launches.script_out
+def test_torchrun_writes_and_says_what_a_single_process_does(launched, cases, data, tmp_path, monkeypatch, capsys):
+    folder, out = launched.script, launched.script_out
     draw_nothing(monkeypatch.setattr)
     assert instrument_segmentation.main(options(data, tmp_path)) == 0
     assert_same_curve(curve(folder / "out" / "history.csv"), curve(tmp_path / "out" / "history.csv"))
@@ -283,8 +290,8 @@ def test_torchrun_writes_and_says_what_a_single_process_does(launches, data, tmp
     assert "2 processes, device cpu" in out and "processes" not in said
 
 
-def test_torchrun_leaves_each_file_once_and_no_other(launches):
-    folder = launches.script
+def test_torchrun_leaves_each_file_once_and_no_other(launched, cases):
+    folder = launched.script
     (cache,) = (folder / "cache").iterdir()
     assert {path.name for path in cache.iterdir()} == {"cache.json", "checksums.npy", "frames.npy", "masks.npy"}
     assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if cache not in path.parents) == [
@@ -296,13 +303,20 @@ def test_torchrun_leaves_each_file_once_and_no_other(launches):
     ]  # fmt: skip
 
 
-def test_an_error_in_the_first_process_ends_the_launch(launches, cases):
+def test_an_error_in_the_first_process_ends_the_launch(launched, cases):
     """The broken mask is found while the cache is built; the other process waits for it."""
-    assert launches.cases_status != 0
-    (line,) = [line for line in launches.cases_err.splitlines() if line.startswith("error: ")]
+    assert launched.status != 0
+    (line,) = [line for line in launched.err.splitlines() if line.startswith("error: ")]
     assert "1 of 15 frames" in line and "video02_000001.png" in line
     assert [path.name for path in (cases / "broken").iterdir()] == ["cache"]
     assert list((cases / "broken" / "cache").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_torchrun_starts_the_script_itself(data, tmp_path):
+    status, out, err = finish(torchrun("instrument_segmentation.py", *options(data, tmp_path)))
+    assert status == 0, err
+    assert out.count("2 processes, device cpu") == 1 and (tmp_path / "out" / "metrics.json").is_file()
 
 
 @given(st.integers(0, 40), st.integers(1, 9))

@@ -11,6 +11,7 @@ from PIL import Image
 
 import analyze_model
 from surgseg.checkpoint import load_checkpoint
+from surgseg.figures import style
 from surgseg.files import read_csv, write_json
 from surgseg.labels import SCHEMES
 from surgseg.masks import read_mask, write_mask
@@ -34,8 +35,9 @@ def here(tmp_path, monkeypatch, request):
 
 
 @pytest.fixture
-def drawn():
-    """Marks a test that looks at the figures."""
+def drawn(monkeypatch):
+    """Marks a test that looks at the figures, which are coarse."""
+    monkeypatch.setattr(style, "DPI", 50)
 
 
 def analyzed(*argv):
@@ -78,7 +80,7 @@ def test_the_studys_command_prints_the_studys_block(tiny_run, capsys):
     assert "\nbackground " in text and "\ninstrument " in text
     assert "Predictions cover 6 of 24 masks." in text
     with Image.open("outputs/figures/comprehensive_analysis.png") as image:
-        assert min(image.size) > 1000
+        assert min(image.size) > 250
     examples = [f"{name}_segmentation_results" for name in ("best", "challenging", "impressive")]
     assert {path.name for path in Path("outputs/figures").iterdir()} == {
         "comprehensive_analysis.png", "full_dataset_analysis.png",

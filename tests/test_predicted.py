@@ -10,6 +10,7 @@ import analyze_model
 import prepare_cholecseg8k_assets
 from surgseg.analysis.ground_truth import match_ground_truth
 from surgseg.data.dataset import load_folders, load_prepared, mark_predicted
+from surgseg.figures import analysis
 from surgseg.files import UserError
 from surgseg.generate.folder import read_generated
 from surgseg.labels import SCHEMES
@@ -145,7 +146,8 @@ def test_a_preparation_remembers_predicted_masks(generated, tmp_path):
     assert [s.predicted for s in mark_predicted(load_prepared(root)).samples] == [False, True, True, False]
 
 
-def test_predictions_are_not_scored_against_predictions(generated, tmp_path, capsys):
+def test_predictions_are_not_scored_against_predictions(generated, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(analysis, "write_figures", lambda *given, **options: ([], [], True))
     mask_dir = generated / "masks"
     for path in masks_of(generated):
         write_mask(tmp_path / "preds" / path.name, pixels(5), SCHEMES["binary"])

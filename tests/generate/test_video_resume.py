@@ -159,7 +159,7 @@ def cut_tables(found):
 
 def cut_images(found):
     """States in which an image is half-written, under its temporary name."""
-    for state in some(found, 8):
+    for state in some(found, 6):
         halves = {name: data[: len(data) // 2] for name, data in state.items() if ".part." in name}
         if halves:
             yield {**state, **halves}
@@ -194,7 +194,7 @@ def test_killed_anywhere_and_started_again_it_ends_as_a_whole_run(films, tmp_pat
     whole = content(tmp_path / "whole")
     assert done == status and len(found) > 15 and not [name for name in whole if "part" in name]
     kept = 0
-    for number, state in enumerate([*some(found, 14), *cut_tables(found), *cut_images(found)]):
+    for number, state in enumerate([*some(found, 9), *cut_tables(found), *cut_images(found)]):
         folder = restore(state, tmp_path / f"{number}")
         assert run(films / film, folder, options) == status
         again = content(folder)
@@ -470,7 +470,7 @@ def test_overwriting_may_be_killed_anywhere(films, tmp_path, capsys, options):
     folder = restore(folder_bytes(tmp_path / "old"), tmp_path / "out")
     status, found = states(folder, lambda: run(film, folder, f"{options} --overwrite"))
     assert status == 0 and content(folder) == whole["new"]
-    for number, state in enumerate(some(found, 12)):
+    for number, state in enumerate(some(found, 8)):
         folder = restore(state, tmp_path / f"{number}")
         assert run(film, folder, f"{options} --overwrite") == 0
         assert content(folder) == whole["new"]

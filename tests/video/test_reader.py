@@ -100,9 +100,21 @@ def assert_square(frame, tolerance=2):
     assert np.allclose(found, (40, 40 + SIDE, left, left + SIDE), atol=tolerance)
 
 
+@pytest.fixture(scope="module")
+def film_of(tmp_path_factory):
+    """Give the path of a film of 40 frames by the name of its kind. The film is made once, and not to be changed."""
+    root = tmp_path_factory.mktemp("films")
+
+    def find(name):
+        path = root / name
+        return path if path.is_file() else write_film(path, 40, **KINDS[name])
+
+    return find
+
+
 @pytest.mark.parametrize("name", KINDS)
-def test_every_frame_comes_with_its_number_its_time_and_its_content(tmp_path, name):
-    frames, counts, facts = read(write_film(tmp_path / name, 40, **KINDS[name]))
+def test_every_frame_comes_with_its_number_its_time_and_its_content(film_of, name):
+    frames, counts, facts = read(film_of(name))
     assert [frame.index for frame in frames] == list(range(40))
     assert np.allclose([frame.time_s for frame in frames], np.arange(40) / 25, atol=0.0011)
     assert frames[0].image.dtype == np.uint8
@@ -115,11 +127,10 @@ def test_every_frame_comes_with_its_number_its_time_and_its_content(tmp_path, na
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_length_is_known_whatever_the_header_says(tmp_path, name):
-    film = write_film(tmp_path / name, 70, **KINDS[name])
-    with VideoReader(film, Sampling("spread", None, 4)) as reader:
-        assert reader.length_s == pytest.approx(2.8, abs=0.05)
-        assert np.allclose([frame.index for frame in reader], [8, 26, 43, 61], atol=1)
+def test_length_is_known_whatever_the_header_says(film_of, name):
+    with VideoReader(film_of(name), Sampling("spread", None, 4)) as reader:
+        assert reader.length_s == pytest.approx(1.6, abs=0.05)
+        assert np.allclose([frame.index for frame in reader], [5, 15, 25, 35], atol=1)
 
 
 @pytest.mark.parametrize("name", ["film.mp4", "film.mkv", "film.mov", "film.ts", "hevc.mkv"])
@@ -209,9 +220,9 @@ def test_a_recording_that_begins_between_keyframes_is_read_from_the_first_on(tmp
 
 
 def test_a_picture_of_the_largest_usual_size_is_read(tmp_path):
-    frames, _, _ = read(write_film(tmp_path / "film.mp4", 2, size=(2160, 3840)))
-    assert [frame.image.shape for frame in frames] == [(2160, 3840, 3)] * 2
-    assert_square(frames[1])
+    (frame,), _, _ = read(write_film(tmp_path / "film.mp4", 1, size=(2160, 3840)))
+    assert frame.image.shape == (2160, 3840, 3)
+    assert_square(frame)
 
 
 @pytest.mark.skipif(not hasattr(av.VideoStream, "set_display_rotation"), reason="this PyAV cannot write rotation")
@@ -281,10 +292,8 @@ def test_the_first_bytes_of_damage_do_not_slip_through(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", DAMAGED)
-def test_random_damage_never_ends_in_anything_but_a_user_error(tmp_path, name):
-    path = write_film(tmp_path / name, 40, **KINDS[name])
-    whole = path.read_bytes()
-    decoded = []
+def test_random_damage_never_ends_in_anything_but_a_user_error(film_of, tmp_path, name):
+    path, whole, decoded = tmp_path / name, film_of(name).read_bytes(), []
     for seed in range(6):
         random = np.random.default_rng(seed)
         start, length = (int(random.random() * share * len(whole)) for share in (1, 0.1))

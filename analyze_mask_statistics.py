@@ -73,12 +73,12 @@ def work(args: argparse.Namespace) -> int:
         raise UserError("--tools needs --tool-file")
     if args.mask_video and not args.mask_dir:
         raise UserError("--mask-video needs --mask-dir")
-    from surgseg.analysis.cholec80 import read_phases, read_tools
     from surgseg.analysis.frame_table import frame_rows
     from surgseg.analysis.ground_truth import match_ground_truth
     from surgseg.analysis.measure import analyse
     from surgseg.analysis.rates import check_rates, measure_rates
     from surgseg.analysis.report import statistics_block
+    from surgseg.cholec80 import read_phases, read_tools
     from surgseg.figures.mask_statistics import draw_mask_statistics
     from surgseg.figures.sampling_rate import draw_sampling_rate
     from surgseg.generate.folder import read_generated

@@ -113,10 +113,10 @@ def check(args: argparse.Namespace) -> list[str]:
 
 def read_video(args: argparse.Namespace, index: int, name: str):
     """Return the `Video` of one folder, read and analysed."""
-    from surgseg.analysis.cholec80 import read_tools
     from surgseg.analysis.compare_videos import Video, measure_appearances
     from surgseg.analysis.ground_truth import match_ground_truth
     from surgseg.analysis.measure import analyse
+    from surgseg.cholec80 import read_tools
     from surgseg.generate.folder import read_generated
 
     generated = read_generated(args.generated_dirs[index], prefer_reviewed=args.prefer_reviewed)

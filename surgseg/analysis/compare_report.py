@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from surgseg.analysis.appearance import MEASURES
 from surgseg.analysis.report import decimal, percent
+from surgseg.appearance import MEASURES
 from surgseg.reviews import reviewed_words
 
 TITLES = {"content": "COMPARISON OF CONTENT", "shift": "COMPARISON WITH LABELS: SHIFT"}

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import spearmanr
 
-from surgseg.analysis.appearance import MEASURES, Appearance, appearance, histogram_distance
 from surgseg.analysis.bootstrap import difference_of_means, drop_rare_intervals
 from surgseg.analysis.measure import Analysis, video_end
 from surgseg.analysis.presence import frame_ends
 from surgseg.analysis.statistics import evenly_spaced
+from surgseg.appearance import MEASURES, Appearance, appearance, histogram_distance
 from surgseg.data.seen import training_warnings
 from surgseg.frames import read_frame
 from surgseg.generate.folder import FrameRow, Generated

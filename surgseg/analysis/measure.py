@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from surgseg.analysis.cholec80 import NO_PHASE, Track, check_length, phases_at, tools_at
 from surgseg.analysis.ground_truth import score_rows
 from surgseg.analysis.neighbours import measure_pairs
 from surgseg.analysis.presence import agreement, presence_segments, segment_summary, typical_spacing
 from surgseg.analysis.stability import MaskPair, stability
 from surgseg.analysis.statistics import describe, detection_statistics, evenly_spaced
+from surgseg.cholec80 import NO_PHASE, Track, check_length, phases_at, tools_at
 from surgseg.data.seen import training_warnings
 from surgseg.files import UserError, list_some
 from surgseg.flow import FLOW_PAIRS

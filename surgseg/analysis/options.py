@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from surgseg.analysis.cholec80 import RATE
+from surgseg.cholec80 import RATE
 from surgseg.console import add_prefer_option, add_reviewed_option
 from surgseg.files import UserError
 from surgseg.flow import FLOW_PAIRS

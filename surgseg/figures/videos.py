@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from surgseg.analysis.appearance import MEASURES, histogram_distance
 from surgseg.analysis.compare_report import TITLES
 from surgseg.analysis.compare_videos import Video
 from surgseg.analysis.report import percent
+from surgseg.appearance import MEASURES, histogram_distance
 from surgseg.figures.mask_statistics import broken_line
 from surgseg.figures.style import BLACK, GRAY, PALETTE, add_title, fit_names, new_figure, save_figure
 

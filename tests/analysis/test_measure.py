@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from surgseg.analysis.cholec80 import read_phases, read_tools
 from surgseg.analysis.frame_table import frame_rows
 from surgseg.analysis.ground_truth import match_ground_truth
 from surgseg.analysis.measure import AnalysisRequest as Request
 from surgseg.analysis.measure import analyse
+from surgseg.cholec80 import read_phases, read_tools
 from surgseg.files import UserError
 from surgseg.labels import SCHEMES
 from surgseg.masks import write_mask

@@ -10,11 +10,11 @@ import pytest
 from matplotlib.colors import to_hex, to_rgba
 from PIL import Image
 
-from surgseg.analysis.appearance import BINS, Appearance
 from surgseg.analysis.compare_videos import Video
 from surgseg.analysis.measure import Analysis
 from surgseg.analysis.presence import typical_spacing
 from surgseg.analysis.statistics import detection_statistics
+from surgseg.appearance import BINS, Appearance
 from surgseg.figures import videos as module
 from surgseg.figures.style import PALETTE, RED, mark_synthetic, new_figure, save_figure
 from surgseg.figures.videos import draw_video_comparison

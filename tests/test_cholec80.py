@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from surgseg.analysis.cholec80 import NO_PHASE, check_length, phases_at, read_phases, read_tools, tools_at
 from surgseg.analysis.presence import agreement
+from surgseg.cholec80 import NO_PHASE, check_length, phases_at, read_phases, read_tools, tools_at
 from surgseg.files import UserError
 from tests.folders import TOOLS, write_phases, write_tools
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from surgseg.analysis.appearance import BINS, appearance, histogram_distance
+from surgseg.appearance import BINS, appearance, histogram_distance
 from tests.folders import texture
 
 

@@ -36,22 +36,36 @@ MEASURES = {
 
 def appearance(frame: np.ndarray) -> Appearance:
     """Return the `Appearance` of a frame, (H, W, 3) uint8 RGB."""
-    height, width = frame.shape[:2]
-    small = cv2.resize(frame, (max(1, round(width * HEIGHT / height)), HEIGHT), interpolation=cv2.INTER_AREA)
-    lit = small.max(2) > LIT
+    small, lit = _reduced(frame)
     if not lit.any():
         return Appearance(math.nan, math.nan, math.nan, np.zeros(BINS, np.float32))
-    lightness = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[..., 0]
     hsv = cv2.cvtColor(small, cv2.COLOR_RGB2HSV)
+    histogram = cv2.calcHist([hsv], [0, 1], lit.astype(np.uint8), list(BINS), [0, 180, 0, 256])
+    saturation = float(hsv[..., 1][lit].mean() / 255)
+    return Appearance(_brightness(small, lit), saturation, _sharpness(small, lit), histogram / histogram.sum())
+
+
+def brightness_and_sharpness(frame: np.ndarray) -> tuple[float, float]:
+    """Return these two measures of `Appearance` alone, in less time."""
+    small, lit = _reduced(frame)
+    return (_brightness(small, lit), _sharpness(small, lit)) if lit.any() else (math.nan, math.nan)
+
+
+def _reduced(frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The frame at `HEIGHT` rows, and (h, w) bool, whether a pixel of it is lit."""
+    height, width = frame.shape[:2]
+    small = cv2.resize(frame, (max(1, round(width * HEIGHT / height)), HEIGHT), interpolation=cv2.INTER_AREA)
+    return small, cv2.max(cv2.max(small[..., 0], small[..., 1]), small[..., 2]) > LIT  # faster than NumPy's max
+
+
+def _brightness(small: np.ndarray, lit: np.ndarray) -> float:
+    return float(cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[..., 0][lit].mean())
+
+
+def _sharpness(small: np.ndarray, lit: np.ndarray) -> float:
     laplacian = cv2.Laplacian(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), cv2.CV_32F)
     inside = cv2.erode(lit.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0  # the rim of the field is no detail
-    histogram = cv2.calcHist([hsv], [0, 1], lit.astype(np.uint8), list(BINS), [0, 180, 0, 256])
-    return Appearance(
-        float(lightness[lit].mean()),
-        float(hsv[..., 1][lit].mean() / 255),
-        float(laplacian[inside].var()) if inside.any() else math.nan,
-        histogram / histogram.sum(),
-    )
+    return float(laplacian[inside].var()) if inside.any() else math.nan
 
 
 def histogram_distance(first: np.ndarray, second: np.ndarray) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -28,7 +28,8 @@ NEARLY = 0.96  # a view with at least this share of the frame's height and width
 @dataclass(frozen=True)
 class View:
     """A rectangle of frames of one size, in native pixels. `frame` is their (height, width). `reason` says why it is
-    the whole frame, where `find_view` found no other."""
+    the whole frame, where `find_view` found no other. `outline` is the shape of the view in it, round ones too: the
+    (x, y) corners of the convex hull of all that is lit, or () for the rectangle itself."""
 
     height: int
     width: int
@@ -36,10 +37,11 @@ class View:
     left: int
     frame: tuple[int, int]
     reason: str = ""
+    outline: tuple[tuple[int, int], ...] = field(default=(), compare=False, repr=False)
 
     @classmethod
-    def whole(cls, frame: tuple[int, int], reason: str = "") -> View:
-        return cls(*frame, 0, 0, tuple(frame), reason)
+    def whole(cls, frame: tuple[int, int], reason: str = "", outline: tuple[tuple[int, int], ...] = ()) -> View:
+        return cls(*frame, 0, 0, tuple(frame), reason, outline)
 
     @property
     def is_whole(self) -> bool:
@@ -136,8 +138,9 @@ def find_in_levels(levels: Sequence[np.ndarray], size: tuple[int, int]) -> View:
     border = _border(level)
     if border is None:
         return View.whole(size, "no dark border")
-    _, _, parts, _ = cv2.connectedComponentsWithStats(np.uint8(abs(level.astype(int) - border) > RISE))
-    parts = parts[1:][parts[1:, cv2.CC_STAT_AREA] >= PART * level.size]
+    _, labels, parts, _ = cv2.connectedComponentsWithStats(np.uint8(abs(level.astype(int) - border) > RISE))
+    large = 1 + np.flatnonzero(parts[1:, cv2.CC_STAT_AREA] >= PART * level.size)
+    parts = parts[large]
     if not len(parts):
         return View.whole(size, "nothing large is lit")
     first = parts[:, [cv2.CC_STAT_TOP, cv2.CC_STAT_LEFT]]
@@ -148,9 +151,22 @@ def find_in_levels(levels: Sequence[np.ndarray], size: tuple[int, int]) -> View:
     height, width = (int(length) for length in end - begin)
     if height < LEAST * size[0] or width < LEAST * size[1]:
         return View.whole(size, "the lit part is too small")
+    hull = cv2.convexHull(np.argwhere(np.isin(labels, large)).astype(np.int32))[:, 0]
+    outline = tuple((int(x), int(y)) for y, x in (hull + 0.5) * scale)
     if height >= NEARLY * size[0] and width >= NEARLY * size[1]:
-        return View.whole(size, "the view fills it")
-    return View(height, width, int(begin[0]), int(begin[1]), size)
+        return View.whole(size, "the view fills it", outline)
+    return View(height, width, int(begin[0]), int(begin[1]), size, outline=outline)
+
+
+def border_distance(view: View) -> np.ndarray:
+    """Return the distance of each pixel of a frame to the border of the view, as a share of the view's height: (H, W)
+    float32. The border is the view's outline, and the border of the image where that cuts it. It is 0 outside."""
+    inside = np.zeros((view.frame[0] + 2, view.frame[1] + 2), np.uint8)  # the border of the image is border too
+    if view.outline:
+        cv2.fillPoly(inside[1:-1, 1:-1], [np.array(view.outline)], 1)
+    else:
+        view.crop(inside[1:-1, 1:-1])[:] = 1
+    return cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1] / view.height
 
 
 def brightness(frame: np.ndarray) -> np.ndarray:

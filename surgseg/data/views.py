@@ -17,14 +17,18 @@ from surgseg.threads import ahead, cpu_count
 from surgseg.view import FRAMES, View, brightness, find_in_levels, view_of
 
 
-def sample_views(samples: Sequence[Sample], asked: str | list[int]) -> Callable[[Sample, np.ndarray], View]:
+def sample_views(
+    samples: Sequence[Sample], asked: str | list[int], *, silent: bool = False
+) -> Callable[[Sample, np.ndarray], View]:
     """Return a function that gives the view of a sample's frame (H, W, 3). `asked` is what `parse_view` returns.
 
-    "auto" finds a view for each video and frame size, in frames spread over it, and prints what it found. A rectangle
-    needs frames of one size: `UserError` for one of another size.
+    "auto" finds a view for each video and frame size, in frames spread over it, and prints what it found unless `silent`.
+    A rectangle needs frames of one size: `UserError` for one of another size.
     """
     if asked == "auto":
         found = _find_views(samples)
+        if not silent:
+            _print_views(found)
         return lambda sample, frame: found.get((sample.video, frame.shape[:2])) or View.whole(frame.shape[:2])
 
     def given(sample: Sample, frame: np.ndarray) -> View:
@@ -59,8 +63,10 @@ def _find_views(samples: Sequence[Sample]) -> dict[tuple[str, tuple[int, int]], 
     with ThreadPoolExecutor(cpu_count()) as pool:
         jobs = ahead(pool, find, sorted(videos, key=natural_key), 2 * cpu_count())
         found = list(tqdm(jobs, "Finding the field of view", len(videos), unit="video", disable=quiet()))
-    views = {key: view for part in found for key, view in part.items()}
+    return {key: view for part in found for key, view in part.items()}
+
+
+def _print_views(views: dict[tuple[str, tuple[int, int]], View]) -> None:
     whole = [f"{video} ({view.reason})" for (video, _), view in views.items() if view.is_whole]
     told = f"; the whole frame of {list_some(whole, 4)}" if whole else ""
     print(f"Field of view: frames of {len(views) - len(whole)} of {len(views)} videos are cropped{told}")
-    return views

@@ -9,7 +9,8 @@
 one part (--split-part) of the split that is stored in the weights file. Both write the scores, and
 figures of the scores, of the audit of the data, and of example frames. --fit-temperature and
 --choose-threshold use the validation part, and write new weights beside the old ones.
---second-mask-dir compares the true masks with other labels of the same frames.
+--second-mask-dir compares the true masks with other labels of the same frames. Scores are also
+grouped by what is known of the frames: instrument, brightness, sharpness, place, phase.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from pathlib import Path
 
 from surgseg import console
 from surgseg.evaluation import options
-from surgseg.files import UserError, check_folder
-from surgseg.places import find_data, find_weights
+from surgseg.files import check_folder
+from surgseg.places import find_weights
 from surgseg.view import parse_view
 
 
@@ -36,12 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     options.add_dataset_mode(parser)
     console.add_reviewed_option(parser)
     options.add_model_mode(parser)
-    parser.add_argument(
-        "--second-mask-dir",
-        type=Path,
-        metavar="DIR",
-        help="other labels of the same frames: a folder of masks or a prepared folder (default: none)",
-    )
+    options.add_both_modes(parser)
     options.add_score_output(parser)
     return parser
 
@@ -53,6 +49,7 @@ def main(argv: list[str] | None = None) -> int:
 def run(args: argparse.Namespace) -> int:
     options.check_scoring(args)
     parse_view(args.view)
+    from surgseg.evaluation.label_sets import read_label_set
     from surgseg.figures import analysis
     from surgseg.figures.labels import report_labels
     from surgseg.scores.report import conventions_block, metrics_block
@@ -62,7 +59,8 @@ def run(args: argparse.Namespace) -> int:
         check_folder(folder)
     metrics_path = args.output_dir / "analysis_metrics.json"
     by_folder = args.mode == "dataset"
-    second, compared = read_second(args), None
+    second = args.second_mask_dir and read_label_set(args.second_mask_dir, reviewed=args.masks_reviewed)
+    compared = None
     if second and by_folder:  # refuse labels that do not fit before anything is written
         compared = compare_labels(args, args.mask_dir, options.find_scheme(args), second, args.pred_dir)
     metrics, scheme, mask_dir, files = (score_dataset if by_folder else score_model)(args, metrics_path)
@@ -93,13 +91,6 @@ def run(args: argparse.Namespace) -> int:
     return console.PARTIAL if partial or not whole else 0
 
 
-def read_second(args: argparse.Namespace):
-    """Return the `LabelSet` of --second-mask-dir, or None."""
-    from surgseg.evaluation.label_sets import read_label_set
-
-    return args.second_mask_dir and read_label_set(args.second_mask_dir, reviewed=args.masks_reviewed)
-
-
 def compare_labels(args: argparse.Namespace, mask_dir: Path, scheme, second, pred_dir: Path):
     """Return the `LabelComparison` of both sets of labels and the predictions."""
     from surgseg.evaluation.label_sets import compare_label_sets, read_label_set
@@ -111,81 +102,63 @@ def compare_labels(args: argparse.Namespace, mask_dir: Path, scheme, second, pre
 
 def score_dataset(args: argparse.Namespace, metrics_path: Path) -> tuple:
     """Score the masks of two folders. Returns (metrics, class scheme, folder of true masks, None)."""
-    from surgseg.data.sources import data_kind
-    from surgseg.evaluation.folders import facts_of_predictions, score_folders
-    from surgseg.evaluation.results import metrics_of, write_metrics
+    from surgseg.evaluation.folders import evaluate_folders
 
     scheme = options.find_scheme(args)
-    how = {
-        "require_all": args.require_all,
-        "reviewed": args.masks_reviewed,
-        "video_pattern": args.video_pattern,
-        "tolerances": args.tolerance,
-    }
-    scored, masks = score_folders(args.mask_dir, args.pred_dir, scheme, args.void, **how)
-    data, run = data_kind(args.mask_dir), console.run_metadata(vars(args))
-    about = {**facts_of_predictions(args.pred_dir, scored, masks), "data": data}
-    metrics = metrics_of(scored, scheme, about, masks=masks, data=data, run=run)
-    write_metrics(metrics_path, scored, scheme, metrics)
+    metrics = evaluate_folders(
+        args.mask_dir,
+        args.pred_dir,
+        scheme,
+        metrics_path,
+        args.void,
+        video_pattern=args.video_pattern,
+        read_frames=not args.skip_frames,
+        phase_dir=args.phase_dir,
+        run=console.run_metadata(vars(args)),
+        require_all=args.require_all,
+        reviewed=args.masks_reviewed,
+        tolerances=args.tolerance,
+    )
     return metrics, scheme, args.mask_dir, None
 
 
 def score_model(args: argparse.Namespace, metrics_path: Path) -> tuple:
     """Predict and score a part of the data. Returns (metrics, class scheme, folder of true masks, image files)."""
     from surgseg.checkpoint import load_checkpoint
-    from surgseg.data.dataset import mark_predicted
-    from surgseg.data.leaks import true_samples
-    from surgseg.data.reviewed import load_data_root
-    from surgseg.data.splits import stored_part
-    from surgseg.evaluation.samples import evaluate_samples
+    from surgseg.evaluation.calibrate import write_calibrated
+    from surgseg.evaluation.folders import earlier_predictions
+    from surgseg.evaluation.samples import evaluate_samples, load_part
     from surgseg.figures.examples import ImageFiles
 
     weights = find_weights(args.model_path)
     checkpoint = load_checkpoint(weights, args.arch)
     device = console.resolve_device(args.device)
-    root = args.data_root or find_data()
-    if root is None:
-        raise UserError("no prepared data in data/full_dataset or data/sample_frames; name it with --data-root")
-    prepared = load_data_root(root)
-    if not args.masks_reviewed:
-        prepared = mark_predicted(prepared)
-    trained_on = checkpoint.training.get("data", "unknown")
-    if trained_on != prepared.data:
-        print(f"Warning: these weights were trained on {trained_on} data, and are scored on {prepared.data} data.")
-    samples = true_samples(stored_part(prepared.samples, checkpoint.training.get("split"), args.split_part))
-    view = parse_view(args.view, checkpoint.view)
-    if args.fit_temperature or args.choose_threshold:
-        fit_on_validation(args, weights, checkpoint, prepared, device, view)
+    prepared, samples = load_part(args.data_root, checkpoint, args.split_part, args.masks_reviewed)
+    view, run = parse_view(args.view, checkpoint.view), console.run_metadata(vars(args), device)
+    batches = {"batch_size": args.batch_size, "view": view}
+    fitted = {"temperature": args.fit_temperature, "threshold": args.choose_threshold}
+    if args.save_preds:
+        earlier_predictions(args.save_preds)  # refuse an unusable folder before weights are written
+    if any(fitted.values()):
+        print(write_calibrated(checkpoint, weights, prepared, device, run, **fitted, **batches))
     metrics = evaluate_samples(
         checkpoint,
         samples,
         device,
         threshold=args.threshold,
-        batch_size=args.batch_size,
         pred_dir=args.save_preds,
         metrics_path=metrics_path,
         void=args.void,
         prepared=prepared,
         part=args.split_part,
-        view=view,
         tolerances=args.tolerance,
-        weights_data=trained_on,
-        run=console.run_metadata(vars(args), device),
+        phase_dir=args.phase_dir,
+        weights_data=checkpoint.training.get("data", "unknown"),
+        run=run,
+        **batches,
     )
     files = ImageFiles.of_samples(samples, args.save_preds) if args.save_preds else None
     return metrics, checkpoint.scheme, prepared.root / "masks", files
-
-
-def fit_on_validation(args: argparse.Namespace, weights: Path, checkpoint, prepared, device, view) -> None:
-    """Calibrate `checkpoint` on its validation part; write it beside `weights`."""
-    from surgseg.evaluation.calibrate import write_calibrated
-    from surgseg.evaluation.folders import earlier_predictions
-
-    if args.save_preds:
-        earlier_predictions(args.save_preds)  # refuse an unusable folder before the weights are written
-    asked = {"temperature": args.fit_temperature, "threshold": args.choose_threshold}
-    run = console.run_metadata(vars(args), device)
-    print(write_calibrated(checkpoint, weights, prepared, device, run, **asked, batch_size=args.batch_size, view=view))
 
 
 if __name__ == "__main__":

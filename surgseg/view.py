@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -37,7 +38,7 @@ class View:
     left: int
     frame: tuple[int, int]
     reason: str = ""
-    outline: tuple[tuple[int, int], ...] = field(default=(), compare=False, repr=False)
+    outline: tuple[tuple[int, int], ...] = ()
 
     @classmethod
     def whole(cls, frame: tuple[int, int], reason: str = "", outline: tuple[tuple[int, int], ...] = ()) -> View:
@@ -158,6 +159,7 @@ def find_in_levels(levels: Sequence[np.ndarray], size: tuple[int, int]) -> View:
     return View(height, width, int(begin[0]), int(begin[1]), size, outline=outline)
 
 
+@functools.lru_cache(maxsize=8)
 def border_distance(view: View) -> np.ndarray:
     """Return the distance of each pixel of a frame to the border of the view, as a share of the view's height: (H, W)
     float32. The border is the view's outline, and the border of the image where that cuts it. It is 0 outside."""

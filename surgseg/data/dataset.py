@@ -63,6 +63,11 @@ def is_prepared(root: Path) -> bool:
     return (Path(root) / "manifest.csv").is_file() and (Path(root) / "classes.json").is_file()
 
 
+def frame_folder_beside(mask_dir: Path) -> Path | None:
+    """The folder of frames beside a folder of masks; None if there is none."""
+    return next((path for name in FRAME_FOLDERS if (path := mask_dir.resolve().parent / name).is_dir()), None)
+
+
 def load_prepared(root: Path | str) -> Prepared:
     """Read a prepared folder through its manifest. Raises `UserError` where files and manifest disagree."""
     root = Path(root)
@@ -71,7 +76,7 @@ def load_prepared(root: Path | str) -> Prepared:
             f"{root} is no prepared folder (no manifest.csv with classes.json): run prepare_full_dataset.py or "
             "prepare_cholecseg8k_assets.py first"
         )
-    frame_folder = next((root / name for name in FRAME_FOLDERS if (root / name).is_dir()), root / FRAME_FOLDERS[0])
+    frame_folder = frame_folder_beside(root / "masks") or root / FRAME_FOLDERS[0]
     files = images_by_name(frame_folder)
     rows = read_csv(root / "manifest.csv", required=MANIFEST_FIELDS)
     if not rows:

@@ -22,8 +22,8 @@ def sample_views(
 ) -> Callable[[Sample, np.ndarray], View]:
     """Return a function that gives the view of a sample's frame (H, W, 3). `asked` is what `parse_view` returns.
 
-    "auto" finds a view for each video and frame size, in frames spread over it, and prints what it found unless `silent`.
-    A rectangle needs frames of one size: `UserError` for one of another size.
+    "auto" finds a view for each video and frame size, in frames spread over it, and prints what it found, unless
+    `silent`. A rectangle needs frames of one size: `UserError` for one of another size.
     """
     if asked == "auto":
         found = _find_views(samples)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,50 @@ from tqdm import tqdm
 from surgseg.console import quiet
 from surgseg.data.dataset import videos_of_masks
 from surgseg.data.seen import training_warnings
-from surgseg.evaluation.results import Scored, score_frame
+from surgseg.data.sources import data_kind
+from surgseg.evaluation.results import Scored, metrics_of, score_frame, write_metrics
+from surgseg.evaluation.traits import OF_FRAMES, measure_files, named_traits, samples_beside
 from surgseg.files import UserError, list_some, make_folder, natural_key, read_json, write_json
 from surgseg.frames import images_by_name, list_images, under_names
-from surgseg.labels import Scheme
+from surgseg.labels import Scheme, read_scheme
 from surgseg.mask_folders import settle_masks
 from surgseg.masks import read_mask
 from surgseg.predicted import LISTING, WHAT_TO_DO, predicted_masks
 from surgseg.reviews import masks_by_name
 from surgseg.threads import ahead, cpu_count
+
+
+def evaluate_folders(
+    mask_dir: Path,
+    pred_dir: Path,
+    scheme: Scheme,
+    metrics_path: Path,
+    void: str,
+    *,
+    video_pattern: str | None = None,
+    read_frames: bool = True,
+    phase_dir: Path | None = None,
+    run: dict[str, Any] | None = None,
+    **how: Any,
+) -> dict[str, Any]:
+    """Score the predictions in a folder; write and return the metrics.
+
+    With `read_frames`, the frames beside `mask_dir` are measured too, to group the scores. `phase_dir` is that of
+    `named_traits`; the other arguments are those of `score_folders`. Raises `UserError` as these do.
+    """
+    scored, masks = score_folders(mask_dir, pred_dir, scheme, void, video_pattern=video_pattern, **how)
+    samples = samples_beside(mask_dir, video_pattern)
+    chosen, root = [samples[name] for name in scored.names], mask_dir.resolve().parent
+    stored = read_scheme(root / "classes.json") if (root / "classes.json").is_file() else scheme
+    traits, unknown = named_traits(chosen, root, stored, phase_dir)
+    measured, why = measure_files(chosen, list(samples.values()), scheme) if read_frames else ({}, "--skip-frames")
+    unknown = {**({OF_FRAMES: why} if why else {}), **unknown}
+    scored = replace(scored, traits={**traits, **measured}, unknown=unknown)
+    data = data_kind(mask_dir)
+    about = {**facts_of_predictions(pred_dir, scored, masks), "data": data}
+    metrics = metrics_of(scored, scheme, about, masks=masks, data=data, run=run)
+    write_metrics(metrics_path, scored, scheme, metrics)
+    return metrics
 
 
 def score_folders(

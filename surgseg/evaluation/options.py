@@ -34,10 +34,32 @@ def add_dataset_mode(parser: argparse.ArgumentParser) -> None:
     )
     dataset.add_argument("--require-all", action="store_true", help="fail if a mask has no prediction (default: off)")
     dataset.add_argument(
+        "--skip-frames",
+        action="store_true",
+        help="faster: do not read the frames beside --mask-dir, which group the scores by brightness, sharpness and "
+        "distance to the border of the view (default: off)",
+    )
+    dataset.add_argument(
         "--video-pattern",
         metavar="REGEX",
         help="regular expression whose one group is the video in a mask's name, such as '(OP[0-9]+)_' (default: from "
         "the manifest or the name)",
+    )
+
+
+def add_both_modes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--second-mask-dir",
+        type=Path,
+        metavar="DIR",
+        help="other labels of the same frames: a folder of masks or a prepared folder (default: none)",
+    )
+    parser.add_argument(
+        "--phase-dir",
+        type=Path,
+        metavar="DIR",
+        help="Cholec80's phase files, VIDEO-phase.txt, to group the scores by phase; the number in a frame's name is "
+        "that in the film, at 25 frames a second (default: none)",
     )
 
 

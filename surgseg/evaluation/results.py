@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ from surgseg.scores.surface import frame_surfaces
 class Scored:
     """The scores of N frames: `names`, `videos`, `counts` (N, K + 1, K), `frames` with (N,) float for each
     score of `score_frame`, and how `void` was treated: "ignore" or "background". Where probabilities are known,
-    `levels` (N, 2, 256) are their `count_probabilities`, and `uncertainty` is (N,)."""
+    `levels` (N, 2, 256) are their `count_probabilities`, and `uncertainty` is (N,). `traits` are those of
+    `scores_by_stratum`, `unknown` says why one is not known."""
 
     names: list[str]
     videos: list[str]
@@ -30,6 +31,8 @@ class Scored:
     void: str
     levels: np.ndarray | None = None
     uncertainty: np.ndarray | None = None
+    traits: dict[str, np.ndarray] = field(default_factory=dict)
+    unknown: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, names: list[str], videos: list[str], scores: list[tuple[np.ndarray, dict]], void: str) -> Scored:
@@ -54,10 +57,15 @@ def score_frame(
 def metrics_of(scored: Scored, scheme: Scheme, about: dict[str, Any] | None = None, **extra: Any) -> dict[str, Any]:
     """Return the content of the metrics JSON: `summarise`, with the facts of `about`, and `extra` (data, run, ...).
 
-    `conventions` are those of `by_convention`, `calibration` (where probabilities are known) that of `calibration`.
+    `strata_unknown` are the reasons of `Scored.unknown`, `conventions` those of `by_convention`, `calibration` (where
+    probabilities are known) that of `calibration`.
     """
     found = scored.videos, scored.counts, scored.frames, scheme, scored.void
-    metrics = {**summarise(*found, about), "conventions": by_convention(*found)}
+    metrics = {
+        **summarise(*found, about, scored.traits),
+        "strata_unknown": scored.unknown,
+        "conventions": by_convention(*found),
+    }
     if scored.levels is not None:
         metrics["calibration"] = calibration(scored.levels, scored.videos, scored.uncertainty, scored.frames["dice"])
     return {**metrics, **extra}
@@ -65,10 +73,11 @@ def metrics_of(scored: Scored, scheme: Scheme, about: dict[str, Any] | None = No
 
 def write_metrics(path: Path, scored: Scored, scheme: Scheme, metrics: dict[str, Any]) -> None:
     """Write `metrics` to `path` and the table of frames beside it, `<stem>_frames.csv`."""
-    scores = {**scored.frames, **frame_coverage(scored.counts, scheme, scored.void)}
+    scores = {**scored.frames, **frame_coverage(scored.counts, scheme, scored.void), **scored.traits}
     columns = {"name": scored.names, "video": scored.videos}
     for key, values in scores.items():
-        columns[key] = ["" if np.isnan(value) else f"{value:.6f}" for value in values]
+        names = values.dtype.kind != "f"
+        columns[key] = values if names else ["" if np.isnan(value) else f"{value:.6f}" for value in values]
     table = path.with_name(f"{path.stem}_frames.csv")
     write_csv(table, columns, (dict(zip(columns, row)) for row in zip(*columns.values())))
     write_json(path, metrics)

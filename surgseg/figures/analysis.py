@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from surgseg.data.dataset import FRAME_FOLDERS
+from surgseg.data.dataset import FRAME_FOLDERS, frame_folder_beside
 from surgseg.figures.calibration import draw_calibration
 from surgseg.figures.dataset import draw_complete, draw_full_dataset, has_tables
 from surgseg.figures.examples import ImageFiles, write_examples
@@ -63,7 +63,7 @@ def _examples(metrics: dict[str, Any], rows, scheme, mask_dir: Path, pred_dir, f
         return [], [], True
     if pred_dir is None:
         return [], ["No example figures: predictions are drawn from files; --save-preds DIR writes them"], True
-    frame_dir = next((path for name in FRAME_FOLDERS if (path := mask_dir.resolve().parent / name).is_dir()), None)
+    frame_dir = frame_folder_beside(mask_dir)
     if frame_dir is None and files is None:
         return [], [f"No example figures: neither {' nor '.join(FRAME_FOLDERS)} beside {mask_dir}"], True
     if files is None:

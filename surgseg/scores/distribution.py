@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -29,30 +28,11 @@ def distribution_of(values: np.ndarray, videos: np.ndarray, lower_is_better: boo
     return {"n": len(values), **dict(zip(keys, [float(values.mean()), *quantiles, worst, means[worst]]))}
 
 
-def thirds(quantity: np.ndarray, frames: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
-    """Return the mean scores of the frames with a low, medium and high `quantity`, (N,) float.
-
-    Frames in which it is 0 or NaN are left out. Each group is `from`, `to`, `frames` and `mean`: the mean of each score
-    in `frames`, (N,) float, over the frames that have one. Equal values are in one group, so there may be fewer.
-    """
-    shown = quantity > 0
-    if not shown.any():
-        return []
-    ends = np.quantile(quantity[shown], [1 / 3, 2 / 3])
-    group = np.where(shown, np.searchsorted(ends, quantity), -1)
-    found = []
-    for chosen in (group == number for number in range(3)):
-        if chosen.any():
-            means = {name: values[chosen & ~np.isnan(values)] for name, values in frames.items()}
-            found.append(
-                {
-                    "from": float(quantity[chosen].min()),
-                    "to": float(quantity[chosen].max()),
-                    "frames": int(chosen.sum()),
-                    "mean": {name: float(values.mean()) if len(values) else math.nan for name, values in means.items()},
-                }
-            )
-    return found
+def nanmean(values) -> float:
+    """Mean of the defined values; NaN (without a warning) where none is."""
+    defined = np.asarray(values, dtype=np.float64)
+    defined = defined[~np.isnan(defined)]
+    return float(defined.mean()) if len(defined) else math.nan
 
 
 def detection(coverage: np.ndarray, predicted_coverage: np.ndarray) -> dict[str, Any]:

@@ -14,6 +14,7 @@ one class in a frame.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Callable
 
@@ -23,9 +24,10 @@ import torch
 
 from surgseg.files import UserError
 from surgseg.labels import VOID, Scheme
-from surgseg.scores.distribution import detection, distribution_of, thirds
+from surgseg.scores.distribution import detection, distribution_of, nanmean
 from surgseg.scores.intervals import mean_interval
 from surgseg.scores.scored import scored_set
+from surgseg.scores.strata import name_classes, scores_by_stratum
 
 SCHEMA = "surgseg-metrics-1"
 VOID_POLICIES = ("ignore", "background")
@@ -176,6 +178,17 @@ def frame_coverage(
     }
 
 
+def frame_traits(counts: np.ndarray, scheme: Scheme, void: str = "ignore") -> dict[str, np.ndarray]:
+    """Return what the masks tell of the `STRATA` of each frame, (N,) each: coverage (NaN: no instrument) and, if there
+    are several instrument classes, source_class."""
+    coverage, ids = frame_coverage(counts, scheme, void)["coverage"], scheme.instrument_ids
+    found = {"coverage": np.where(coverage > 0, coverage, math.nan)}
+    if len(ids) > 1:
+        shown = counts[:, :-1].sum(2) > 0
+        found["source_class"] = name_classes([[scheme.names[index] for index in ids if row[index]] for row in shown])
+    return found
+
+
 def empty_frames(counts: np.ndarray, scheme: Scheme, void: str = "ignore") -> dict[str, Any]:
     """Count the frames without instrument in truth, prediction or both; `false_alarm_rate` is a share of the first.
 
@@ -214,13 +227,6 @@ def pooled_scores(counts: np.ndarray, scheme: Scheme, void: str = "ignore") -> d
     }
 
 
-def nanmean(values) -> float:
-    """Mean of the defined values; NaN (without a warning) where none is."""
-    defined = np.asarray(values, dtype=np.float64)
-    defined = defined[~np.isnan(defined)]
-    return float(defined.mean()) if len(defined) else math.nan
-
-
 def summarise(
     videos: list[str],
     counts: np.ndarray,
@@ -228,12 +234,14 @@ def summarise(
     scheme: Scheme,
     void: str = "ignore",
     about: dict[str, Any] | None = None,
+    traits: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, Any]:
     """Return the body of a metrics JSON from per-frame counts (N, K + 1, K), each frame's video and `frame_metrics`.
 
-    `about` holds further facts of `scored_set`. The body holds pooled scores, means over frames, and scores by video,
-    because pooled scores alone are higher. It also holds pooled scores with the other treatment of void, because the
-    original study counts void as background. `video_intervals` holds `mean_interval` of each score of `per_video`.
+    `about` holds further facts of `scored_set`, `traits` those of the frames that `frame_traits` does not know. The
+    body holds pooled scores, means over frames, and scores by video, because pooled scores alone are higher. It also
+    holds pooled scores with the other treatment of void, because the original study counts void as background.
+    `video_intervals` holds `mean_interval` of each score of `per_video`.
     """
     other = "background" if void == "ignore" else "ignore"
     ids = scheme.instrument_ids
@@ -267,7 +275,7 @@ def summarise(
             name: distribution_of(values, names, name.partition(":")[0] in lower_is_better)
             for name, values in frames.items()
         },
-        "strata": {"coverage": thirds(frame_coverage(counts, scheme, void)["coverage"], frames)},
+        "strata": scores_by_stratum({**frame_traits(counts, scheme, void), **(traits or {})}, frames, names),
         "per_video": per_video,
         "video_mean": {key: nanmean([row[key] for row in rows]) for key in ("iou", "dice")},
         "video_intervals": {

@@ -9,6 +9,7 @@ from surgseg.files import list_some, short_names
 from surgseg.scores.intervals import CAUTION, FEWEST
 from surgseg.scores.metrics import FRAME_METRICS
 from surgseg.scores.scored import CONVENTIONS, scored_lines
+from surgseg.scores.strata import FEW, STRATA, group_name
 from surgseg.scores.surface import surface_label
 
 RULE = "=" * 72
@@ -72,7 +73,7 @@ def metrics_block(title: str, metrics: dict[str, Any]) -> str:
         for name, row in zip(names, metrics["per_video"].values()):
             scores = f"{number(row['iou'], '8.4f')}{number(row['dice'], '8.4f')}"
             lines.append(f"{name:<{width}}{row['frames']:>8}{scores}{'  ' * bool(why := why_undefined(row))}{why}")
-    for more in (_detection_lines, _frame_lines, _size_lines, _video_lines, _calibration_lines):
+    for more in (_detection_lines, _frame_lines, _strata_lines, _video_lines, _calibration_lines):
         lines += more(metrics)
     return "\n".join(lines)
 
@@ -123,19 +124,23 @@ def _frame_lines(metrics: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _size_lines(metrics: dict[str, Any]) -> list[str]:
-    groups = metrics["strata"]["coverage"]
-    if not groups:
-        return []
-    scores = [name for name in groups[0]["mean"] if ":" not in name]
-    head = "".join(f"{score_label(name):>14}" for name in scores)
-    lines = ["", f"{'Size of the instrument':<30}{'Frames':>7}{head}   (means; thirds of the frames by true coverage)"]
-    for group in groups:
-        label = f"{100 * group['from']:.2f} to {100 * group['to']:.2f} % of the frame"
-        lines.append(
-            f"{label:<30}{group['frames']:>7}{''.join(number(group['mean'][name], _form(name, 14)) for name in scores)}"
-        )
-    return lines
+def _strata_lines(metrics: dict[str, Any]) -> list[str]:
+    strata = {trait: groups for trait, groups in metrics["strata"].items() if groups}
+    scores = [name for name in metrics["frame_distribution"] if ":" not in name]
+    head = "".join(f"{score_label(name):>13}" for name in scores)
+    lines = ["", f"{'Means of groups of frames':<30}{'Frames':>8}{'Videos':>8}{head}"] if strata else []
+    few = False
+    for trait in (trait for trait in STRATA if trait in strata):
+        lines.append(STRATA[trait])
+        names = [group_name(trait, group) for group in strata[trait]]
+        for name, group in zip(short_names(names, 27), strata[trait]):
+            mark = "*" if group["frames"] < FEW else " "
+            few |= mark == "*"
+            means = "".join(number(group["mean"][score], _form(score, 13)) for score in scores)
+            lines.append(f"  {name:<28}{group['frames']:>7}{mark}{group['videos']:>8}{means}")
+    lines += [f"*: fewer than {FEW} frames, which say little."] * few
+    unknown = metrics.get("strata_unknown", {})
+    return lines + [f"Not grouped by {what}: {why}." for what, why in unknown.items()]
 
 
 def _video_lines(metrics: dict[str, Any]) -> list[str]:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from surgseg.scores.distribution import detection, distribution_of, thirds
+from surgseg.scores.distribution import detection, distribution_of
 
 NAN = math.nan
 
@@ -20,15 +20,6 @@ def test_a_distribution_has_quantiles_and_the_worst_video_and_leaves_out_undefin
     distance = distribution_of(values, videos, lower_is_better=True)
     assert distance["worst_5_percent"] == pytest.approx(0.955) and distance["worst_video"] == "a"
     assert set(distribution_of(np.array([NAN]), videos[:1]).values()) == {0, None}
-
-
-def test_thirds_of_the_frames_have_their_own_means_and_frames_without_instrument_none():
-    quantity = np.array([0.3, 0, 0.1, 0.2, 0.1, 0.4, 0.5, NAN])
-    found = thirds(quantity, {"iou": np.array([0.6, NAN, 0.2, 0.5, 0.4, 0.7, 0.9, NAN])})
-    assert [(one["from"], one["to"], one["frames"]) for one in found] == [(0.1, 0.1, 2), (0.2, 0.3, 2), (0.4, 0.5, 2)]
-    assert [one["mean"]["iou"] for one in found] == pytest.approx([0.3, 0.55, 0.8])
-    assert thirds(np.zeros(2), {}) == []
-    assert [one["frames"] for one in thirds(np.full(3, 0.1), {"hd95": np.zeros(3)})] == [3]
 
 
 def test_detection_of_frames_counts_equal_coverage_half():

@@ -11,6 +11,7 @@ from surgseg.figures.dataset import draw_complete, draw_full_dataset, has_tables
 from surgseg.figures.examples import ImageFiles, write_examples
 from surgseg.figures.scores import draw_comprehensive
 from surgseg.figures.selection import EXAMPLE_RULES, synthetic_mark
+from surgseg.figures.strata import draw_strata
 from surgseg.files import UserError, read_csv, read_json
 from surgseg.frames import images_by_name, under_names
 from surgseg.labels import Scheme
@@ -43,6 +44,8 @@ def write_figures(
         draw_comprehensive(metrics, rows, folder / "comprehensive_analysis.png", title=title),
         draw_full_dataset(metrics, rows, folder / "full_dataset_analysis.png", title=f"Scores per video\n{title}"),
     ]
+    if any(metrics["strata"].values()):
+        written.append(draw_strata(metrics, folder / "strata.png", title=f"Dice of groups of frames\n{title}"))
     if metrics.get("calibration", {}).get("pixels"):
         written.append(draw_calibration(metrics, folder / "calibration.png", title=title))
     audit_path, notes = mask_dir.resolve().parent / "audit.json", []

@@ -9,7 +9,7 @@ from surgseg.files import list_some, short_names
 from surgseg.scores.intervals import CAUTION, FEWEST
 from surgseg.scores.metrics import FRAME_METRICS
 from surgseg.scores.scored import CONVENTIONS, scored_lines
-from surgseg.scores.strata import FEW, STRATA, group_name
+from surgseg.scores.strata import FEW_MEANS, named_groups
 from surgseg.scores.surface import surface_label
 
 RULE = "=" * 72
@@ -125,22 +125,19 @@ def _frame_lines(metrics: dict[str, Any]) -> list[str]:
 
 
 def _strata_lines(metrics: dict[str, Any]) -> list[str]:
-    strata = {trait: groups for trait, groups in metrics["strata"].items() if groups}
+    strata = named_groups(metrics["strata"])
     scores = [name for name in metrics["frame_distribution"] if ":" not in name]
     head = "".join(f"{score_label(name):>13}" for name in scores)
-    lines = ["", f"{'Means of groups of frames':<30}{'Frames':>8}{'Videos':>8}{head}"] if strata else []
-    few = False
-    for trait in (trait for trait in STRATA if trait in strata):
-        lines.append(STRATA[trait])
-        names = [group_name(trait, group) for group in strata[trait]]
-        for name, group in zip(short_names(names, 27), strata[trait]):
-            mark = "*" if group["frames"] < FEW else " "
-            few |= mark == "*"
+    lines = ["", f"{'Means of groups of frames':<30}{'Frames':>7}{'Videos':>8}{head}"] if strata else []
+    for label, groups in strata.items():
+        lines.append(label)
+        for short, (_, frames, group) in zip(short_names((name for name, _, _ in groups), 27), groups):
             means = "".join(number(group["mean"][score], _form(score, 13)) for score in scores)
-            lines.append(f"  {name:<28}{group['frames']:>7}{mark}{group['videos']:>8}{means}")
-    lines += [f"*: fewer than {FEW} frames, which say little."] * few
-    unknown = metrics.get("strata_unknown", {})
-    return lines + [f"Not grouped by {what}: {why}." for what, why in unknown.items()]
+            frames = frames if "*" in frames else f"{frames} "
+            lines.append(f"  {short:<28}{frames:>8}{group['videos']:>7}{means}")
+    if any("*" in frames for groups in strata.values() for _, frames, _ in groups):
+        lines.append(FEW_MEANS)
+    return lines + [f"Not grouped by {what}: {why}." for what, why in metrics.get("strata_unknown", {}).items()]
 
 
 def _video_lines(metrics: dict[str, Any]) -> list[str]:

@@ -32,7 +32,8 @@ STRATA = {  # trait -> name of the groups
 }
 _FORMS = {"coverage": (100, ".2f"), "brightness": (1, ".1f"), "sharpness": (1, ".0f"), "border_distance": (100, ".1f")}
 SEVERAL = ("both", "several")
-FEW = 10  # frames; the mean of fewer is marked
+FEW = 10  # frames; a group of fewer is marked
+FEW_MEANS = f"*: fewer than {FEW} frames, which say little."
 
 
 def scores_by_stratum(
@@ -66,8 +67,19 @@ def scores_by_stratum(
     return found
 
 
-def group_name(trait: str, group: Mapping[str, Any]) -> str:
-    """Return the name of a group for the screen, such as "1.20 to 3.45" for a third."""
+def named_groups(strata: Mapping[str, list[dict[str, Any]]]) -> dict[str, list[tuple[str, str, dict[str, Any]]]]:
+    """Return, by the label of each trait with groups, the name of each group, such as "1.20 to 3.45" for a third, its
+    number of frames, with * if they are `FEW`, and the group. `strata` is what `scores_by_stratum` returns."""
+    return {
+        label: [
+            (_name(trait, group), f"{group['frames']}{'*' * (group['frames'] < FEW)}", group) for group in strata[trait]
+        ]
+        for trait, label in STRATA.items()
+        if strata.get(trait)
+    }
+
+
+def _name(trait: str, group: Mapping[str, Any]) -> str:
     if "name" in group:
         return group["name"]
     scale, form = _FORMS[trait]

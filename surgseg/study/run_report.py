@@ -10,6 +10,7 @@ from surgseg.files import list_some
 from surgseg.scores.intervals import FEWEST
 from surgseg.scores.report import number, score_label
 from surgseg.scores.scored import scored_lines
+from surgseg.scores.strata import FEW_MEANS, named_groups
 from surgseg.study.questions import answers
 from surgseg.study.run_facts import MISSING, RunFacts, command, commit_of, licence, markdown_table
 
@@ -161,6 +162,11 @@ def _score_tables(facts: RunFacts) -> list[str]:
     ]
     means = [(f"{key}, pooled", metrics["video_intervals"][key]) for key in ("iou", "dice")]
     means += [(f"{key}, mean of frames", metrics["video_intervals"][f"frame_mean_{key}"]) for key in ("iou", "dice")]
+    groups = [
+        (label, name, frames, group["videos"], *(number(group["mean"][key], ".4f") for key in ("iou", "dice")))
+        for label, rows in named_groups(metrics["strata"]).items()
+        for name, frames, group in rows
+    ]
     empty = metrics["empty_frames"]
     return [
         "\n".join(f"- {line.strip()}" for line in scored_lines(metrics["scored"])),
@@ -170,9 +176,12 @@ def _score_tables(facts: RunFacts) -> list[str]:
         ),
         *markdown_table(("Video", "frames", "IoU", "Dice"), videos),
         *_interval_table("Mean over videos", means),
+        *markdown_table(("Frames by", "group", "frames", "videos", "IoU", "Dice"), groups),
+        *[FEW_MEANS] * any("*" in row[2] for row in groups),
         f"Frames without instrument: {empty['truth_empty']}, false alarms in {empty['false_alarms']}. Frames in which "
         f"the instrument was missed altogether: {empty['missed']}.",
         *_pictures(facts, "comprehensive_analysis"),
+        *_pictures(facts, "strata"),
     ]
 
 

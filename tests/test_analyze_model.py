@@ -83,7 +83,7 @@ def test_the_studys_command_prints_the_studys_block(tiny_run, capsys):
         assert min(image.size) > 250
     examples = [f"{name}_segmentation_results" for name in ("best", "challenging", "impressive")]
     assert {path.name for path in Path("outputs/figures").iterdir()} == {
-        "comprehensive_analysis.png", "full_dataset_analysis.png",
+        "comprehensive_analysis.png", "full_dataset_analysis.png", "strata.png",
         *(f"{name}.{suffix}" for name in examples for suffix in ("png", "json")),
     }  # fmt: skip
     assert "No full_dataset_complete_analysis.png" in text

@@ -1,10 +1,11 @@
 """The field of view: found in drawn frames, never too small, and the whole frame where it is not certain."""
 
+import cv2
 import numpy as np
 import pytest
 
 from surgseg.files import UserError
-from surgseg.view import View, find_view, parse_view, view_of
+from surgseg.view import View, border_distance, find_view, parse_view, view_of
 from tests.scopes import SIZE, circle, film_of, rectangle, seen_through, tissue
 
 WIDEST = 14  # pixels, of 240x428, by which a view may be too large on a side
@@ -156,3 +157,19 @@ def test_a_view_fits_frames_of_its_own_size_only():
     assert view.padding == (2, 406, 1, 229) and view.share == 200 / (240 * 428)
     with pytest.raises(UserError, match="a frame is 240x320, the view belongs to frames of 240x428"):
         view.crop(np.zeros((240, 320, 3), np.uint8))
+
+
+SHAPED = {**SHAPES, "fills the frame": circle((120, 214), 240), "no border": np.ones(SIZE, bool)}
+
+
+@pytest.mark.parametrize("shape", SHAPED)
+def test_the_distance_to_the_border_is_that_to_the_outline_also_of_a_round_view(shape):
+    inside = SHAPED[shape]
+    view = find_view(film_of(inside, 4))
+    near = cv2.distanceTransform(np.pad(np.uint8(inside), 1), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+    assert abs(view.height * border_distance(view) - near)[inside].max() < 6  # pixels, of 240 rows
+
+
+def test_the_distance_to_a_rectangle_is_a_share_of_its_height():
+    found = border_distance(View(100, 60, 10, 20, SIZE))
+    assert found.max() == 0.3 and found[10, 30] == pytest.approx(0.01) and found[9, 30] == 0

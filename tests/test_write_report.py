@@ -61,7 +61,7 @@ def test_every_number_is_one_of_the_files(tool_run, tmp_path, drawn):
         values += [float(cell) for row in csv.reader(stream) for cell in row if re.fullmatch(r"\d+\.\d+", cell)]
     known = {text for value in values for text in re.findall(r"\d+\.\d+", str(value))}
     for value in (value for value in values if isinstance(value, float)):
-        known |= {f"{value:.4f}", f"{value:.3g}", f"{100 * value:.2f}"}
+        known |= {f"{value:.4f}", f"{value:.3g}", f"{value:.1f}", f"{100 * value:.1f}", f"{100 * value:.2f}"}
     for page in pages:
         found = re.findall(r"(?<![\w.])\d+\.\d+(?![\w.])", page)
         assert len(found) > 60 and set(found) <= known, set(found) - known

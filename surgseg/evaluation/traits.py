@@ -69,7 +69,7 @@ def measure_files(
     """Read the frames and masks of `samples`. Return the (N,) traits `MEASURED`, NaN where a frame cannot be read, and
     why frames are not known, or "". The field of view is found in `of_videos`."""
     if not any(sample.frame.is_file() for sample in samples):
-        return {}, f"no frames in {samples[0].frame.parent}"
+        return {}, "no frames beside the masks"
     videos = {sample.video for sample in samples}
     views = sample_views([sample for sample in of_videos if sample.video in videos], "auto", silent=True)
     measure, nothing = measure_with(views, scheme), dict.fromkeys(MEASURED, math.nan)
@@ -84,7 +84,8 @@ def measure_files(
         jobs = ahead(pool, load, samples, 64)
         found = list(tqdm(jobs, "Measuring frames", len(samples), unit="frame", disable=quiet()))
     missing = [sample.name for sample, one in zip(samples, found) if one is nothing]
-    return columns_of(found), f"no frame of {list_some(missing, 3)} can be read" if missing else ""
+    told = f"{len(missing)} of {len(samples)} frames, which cannot be read ({list_some(missing, 3)})"
+    return columns_of(found), told if missing else ""
 
 
 def named_traits(
@@ -101,9 +102,10 @@ def named_traits(
         if any(shown):
             found["source_class"] = name_classes(shown)
         else:
-            unknown["class of the instrument"] = f"the masks have one, and {root / JOURNAL} does not tell several"
+            why = f"the masks have one class, and no {JOURNAL} of a preparation beside them tells the source codes"
+            unknown["class of the instrument"] = why
     if phase_dir is None:
-        unknown["phase"] = "analyze_model.py --phase-dir gives them"
+        unknown["phase"] = "no --phase-dir (analyze_model.py)"
     else:
         by_order = {name for name, record in records.items() if record.get("numbered_by_order")}
         found["phase"] = phases_of(samples, phase_dir, by_order)
@@ -131,7 +133,7 @@ def phases_of(samples: Sequence[Sample], folder: Path, by_order: set[str]) -> np
     """
     if not folder.is_dir():
         raise UserError(f"--phase-dir {folder} is not a folder")
-    files = {nfc(path.stem).lower().removesuffix("-phase"): path for path in sorted(folder.glob("*.txt"))}
+    files = {nfc(path.stem).lower().removesuffix("-phase"): path for path in sorted(folder.glob("*.txt"), reverse=True)}
     videos = sorted({sample.video for sample in samples}, key=natural_key)
     if missing := [video for video in videos if video.lower() not in files]:
         raise UserError(

@@ -83,7 +83,7 @@ def _name(trait: str, group: Mapping[str, Any]) -> str:
     if "name" in group:
         return group["name"]
     scale, form = _FORMS[trait]
-    return " to ".join(format(scale * group[end], form) for end in ("from", "to"))
+    return " to ".join(dict.fromkeys(format(scale * group[end], form) for end in ("from", "to")))
 
 
 def name_classes(shown: Sequence[Sequence[str]]) -> np.ndarray:

@@ -28,7 +28,7 @@ def quick(monkeypatch):
     def listed(found, scheme, path, **options):
         write_json(path, {"drawn": len(found), **options})
 
-    for name in ("draw_comprehensive", "draw_full_dataset", "draw_calibration", "draw_complete"):
+    for name in ("draw_comprehensive", "draw_full_dataset", "draw_strata", "draw_calibration", "draw_complete"):
         monkeypatch.setattr(analysis, name, skip)
     monkeypatch.setattr(examples, "draw_examples", listed)
 
@@ -47,11 +47,11 @@ def figures(run, data, preds, tmp_path, **options):
 def test_all_is_drawn_where_all_is_there(tiny_run, data, tmp_path):
     write_json(data / "audit.json", {key: {"a": 1} for key in ("videos", "codes", "classes", "void")})
     names, notes, whole = figures(tiny_run, data, tiny_run.preds, tmp_path, examples=2)
-    assert names[:4] == [
-        "comprehensive_analysis.png", "full_dataset_analysis.png", "calibration.png",
+    assert names[:5] == [
+        "comprehensive_analysis.png", "full_dataset_analysis.png", "strata.png", "calibration.png",
         "full_dataset_complete_analysis.png",
     ]  # fmt: skip
-    assert names[4:] == [f"{name}.{suffix}" for name in EXAMPLES for suffix in ("png", "json")]
+    assert names[5:] == [f"{name}.{suffix}" for name in EXAMPLES for suffix in ("png", "json")]
     assert notes == [] and whole
     said = json.loads((tmp_path / "f" / "impressive_segmentation_results.json").read_text())
     coverage = [frame["coverage"] for frame in said["frames"]]
@@ -61,7 +61,7 @@ def test_all_is_drawn_where_all_is_there(tiny_run, data, tmp_path):
 
 def test_what_is_missing_is_said_in_a_line_each(tiny_run, data, tmp_path):
     names, notes, whole = figures(tiny_run, data, None, tmp_path)
-    assert len(names) == 3 and whole
+    assert len(names) == 4 and whole
     assert "audit.json holds no tables" in notes[0] and "--save-preds" in notes[1] and len(notes) == 2
     shutil.rmtree(data / "frames")
     (data / "audit.json").unlink()
@@ -74,7 +74,7 @@ def test_frames_that_are_gone_are_counted_and_not_chosen(tiny_run, data, tmp_pat
     for path in sorted((data / "frames").glob("video04_*"))[:4]:
         path.unlink()
     names, notes, whole = figures(tiny_run, data, tiny_run.preds, tmp_path)
-    assert "4 of 6 scored frames are not in" in notes[1] and whole and len(names) == 9
+    assert "4 of 6 scored frames are not in" in notes[1] and whole and len(names) == 10
     said = json.loads((tmp_path / "f" / "best_segmentation_results.json").read_text())
     assert [frame["name"] for frame in said["frames"]] == ["video04_000004"], "the last one shows no instrument"
 
@@ -83,7 +83,7 @@ def test_a_frame_of_another_size_is_said_and_the_result_partial(tiny_run, data, 
     for path in (data / "frames").glob("video04_*"):
         write_mask(path, np.zeros((8, 8), np.uint8), BINARY)
     names, notes, whole = figures(tiny_run, data, tiny_run.preds, tmp_path)
-    assert not whole and len(names) == 3 and "8x8 pixels" in notes[1] and "64x48" in notes[1]
+    assert not whole and len(names) == 4 and "8x8 pixels" in notes[1] and "64x48" in notes[1]
 
 
 def test_no_instrument_anywhere_leaves_no_example(tiny_run, data, tmp_path):
@@ -94,4 +94,4 @@ def test_no_instrument_anywhere_leaves_no_example(tiny_run, data, tmp_path):
     shutil.copy(tiny_run.output / "metrics.json", tmp_path / "metrics.json")
     found = analysis.write_figures(tmp_path / "metrics.json", BINARY, data / "masks", tiny_run.preds, tmp_path / "f")
     assert [f"No {name}.png: no scored frame shows an instrument" for name in EXAMPLES] == found[1][1:]
-    assert len(found[0]) == 3 and not (tmp_path / "f").exists()
+    assert len(found[0]) == 4 and not (tmp_path / "f").exists()

@@ -45,7 +45,8 @@ def write_figures(
         draw_full_dataset(metrics, rows, folder / "full_dataset_analysis.png", title=f"Scores per video\n{title}"),
     ]
     if any(metrics["strata"].values()):
-        written.append(draw_strata(metrics, folder / "strata.png", title=f"Dice of groups of frames\n{title}"))
+        what = f"Dice of groups of frames, {metrics['data']} data\n{scored_title(metrics['scored'], 'per frame')}"
+        written.append(draw_strata(metrics, folder / "strata.png", title=what))
     if metrics.get("calibration", {}).get("pixels"):
         written.append(draw_calibration(metrics, folder / "calibration.png", title=title))
     audit_path, notes = mask_dir.resolve().parent / "audit.json", []

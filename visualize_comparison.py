@@ -44,7 +44,8 @@ def main(argv: list[str] | None = None) -> int:
 def run(args: argparse.Namespace) -> int:
     from surgseg.files import check_folder, write_text
     from surgseg.study.comparison import read_comparison, read_histories
-    from surgseg.study.report import comparison_block, comparison_markdown, unfinished
+    from surgseg.study.report import comparison_block, comparison_markdown
+    from surgseg.study.sentences import unfinished
 
     folder = args.output_dir or args.comparison_dir
     comparison = read_comparison(args.comparison_dir)

@@ -16,9 +16,10 @@ from models import ARCHITECTURES
 from surgseg.figures.style import GRAY, fit_names, mark_synthetic, new_figure, save_figure
 from surgseg.files import natural_key
 from surgseg.study.comparison import compared_models
-from surgseg.study.report import (
+from surgseg.study.sentences import (
     difference_sentences,
     improvement_sentence,
+    ranking_sentence,
     scored_sentence,
     single_run_sentence,
     unfinished,
@@ -158,8 +159,12 @@ def draw_final(comparison: dict[str, Any], path: Path, *, note: str = "") -> Pat
     _bar_legend(figure, rows)
     pairs = [pair for pair in comparison["differences"] if pair["runs"]]
     texts = [scored_sentence(comparison), *warning_sentences(comparison)]
-    texts += [" ".join(difference_sentences(pair, rows)[:2]) for pair in pairs]  # the winner with its interval
-    texts += [single_run_sentence(comparison), *(improvement_sentence(row) for row in rows.values())]
+    texts += [" ".join(difference_sentences(pair, rows)) for pair in pairs]
+    texts += [
+        ranking_sentence(comparison),
+        single_run_sentence(comparison),
+        *(improvement_sentence(row) for row in rows.values()),
+    ]
     _caption_and_mark(figure, comparison, [*texts, note])
     return save_figure(figure, path)
 

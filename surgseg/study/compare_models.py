@@ -18,9 +18,10 @@ from surgseg.files import UserError, check_folder
 from surgseg.pretraining import default_weights
 from surgseg.scores.report import heading
 from surgseg.study.comparison import compared_models
-from surgseg.study.report import comparison_block, pretraining_sentence, run_name, unfinished
+from surgseg.study.report import comparison_block, run_name
 from surgseg.study.results import Job, Results, content_hash, make_header
 from surgseg.study.scoring import score_run
+from surgseg.study.sentences import pretraining_sentence, unfinished
 from surgseg.training.config import ModelConfig, TrainConfig
 from surgseg.training.fit import TrainedRun, check_run, finish, fit
 from surgseg.training.history import write_history

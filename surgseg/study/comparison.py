@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from models import ARCHITECTURES
-from surgseg.files import UserError, natural_key, read_json
-from surgseg.scores.intervals import mean_interval, signed_rank
+from surgseg.files import UserError, natural_key, plain, read_json
+from surgseg.scores.intervals import holm, mean_interval, paired_effect, rank_shares, signed_rank
 
 SCHEMA = "surgseg.comparison/1"
 SCORES = ("iou", "dice", "accuracy")
@@ -58,6 +60,7 @@ def assemble(header: dict[str, Any], rows: dict[str, dict], missing: list[dict],
         **header,
         "models": rows,
         "differences": differences(rows),
+        "ranking": ranking(rows),
         "run": run,
     }
 
@@ -79,15 +82,21 @@ def run_key(run: dict[str, Any]) -> tuple[int, int]:
 
 
 def differences(rows: dict[str, dict]) -> list[dict[str, Any]]:
-    """Return the paired difference of every two models, in the order of the rows."""
-    return [paired_difference(first, second, rows) for first, second in itertools.combinations(rows, 2)]
+    """Return the paired difference of every two models, in the order of the rows.
+
+    `wilcoxon_p_holm` is the p value after Holm's correction for all `pairs_of_models`.
+    """
+    pairs = [paired_difference(first, second, rows) for first, second in itertools.combinations(rows, 2)]
+    adjusted = holm([pair["wilcoxon_p"] for pair in pairs])
+    return [{**pair, "wilcoxon_p_holm": p, "pairs_of_models": len(pairs)} for pair, p in zip(pairs, adjusted)]
 
 
 def paired_difference(first: str, second: str, rows: dict[str, dict]) -> dict[str, Any]:
     """Return first minus second over their paired runs: mean scores, and IoU by video (mean over seeds).
 
     `mean`, `sd`, `interval`, ... are those of `intervals.mean_interval` of the values in `by_video`. The p value is
-    Wilcoxon's signed-rank test of these values. `iou_runs` counts the pairs in which both runs have an IoU.
+    Wilcoxon's signed-rank test of these values, `d_z` and `rank_biserial` are those of `intervals.paired_effect`.
+    `iou_runs` counts the pairs in which both runs have an IoU.
     """
     others = {run_key(run): run for run in rows[second]["runs"]}
     pairs = [(run, others[run_key(run)]) for run in rows[first]["runs"] if run_key(run) in others]
@@ -110,9 +119,42 @@ def paired_difference(first: str, second: str, rows: dict[str, dict]) -> dict[st
         **{key: interval[key] for key in ("mean", "sd", "interval", "level")},
         "interval_method": interval["method"],
         "interval_reason": interval["reason"],
+        **paired_effect(means.values()),
         "wilcoxon_p": test["p"],
         "wilcoxon_smallest_p": test["smallest"],
         "wilcoxon_pairs": test["n"],
+    }
+
+
+def ranking(rows: dict[str, dict]) -> dict[str, Any]:
+    """Return the models in the order of their mean IoU over the videos, and how stable this order is.
+
+    Only runs count that all models have, and of a run the videos on which all models have an IoU; the IoU of a video is
+    its mean over the seeds. `mean_iou` holds that of each model, the best first, `left_out` the videos that do not
+    count; `shares` the share of each rank, as `intervals.rank_shares` (whose `reason` says why there are none).
+    """
+    runs = [{run_key(run): run for run in row["runs"]} for row in rows.values()]
+    names = {video: None for own in runs for run in own.values() for video in run["per_video"]}
+    scores = defaultdict(list)
+    for key in sorted(set.intersection(*map(set, runs))) if runs else ():
+        for video in names:
+            of_models = [own[key]["per_video"].get(video, {}).get("iou") for own in runs]
+            if None not in of_models:
+                scores[video].append(of_models)
+    by_video = np.array([np.mean(scores[video], axis=0) for video in names if video in scores]).reshape(
+        len(scores), len(rows)
+    )
+    found = rank_shares(by_video)
+    means = dict(zip(rows, by_video.mean(0).tolist())) if len(by_video) else {}
+    order = sorted(means, key=means.get, reverse=True)
+    shares = found["shares"] and dict(zip(rows, found["shares"]))
+    return {
+        "videos": found["n"],
+        "left_out": sorted(names.keys() - scores.keys(), key=natural_key),
+        "mean_iou": {name: means[name] for name in order},
+        "shares": shares and {name: shares[name] for name in order},
+        "resamples": found["resamples"],
+        "reason": found["reason"],
     }
 
 
@@ -168,13 +210,13 @@ def read_rows(path: Path) -> dict[str, Any]:
     """Read a `comparison.json` and compute its means and differences again. Raises `UserError` if it is not valid."""
     again = "move it away and run train_comparative.py again (what is finished is not trained again)"
     try:
-        value = read_json(path)
+        value = plain(read_json(path))  # NaN, which Python reads, becomes None
         if not isinstance(value, dict) or value.get("schema") != SCHEMA:
             raise UserError(f"{path} is no comparison of this version ({SCHEMA})")
         rows = {name: _recompute(name, row) for name, row in value["models"].items()}
         missing = [(run["model"], run["seed"], run["fold"]) for run in value["missing"]]
         whole = {"complete": bool(value["complete"]) and not missing, "split": value["split"]}
-        return {**value, **whole, "models": rows, "differences": differences(rows)}
+        return {**value, **whole, "models": rows, "differences": differences(rows), "ranking": ranking(rows)}
     except UserError as error:
         raise UserError(f"{error}: {again}") from error
     except (KeyError, TypeError, AttributeError, ValueError) as error:

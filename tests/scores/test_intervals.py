@@ -1,11 +1,11 @@
-"""Intervals from few videos, and the signed-rank test, against values from tables."""
+"""Intervals from few videos, tests, effect sizes and ranks, against values from tables and by hand."""
 
 import math
 
 import numpy as np
 import pytest
 
-from surgseg.scores.intervals import mean_interval, signed_rank
+from surgseg.scores.intervals import holm, mean_interval, paired_effect, rank_shares, signed_rank
 
 
 @pytest.mark.parametrize("n", [1, 2, 5])
@@ -66,3 +66,56 @@ def test_tied_differences_share_a_rank():
     assert signed_rank([0.25, 0.25, -0.5])["p"] == 1.0
     # ranks 2, 2, 2, 4 with a tied one negative: W = 2; 4 of 16 sums (0, 2, 2, 2), two-sided 8/16
     assert signed_rank([0.25, 0.25, -0.25, 0.5])["p"] == pytest.approx(0.5)
+    # the same of scores, which make equal differences unequal in their last bits, and a difference of none
+    differences = [0.9 - 0.8, 0.3 - 0.2, 0.7 - 0.8, 0.2, 0.3 - (0.1 + 0.2)]
+    assert signed_rank(differences) == {"n": 4, "p": pytest.approx(0.5), "smallest": 0.125}
+
+
+def test_holm_multiplies_the_smallest_p_by_the_number_of_tests_and_keeps_the_order():
+    # in order .01 x 4, .02 x 3, .03 x 2 (raised to the .06 before it), .04 x 1 (the same)
+    assert holm([0.03, 0.01, 0.04, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
+    assert holm([0.005, 0.9, 0.4]) == pytest.approx([0.015, 0.9, 0.8])
+    assert holm([0.6, 0.5]) == [1.0, 1.0]
+    assert holm([0.02]) == [0.02] and holm([]) == []
+
+
+def test_an_undefined_test_counts_among_the_tests():
+    assert holm([None, 0.01, 0.02]) == [None, pytest.approx(0.03), pytest.approx(0.04)]
+
+
+def test_effect_sizes_by_hand():
+    # mean .1; deviations .1, -.2, .1, so a variance of .06 / 2; sizes .2, .1, .2 have ranks 2.5, 1, 2.5
+    found = paired_effect([0.2, -0.1, 0.2, None])
+    assert found["d_z"] == pytest.approx(0.1 / math.sqrt(0.03)) and found["rank_biserial"] == pytest.approx(4 / 6)
+    found = paired_effect([-0.3, 0.1, -0.2, 0.0])  # ranks 3, 1, 2 of the three that differ; d_z counts the zero
+    assert found["rank_biserial"] == pytest.approx((1 - 5) / 6)
+    assert found["d_z"] == pytest.approx(-0.1 / math.sqrt(0.1 / 3))
+
+
+@pytest.mark.parametrize(
+    ("differences", "d_z", "rank_biserial"),
+    [([], None, None), ([0.3], None, None), ([0.0, 0.0], None, None), ([0.9 - 0.8, 0.8 - 0.7], None, 1.0)],
+)
+def test_effect_sizes_are_undefined_without_spread_or_difference(differences, d_z, rank_biserial):
+    assert paired_effect(differences) == {"d_z": d_z, "rank_biserial": rank_biserial}
+
+
+def test_shares_of_ranks_by_hand():
+    # the first wins by 1 in one of 6 videos and loses by .1 in the others: it is ahead if that video is drawn at all
+    scores = np.array([[1.0, 0.0, -1.0], *([[0.0, 0.1, -1.0]] * 5)])
+    found, ahead = rank_shares(scores), 1 - (5 / 6) ** 6
+    assert np.array(found["shares"]) == pytest.approx(
+        np.array([[ahead, 1 - ahead, 0], [1 - ahead, ahead, 0], [0, 0, 1]]), abs=0.015
+    )
+    assert found == rank_shares(scores) and found["n"] == 6 and found["reason"] is None
+
+
+def test_equal_models_share_their_ranks_evenly():
+    base = np.linspace(0.1, 0.7, 7)
+    shares = rank_shares(np.stack([base, base + 0.2, 0.3 - (0.3 - base)], 1))["shares"]  # equal but for the last bits
+    assert shares == [[0, 0.5, 0.5], [1, 0, 0], [0, 0.5, 0.5]]
+
+
+def test_few_videos_have_no_shares_but_a_reason():
+    found = rank_shares(np.ones((5, 2)))
+    assert found["shares"] is None and "5 videos" in found["reason"]

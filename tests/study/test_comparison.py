@@ -6,7 +6,14 @@ from dataclasses import asdict
 import pytest
 
 from surgseg.files import UserError, write_json, write_text
-from surgseg.study.comparison import differences, improvement, paired_difference, read_comparison, read_histories
+from surgseg.study.comparison import (
+    differences,
+    improvement,
+    paired_difference,
+    ranking,
+    read_comparison,
+    read_histories,
+)
 from surgseg.study.results import Results
 from surgseg.training.config import TrainConfig
 from tests.comparisons import comparison_of, history_of, run_of, write_comparison
@@ -70,6 +77,52 @@ def test_three_models_make_three_differences():
     assert list(rows) == ["unet", "deeplabv3", "deeplabv3_scratch"] and len(differences(rows)) == 3
 
 
+def three(*steps, seeds=1):
+    """Three models on 7 videos, each behind the one before it by a step that grows from video to video."""
+    offsets = dict(zip(("unet", "deeplabv3", "deeplabv3_scratch"), (0, *steps)))
+    return {
+        model: [
+            run_of(0.9, {f"v{i}": 0.9 - offset * (1 + 0.01 * i) for i in range(7)}, seed=seed) for seed in range(seeds)
+        ]
+        for model, offset in offsets.items()
+    }
+
+
+def test_p_values_of_three_models_are_corrected_together():
+    pairs = comparison_of(three(0.1, 0.1))["differences"]  # the last two are equal
+    assert [pair["wilcoxon_p"] for pair in pairs] == [pytest.approx(2 / 128), pytest.approx(2 / 128), None]
+    assert [pair["wilcoxon_p_holm"] for pair in pairs] == [pytest.approx(6 / 128), pytest.approx(6 / 128), None]
+    assert pairs[0]["pairs_of_models"] == 3 and pairs[0]["rank_biserial"] == 1 and pairs[0]["d_z"] > 1
+
+
+def test_the_order_is_that_of_the_means_over_videos():
+    found = comparison_of(three(0.2, 0.1))["ranking"]
+    assert list(found["mean_iou"]) == list(found["shares"]) == ["unet", "deeplabv3_scratch", "deeplabv3"]
+    assert found["mean_iou"]["deeplabv3"] == pytest.approx(0.9 - 0.2 * 1.03)
+    assert list(found["shares"].values()) == [[1, 0, 0], [0, 1, 0], [0, 0, 1]] and found["videos"] == 7
+
+
+def test_the_order_takes_the_same_runs_and_videos_of_all_models():
+    runs = three(0.1, 0.2, seeds=2)
+    runs["unet"].append(run_of(0.0, dict.fromkeys((f"v{i}" for i in range(7)), 0.0), seed=2))  # no other has it
+    runs["deeplabv3"][0]["per_video"]["v1"]["iou"] = None  # its other seed counts
+    del runs["deeplabv3_scratch"][0]["per_video"]["v2"], runs["deeplabv3_scratch"][1]["per_video"]["v2"]
+    found = ranking(comparison_of(runs)["models"])
+    assert found["mean_iou"]["unet"] == pytest.approx(0.9) and found["left_out"] == ["v2"] and found["videos"] == 6
+
+
+def test_an_undefined_iou_is_nan_or_null_in_the_file(tmp_path):
+    folder = write_comparison(tmp_path, comparison_of(TWO_FOLDS))
+    text = (folder / "comparison.json").read_text(encoding="utf-8")
+    assert ": 0.7," in text
+    write_text(folder / "comparison.json", text.replace(": 0.7,", ": NaN,"))
+    found = read_comparison(folder)
+    assert found["differences"][0]["by_video"] == {"v1": pytest.approx(0.4)} and found["ranking"]["left_out"] == [
+        "v2",
+        "v3",
+    ]
+
+
 def epochs(**columns):
     return [{"train_loss": 1.0, **dict(zip(columns, values))} for values in zip(*columns.values())]
 
@@ -108,8 +161,9 @@ def test_what_was_written_is_read_with_its_histories(tmp_path):
 
 def test_differences_are_those_of_the_rows_whatever_the_file_says(tmp_path):
     comparison = comparison_of(TWO_FOLDS)
-    write_comparison(tmp_path, {**comparison, "differences": [{"first": "unet", "iou": 7}]})
-    assert read_comparison(tmp_path)["differences"] == comparison["differences"]
+    earlier = {key: value for key, value in comparison.items() if key != "ranking"}
+    write_comparison(tmp_path, {**earlier, "differences": [{"first": "unet", "iou": 7}]})
+    assert read_comparison(tmp_path) == comparison
 
 
 def test_a_history_that_is_missing_or_of_another_run_is_named(tmp_path):

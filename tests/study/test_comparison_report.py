@@ -2,7 +2,8 @@
 
 import pytest
 
-from surgseg.study.report import comparison_block, comparison_markdown, sentences, unfinished
+from surgseg.study.report import comparison_block, comparison_markdown
+from surgseg.study.sentences import sentences, unfinished
 from tests.comparisons import comparison_of, run_of
 
 SHORT, DONE = ([{"train_loss": 1.0, "val_iou": value} for value in values] for values in ((0.5, 0.6), (0.9, 0.9)))
@@ -51,7 +52,7 @@ def test_one_split_and_one_seed_claim_no_significance():
     assert "p values" not in text
     runs = {"unet": [run_of(0.9, {"a": 0.9, "b": 0.8})], "deeplabv3": [run_of(0.8, {"a": 0.7, "b": 0.7})]}
     (text,) = [one for one in sentences(comparison_of(runs)) if "no significance can be claimed" in one]
-    assert text.endswith("p values are valid for these trained models, not for the architectures.")
+    assert text.endswith("p values and ranks are valid for these trained models, not for the architectures.")
 
 
 def folds(count, difference=0.1):
@@ -65,7 +66,8 @@ def test_few_videos_are_listed_without_an_interval():
     text = " ".join(sentences(folds(3)))
     assert "mean IoU over 3 runs" in text and "mean +0.2000, SD 0.1000, 3 videos; no interval: 3 videos" in text
     assert "v0 +0.1000, v1 +0.2000, v2 +0.3000" in text
-    assert "p = 0.25; 3 pairs that differ cannot give less than 0.25" in text
+    assert "Wilcoxon's p = 0.25." in text and "no p value can be less than 0.25: a test needs more videos" in text
+    assert "cannot be said: 3 videos; with fewer than 6" in text and "Holm" not in text
     assert "no significance can be claimed" not in text
 
 
@@ -74,11 +76,28 @@ def test_more_videos_have_an_interval_and_are_not_listed():
     # differences 0.01 to 0.07: mean 0.04, SD 0.0216, t(0.975, 6) = 2.4469
     assert "95 % interval +0.0200 to +0.0600 (Student's t, 7 videos), which does not contain 0" in text
     assert "v3" not in text and text.count("where single videos fail") == 1
+    assert "a test needs more videos" not in text
     assert "where single videos fail" not in " ".join(sentences(folds(5)))
 
 
 def test_no_video_differs_and_the_test_is_undefined():
     assert "not defined, since no video differs" in " ".join(sentences(folds(3, difference=0.0)))
+
+
+def test_three_models_have_corrected_p_values_effect_sizes_and_ranks():
+    runs = {
+        model: [run_of(0.9, {f"v{i}": 0.9 - step * (1 + i) / 100 for i in range(6)})]
+        for model, step in (("unet", 1), ("deeplabv3", 0), ("deeplabv3_scratch", 3))
+    }
+    comparison = comparison_of(runs)
+    text = " ".join(sentences(comparison))
+    assert "Wilcoxon's p = 0.03125, 0.09375 after Holm's correction for 3 pairs of models." in text
+    assert "no p value can be less than 0.09375 after Holm's correction for 3 pairs of models" in text
+    assert "DeepLabV3-ResNet50 (mean IoU 0.9000) rank 1 in 100.0 %; U-Net (mean IoU 0.8650) rank 2 in 100.0 %" in text
+    # differences -.01 to -.06: mean -.035, SD sqrt(3.5) / 100, t(0.975, 5) = 2.5706
+    cells = "-0.0350 | 0.0187 | -0.0546 to -0.0154 | -1.87 | -1.00 | 0.03125 | 0.09375 | 0.03125 |"
+    assert f"| U-Net minus DeepLabV3-ResNet50 | 6 | {cells}" in comparison_markdown(comparison)
+    assert "-1.87  -1.00  0.03125   0.09375" in comparison_block(comparison)
 
 
 def test_pretraining_is_named_with_the_way_to_the_row_without_it():
@@ -150,7 +169,7 @@ def test_an_unfinished_comparison_says_what_is_to_come():
 
 def test_the_table_has_a_row_per_model_and_per_run():
     text = comparison_markdown(folds(2))
-    rows = [line for line in text.splitlines() if line.startswith("|")]
+    rows = [line for line in text.split("\n\n")[1].splitlines() if line.startswith("|")]
     assert len(rows) == 2 + 2 * (1 + 1 + 2)
     assert rows[2].startswith(
         "| U-Net, mean of 2 | 17,263,042 | random | 0.9000 | 0.9500 | 0.9800 | 12.0 | 3.00 | 812 | 41.3"

@@ -2,11 +2,13 @@
 
   python write_report.py --metrics outputs/analysis_metrics.json
   python write_report.py --model-path mine.pth --metrics mine/metrics.json --generated-dir data/v01
+  python write_report.py --folds outputs/folds/folds.json --label-comparison outputs/labels/label_comparison.json
 
 Every number is read from JSON and CSV files: the metrics JSON with its frame table, the metadata
-beside the weights, audit.json of the data, run.json of a generated folder (for the speed). Nothing
-is predicted or typed; what no file tells is "not answered". The worst frames are shown where the
-predictions were saved (--save-preds).
+beside the weights, audit.json of the data, run.json of a generated folder (for the speed), and the
+results of cross-validation, comparison of models, and comparison of labels. Nothing is predicted or
+typed; what no file tells is "not answered". The worst frames are shown where the predictions were
+saved (--save-preds).
 """
 
 from __future__ import annotations
@@ -17,6 +19,12 @@ from pathlib import Path
 from surgseg import console
 from surgseg.files import UserError, check_folder, file_sha256, read_csv, read_json, write_text
 from surgseg.places import DATA, DEFAULT_WEIGHTS, find_data, find_weights
+
+RELATED = {
+    "--folds": "folds.json of instrument_segmentation.py --folds, of these weights or their architecture and videos",
+    "--comparison": "comparison.json of train_comparative.py, with these weights in it",
+    "--label-comparison": "label_comparison.json of compare_labels.py, of the same videos",
+}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -37,6 +45,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--generated-dir", type=Path, metavar="DIR", help="generated folder, for the speed (default: none)"
     )
+    for option, what in RELATED.items():
+        parser.add_argument(option, type=Path, metavar="FILE", help=f"{what} (default: none)")
     parser.add_argument(
         "--output-dir", type=Path, default=Path("outputs/report"), help="folder to write (default: outputs/report)"
     )
@@ -62,6 +72,14 @@ def work(args: argparse.Namespace) -> int:
         raise UserError(
             f"{args.generated_dir} was generated with other weights than {weights}: its speed is not theirs"
         )
+    from surgseg.study.related import read_folds, read_label_comparison, read_model_comparison
+
+    related = {
+        "folds": (args.folds, read_folds),
+        "comparison": (args.comparison, read_model_comparison),
+        "labels": (args.label_comparison, read_label_comparison),
+    }
+    related = {name: read(path, metrics, metadata) for name, (path, read) in related.items() if path}
     check_folder(args.output_dir)
     from surgseg.figures.analysis import write_figures
     from surgseg.figures.dataset import has_tables
@@ -84,7 +102,7 @@ def work(args: argparse.Namespace) -> int:
     audit = read_json(root / "audit.json") if (root / "audit.json").is_file() else None
     audit = audit if has_tables(audit) else None
     figures = [path.relative_to(args.output_dir).as_posix() for path in written]
-    facts = RunFacts(metrics, frames, metadata, audit, speed, figures, notes)
+    facts = RunFacts(metrics, frames, metadata, audit, speed, figures, notes, **related)
     pages = {args.output_dir / "report.md": run_report, args.output_dir / "MODEL_CARD.md": model_card}
     for path, page in pages.items():
         write_text(path, page(facts))

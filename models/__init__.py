@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of RGB in 0..1; torchvision trained its backbones with these values
 IMAGENET_STD = (0.229, 0.224, 0.225)
+RANDOM_START = "none (random start)"
 _HOST = "https://download.pytorch.org/models"
 
 

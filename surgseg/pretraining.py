@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from models import ARCHITECTURES
+from models import ARCHITECTURES, RANDOM_START
 from surgseg.checkpoint import load_strictly, load_tensors, strip_prefixes
 from surgseg.files import UserError
 
@@ -26,7 +26,7 @@ def load_pretraining(model: nn.Module, arch: str, weights: str) -> str:
     pretraining, a failed download, a missing file, and keys that do not match.
     """
     if weights == "none":
-        return "none (random start)"
+        return RANDOM_START
     published = ARCHITECTURES[arch].pretraining
     if not published:
         raise UserError(f"--weights {weights}: the {arch} has no pretrained backbone; use --weights none")

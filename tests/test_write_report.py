@@ -4,15 +4,20 @@ import csv
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import pytest
 
 import analyze_model
 import instrument_segmentation
 import write_report
+from models import ARCHITECTURES
+from surgseg.data.splits import Split
 from surgseg.figures import analysis, training
 from surgseg.files import plain, read_json, write_json
+from surgseg.study.folds import summarise_folds
 from surgseg.study.run_facts import RunFacts, command, licence
+from tests.comparisons import comparison_of, run_of
 
 
 @pytest.fixture
@@ -148,3 +153,106 @@ def test_the_licence_is_that_of_the_videos_that_trained(licences, videos, words)
     audit = {"licences": licences, "videos": dict.fromkeys(videos)}
     weights = {"training": {"data": "real", "split": split, "start": "x"}}
     assert words in licence(RunFacts({"data": "real"}, [], weights, audit))
+
+
+@pytest.mark.parametrize(
+    ("start", "words"),
+    [
+        ("none (random start)", "Start of the training: none (random start)."),
+        ("lite0-1.pth (encoder)", 'of the package some-weights 0.1, whose licence file begins "Some Licence 2.0".'),
+        (
+            "other-2.pth (encoder)",
+            "of the package other-weights, which is not installed here; its terms are not checked.",
+        ),
+        ("net-3.pth (backbone)", "of https://somewhere/net-3.pth; its terms are not checked here."),
+        ("mine.pth (--init-from)", "mine.pth (--init-from); its terms are not checked here."),
+    ],
+)
+def test_the_licence_of_starting_weights_is_what_their_package_holds(tmp_path, monkeypatch, start, words):
+    package = tmp_path / "some_weights-0.1.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: some-weights\nVersion: 0.1\nLicense: UNKNOWN\n")
+    (package / "LICENSE").write_text("\nSome Licence 2.0\n\nCopyright\n")
+    (package / "RECORD").write_text(f"{package.name}/METADATA,,\n{package.name}/LICENSE,,\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    published = "some_weights/models/lite0-1.pth", "other_weights/other-2.pth", "https://somewhere/net-3.pth"
+    small = replace(ARCHITECTURES["unet"], pretraining=dict(zip("abc", published)))
+    monkeypatch.setitem(ARCHITECTURES, "unet", small)
+    facts = RunFacts({"data": "real"}, [], {"training": {"data": "real", "start": start}})
+    assert licence(facts).endswith(words)
+
+
+def related(tmp_path, run, *, own=True, video="video04", arch="unet"):
+    """The options of a cross-validation, a comparison of models and one of labels, of this run's weights if `own`."""
+    metrics = read_json(run.output / "metrics.json")
+    sha256 = metrics["weights"]["sha256"] if own else "other"
+    scores = {"iou": 0.6123, "dice": 0.7345}
+    folds = [
+        {**metrics, "weights": {"sha256": sha, "arch": arch}, "mean_instrument": scores, "per_video": {name: scores}}
+        for sha, name in (("first", "video01"), (sha256, video))
+    ]
+    splits = [Split("fold", "video", {name: "test"}, {}) for name in ("video01", video)]
+    record = {"script": "some.py", "arguments": {"folds": "2"}, "git": {"commit": "c0ffee"}}
+    write_json(tmp_path / "folds.json", {**summarise_folds(splits, folds), "run": record})
+    runs = [run_of(0.5123, {"video04": 0.5123}, sha256=sha256), run_of(0.4, {"video04": 0.4}, seed=1)]
+    write_json(tmp_path / "comparison.json", {**comparison_of({"unet": runs}), "run": record})
+    row = {"dice": 0.9123, "iou": 0.8321, "frames": 6}
+    interval = {"n": 1, "mean": 0.9123, "sd": None, "interval": None, "reason": "no interval"}
+    labels = {
+        "schema": "surgseg.label_comparison/1", "frames": 6, "videos": 1, "equal_frames": 2, "run": record,
+        "frames_with_instrument": 5, "notes": ["an instrument in the first set only: clip"],
+        "scores": {
+            "labels": {"instrument_union": row, "per_video": {video: row}, "video_intervals": {"dice": interval}}
+        },
+        "disagreement": {"border": {"pixels": 77, "pooled": 0.1543}},
+    }  # fmt: skip
+    write_json(tmp_path / "label_comparison.json", labels)
+    names = {"--folds": "folds", "--comparison": "comparison", "--label-comparison": "label_comparison"}
+    return {option: str(tmp_path / f"{name}.json") for option, name in names.items()}
+
+
+def test_folds_comparison_and_agreement_of_labels_stand_in_the_report(tiny_run, tmp_path, drawn):
+    without = written(tiny_run, tmp_path)[1]
+    for option in related(tmp_path, tiny_run):
+        assert f"not answered (give {option}, " in without
+    given = [word for pair in related(tmp_path, tiny_run).items() for word in pair]
+    _, report, _ = written(tiny_run, tmp_path, *given)
+    for words in (
+        "The weights of this report are those of fold 2.", "| 2 | video04 | 6 | 0.6123 | 0.7345 |",
+        "| dice | 2 | 0.7345 | 0.0000 | no interval: 2 videos",
+        "The weights of this report: U-Net, seed 0.", "|   seed 0 |  |  | 0.5123 |",
+        "6 frames of 1 videos, 1 of them scored above; equal in every pixel: 2 of 5", "| border | 77 | 0.1543 |",
+        "- WARNING: an instrument in the first set only: clip.",
+        "| How well do two sets of labels, as of two annotators, agree? | Dice 0.9123, all pixels of 6 frames",
+        "Numbers of: cross-validation, comparison of models, agreement of labels (commit c0ffee):",
+    ):  # fmt: skip
+        assert words in report
+
+
+@pytest.mark.parametrize(
+    ("option", "change", "words"),
+    [
+        ("--folds", {"own": False, "video": "video09"}, "another architecture or other videos than the scores"),
+        ("--folds", {"own": False, "arch": "deeplabv3"}, "another architecture or other videos than the scores"),
+        ("--comparison", {"own": False}, "compares other weights than those of the scores"),
+        ("--label-comparison", {"video": "video09"}, "labels of other videos than the scored or trained ones: video09"),
+    ],
+)
+def test_results_of_other_weights_or_data_are_refused_by_name(tiny_run, tmp_path, capsys, option, change, words):
+    path = related(tmp_path, tiny_run, **change)[option]
+    assert write_report.main(arguments(tiny_run, option, path, "--output-dir", str(tmp_path / "out"))) == 2
+    line = capsys.readouterr().err
+    assert path in line and words in line and line.count("\n") == 1 and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("option", ["--folds", "--comparison", "--label-comparison"])
+def test_another_file_is_no_result_to_report(tiny_run, tmp_path, capsys, option):
+    path = tiny_run.output / "metrics.json"
+    assert write_report.main(arguments(tiny_run, option, str(path), "--output-dir", str(tmp_path / "out"))) == 2
+    assert f"{path} is no " in capsys.readouterr().err
+
+
+def test_folds_of_other_weights_count_if_they_test_the_scored_videos(tiny_run, tmp_path, drawn):
+    path = related(tmp_path, tiny_run, own=False)["--folds"]
+    report = written(tiny_run, tmp_path, "--folds", path)[1]
+    assert "are of no fold: the folds are of the same architecture and videos" in report

@@ -20,6 +20,8 @@ def summarise_folds(splits: list[Split], metrics: list[dict[str, Any]]) -> dict[
             "fold": fold,
             "test_videos": [video for video, part in split.assignment.items() if part == "test"],
             "frames": one["frames"],
+            "data": one["data"],
+            "weights": one["weights"],
             "accuracy": one["accuracy"],
             **one["mean_instrument"],
             "frame_mean_dice": one["per_frame"]["mean_dice"],

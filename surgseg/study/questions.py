@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from surgseg.scores.report import number, score_label
+from surgseg.study.run_facts import RunFacts
 
 _OPEN = (
     "Which patients and operations were included, which left out?",
@@ -17,7 +18,6 @@ _OPEN = (
     "How was the data made anonymous?",
     "Did an ethics committee agree?",
     "Who drew the masks, with what training and tool?",
-    "How well do two annotators agree?",
     "Why is the number of videos enough?",
     "Why these tolerances of the surface distance?",
     "Was the study registered, who paid for it?",
@@ -26,8 +26,9 @@ _OPEN = (
 )
 
 
-def answers(metrics: dict[str, Any], weights: dict[str, Any], audit: dict[str, Any] | None) -> list[tuple]:
-    """Return (question, answer or None) of a metrics JSON, the metadata of its weights, and the audit of its data."""
+def answers(facts: RunFacts) -> list[tuple[str, str | None]]:
+    """Return (question, answer or None) of a run."""
+    metrics, weights, audit = facts.metrics, facts.weights, facts.audit
     scored, training = metrics["scored"], weights["training"]
     split, seen, empty = training.get("split"), scored.get("seen"), metrics["empty_frames"]
     classes = {name: row["n"] for name, row in metrics["classes"].items()}
@@ -83,8 +84,27 @@ def answers(metrics: dict[str, Any], weights: dict[str, Any], audit: dict[str, A
         ("What is the unit of the interval?", interval["method"] or interval["reason"]),
         ("Are the probabilities calibrated?", calibration and f"ECE {number(calibration['ece'], '.4f')}"),
         ("Where does it fail?", "see Worst frames"),
+        ("How do the scores vary from training to training?", facts.folds and _folds_in_words(facts.folds)),
+        ("Was it compared with other models?", facts.comparison and _models_in_words(facts.comparison)),
+        (
+            "How well do two sets of labels, as of two annotators, agree?",
+            facts.labels and _labels_in_words(facts.labels),
+        ),
     ]
     return found + [(question, None) for question in _OPEN]
+
+
+def _folds_in_words(folds: dict[str, Any]) -> str:
+    return f"SD {number(folds['dice']['sd'], '.4f')} of the Dice of {folds['dice']['n']} folds"
+
+
+def _models_in_words(comparison: dict[str, Any]) -> str:
+    return ", ".join(f"{row['label']} IoU {number(row['iou'], '.4f')}" for row in comparison["models"].values())
+
+
+def _labels_in_words(labels: dict[str, Any]) -> str:
+    dice = number(labels["scores"]["labels"]["instrument_union"]["dice"], ".4f")
+    return f"Dice {dice}, all pixels of {labels['frames']} frames of {labels['videos']} videos together"
 
 
 def _pairs_in_words(values: dict[str, Any] | None) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from surgseg.scores.report import heading, number
@@ -62,22 +63,27 @@ def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
     ]  # fmt: skip
 
 
-def comparison_markdown(comparison: dict[str, Any], note: str = "", problems: list[str] | None = None) -> str:
+def comparison_markdown(comparison: dict[str, Any], note: str = "", problems: Sequence[str] = ()) -> str:
     """Return the content of `comparison_block` as Markdown. `problems` say what is missing from the figures."""
-    tables = [
-        [rows[0], tuple("---" if name in LEFT else "---:" for name in rows[0]), *rows[1:]]
-        for rows in _tables(comparison)
-    ]
-    tables = ["\n".join("| " + " | ".join(row) + " |" for row in rows) for rows in tables]
     title = ["# Comparison of architectures"]
     if comparison.get("data") == "synthetic":
         title.append("**SYNTHETIC data.**")
     if missing := unfinished(comparison):
         title.append(f"**{missing.replace('unfinished', 'Unfinished', 1)}**")
-    remarks = [f"- {text}" for text in sentences(comparison)]
-    remarks += [f"- Not in the figures: {text}." for text in problems or []]
-    parts = [*title, note, *tables, described(comparison), "\n".join(remarks)]
+    parts = [*title, note, *comparison_paragraphs(comparison, problems)]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def comparison_paragraphs(comparison: dict[str, Any], problems: Sequence[str] = ()) -> list[str]:
+    """Return tables, description and sentences as paragraphs of Markdown."""
+    tables = [
+        [rows[0], tuple("---" if name in LEFT else "---:" for name in rows[0]), *rows[1:]]
+        for rows in _tables(comparison)
+    ]
+    remarks = [f"- {text}" for text in sentences(comparison)]
+    remarks += [f"- Not in the figures: {text}." for text in problems]
+    tables = ["\n".join("| " + " | ".join(row) + " |" for row in rows) for rows in tables]
+    return [*tables, described(comparison), "\n".join(remarks)]
 
 
 def table_rows(comparison: dict[str, Any]) -> list[tuple[str, ...]]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution
 from typing import Any
 
+from models import ARCHITECTURES, RANDOM_START
 from surgseg.data.seen import UNKNOWN, trained_splits, trained_videos
+from surgseg.scores.report import number
 
 MISSING = "not answered"
 _OPTIONS = {"learning_rate": "lr"}  # whose name is not that of their value
@@ -16,7 +19,8 @@ _OPTIONS = {"learning_rate": "lr"}  # whose name is not that of their value
 @dataclass(frozen=True)
 class RunFacts:
     """What a run left: the metrics JSON of a model, its frame table, and the metadata of its weights; the audit of its
-    data and the run.json of a generated folder, or None; figures, as paths below the report, and `notes` on them."""
+    data and the run.json of a generated folder, or None; figures, as paths below the report, and `notes` on them.
+    `folds`, `comparison`, `labels`: what `related` reads, or None."""
 
     metrics: dict[str, Any]
     frames: list[dict[str, str]]
@@ -25,6 +29,9 @@ class RunFacts:
     speed: dict[str, Any] | None = None
     figures: Sequence[str] = ()
     notes: Sequence[str] = ()
+    folds: dict[str, Any] | None = None
+    comparison: dict[str, Any] | None = None
+    labels: dict[str, Any] | None = None
 
     @property
     def synthetic(self) -> bool:
@@ -36,6 +43,12 @@ class RunFacts:
         splits = trained_splits(self.weights["training"])
         videos = trained_videos(splits)
         return bool(videos) and UNKNOWN not in splits and videos <= set((self.audit or {}).get("videos", ()))
+
+
+def own_hashes(metrics: dict[str, Any], weights: dict[str, Any]) -> set[str]:
+    """Return the hash of the scored weights, and of the file that they were calibrated from."""
+    before = weights["training"].get("calibration", {}).get("weights_sha256")
+    return {metrics["weights"]["sha256"], before} - {None}
 
 
 def command(run: dict[str, Any]) -> str:
@@ -67,7 +80,26 @@ def licence(facts: RunFacts) -> str:
         text = "Trained on drawn frames, which set no terms."
     else:
         text = f"Licence of the data: {MISSING} (no audit.json names it). Find it out before you pass the weights on."
-    return f"{text} Start of the training: {facts.weights['training'].get('start')}; its terms are not checked here."
+    return f"{text} Start of the training: {facts.weights['training'].get('start')}{_terms_of_start(facts.weights)}."
+
+
+def _terms_of_start(weights: dict[str, Any]) -> str:
+    """Return where published starting weights come from; of an installed package, the first line of its licence."""
+    start = weights["training"].get("start")
+    sources = [source for one in ARCHITECTURES.values() for source in one.pretraining.values()]
+    if start == RANDOM_START:
+        return ""
+    source = next((one for one in sources if str(start).startswith(one.rsplit("/", 1)[1])), None)
+    if source is None or "://" in source:
+        return f"{f' of {source}' if source else ''}; its terms are not checked here"
+    package = source.split("/")[0].replace("_", "-")
+    try:
+        installed = distribution(package)
+    except PackageNotFoundError:
+        return f" of the package {package}, which is not installed here; its terms are not checked"
+    texts = [file.read_text() for file in installed.files or () if file.name.upper().startswith(("LICENSE", "LICENCE"))]
+    terms = "; ".join(f'whose licence file begins "{text.strip().splitlines()[0]}"' for text in texts if text.strip())
+    return f" of the package {package} {installed.version}, {terms or 'which holds no licence file'}"
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
@@ -78,3 +110,18 @@ def markdown_table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[s
 
 def _cell(value: Any) -> str:
     return (MISSING if value is None else str(value)).replace("|", "\\|").replace("\n", " ")
+
+
+def interval_table(title: str, rows: Iterable[tuple[str, dict[str, Any]]]) -> list[str]:
+    """Return a table of results of `mean_interval`."""
+    cells = [
+        (
+            name,
+            row["n"],
+            number(row["mean"], ".4f"),
+            number(row["sd"], ".4f"),
+            " to ".join(number(end, ".4f") for end in row["interval"]) if row["interval"] else row["reason"],
+        )
+        for name, row in rows
+    ]
+    return markdown_table((title, "videos", "mean", "SD", "95 % interval"), cells)

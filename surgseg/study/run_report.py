@@ -12,7 +12,8 @@ from surgseg.scores.report import number, score_label
 from surgseg.scores.scored import scored_lines
 from surgseg.scores.strata import FEW_MEANS, named_groups
 from surgseg.study.questions import answers
-from surgseg.study.run_facts import MISSING, RunFacts, command, commit_of, licence, markdown_table
+from surgseg.study.related import comparison_section, folds_section, labels_section
+from surgseg.study.run_facts import MISSING, RunFacts, command, commit_of, interval_table, licence, markdown_table
 
 _WORST = 5  # frames in the table
 
@@ -24,7 +25,10 @@ def run_report(facts: RunFacts) -> str:
         "Split": _split(facts),
         "Training": _training(facts),
         "Scores": _score_tables(facts),
+        "Cross-validation": folds_section(facts),
+        "Comparison of models": comparison_section(facts),
         "Worst frames": _worst(facts),
+        "Agreement of labels": labels_section(facts),
         "Probabilities": _probabilities(facts),
         "Speed": _speed(facts),
         "Limits": _limits(facts),
@@ -175,7 +179,7 @@ def _score_tables(facts: RunFacts) -> list[str]:
             ("Score of a frame", "n", "mean", "median", "q25", "q75", "worst 5 %", "worst video", ""), frames
         ),
         *markdown_table(("Video", "frames", "IoU", "Dice"), videos),
-        *_interval_table("Mean over videos", means),
+        *interval_table("Mean over videos", means),
         *markdown_table(("Frames by", "group", "frames", "videos", "IoU", "Dice"), groups),
         *[FEW_MEANS] * any("*" in row[2] for row in groups),
         f"Frames without instrument: {empty['truth_empty']}, false alarms in {empty['false_alarms']}. Frames in which "
@@ -183,20 +187,6 @@ def _score_tables(facts: RunFacts) -> list[str]:
         *_pictures(facts, "comprehensive_analysis"),
         *_pictures(facts, "strata"),
     ]
-
-
-def _interval_table(title: str, rows: Iterable[tuple[str, dict[str, Any]]]) -> list[str]:
-    cells = [
-        (
-            name,
-            row["n"],
-            number(row["mean"], ".4f"),
-            number(row["sd"], ".4f"),
-            " to ".join(number(end, ".4f") for end in row["interval"]) if row["interval"] else row["reason"],
-        )
-        for name, row in rows
-    ]
-    return markdown_table((title, "videos", "mean", "SD", "95 % interval"), cells)
 
 
 def _worst(facts: RunFacts) -> list[str]:
@@ -230,7 +220,7 @@ def _probabilities(facts: RunFacts) -> list[str]:
     kept = [(f"{row['share']:.0%}", row["frames"], number(row["risk"], ".4f")) for row in risk["kept"]]
     return [
         *markdown_table(("Instrument probability", ""), rows),
-        *_interval_table("Mean over videos", found["video_intervals"].items()),
+        *interval_table("Mean over videos", found["video_intervals"].items()),
         *markdown_table(("Least uncertain frames", "frames", "mean of 1 - Dice"), kept),
         *(f"- WARNING: {text}." for text in record.get("warnings", {}).values()),
         *_pictures(facts, "calibration"),
@@ -274,7 +264,7 @@ def _limits(facts: RunFacts) -> list[str]:
 
 def _questions(facts: RunFacts) -> list[str]:
     head = "Questions in our words; the checklists are the reference. What the files cannot tell is yours to say."
-    return [head, *markdown_table(("Question", "Answer"), answers(facts.metrics, facts.weights, facts.audit))]
+    return [head, *markdown_table(("Question", "Answer"), answers(facts))]
 
 
 def _commands(facts: RunFacts) -> list[str]:
@@ -284,6 +274,9 @@ def _commands(facts: RunFacts) -> list[str]:
         "temperature, threshold": training.get("calibration", {}).get("run"),
         "scores, worst frames, probabilities": facts.metrics["run"],
         "speed": (facts.speed or {}).get("run"),
+        "cross-validation": (facts.folds or {}).get("run"),
+        "comparison of models": (facts.comparison or {}).get("run"),
+        "agreement of labels": (facts.labels or {}).get("run"),
     }
     names: dict[str, list[str]] = {}
     for name, run in runs.items():

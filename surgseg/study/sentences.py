@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from surgseg.files import list_some, short_names
-from surgseg.scores.intervals import CAUTION
+from surgseg.scores.intervals import CAUTION, RANK_CAUTION
 from surgseg.scores.scored import scored_title
 from surgseg.study.comparison import compared_models
 
@@ -119,7 +119,7 @@ def ranking_sentence(comparison: dict[str, Any]) -> str:
     left = f" Left out, since a model has no IoU on it: {list_some(found['left_out'])}." * bool(found["left_out"])
     return (
         f"Ranks by mean IoU over {found['videos']} videos, in {found['resamples']:,} samples of the videos with "
-        f"replacement, the same for all models: {'; '.join(texts)}. With few videos these shares look too sure.{left}"
+        f"replacement, the same for all models: {'; '.join(texts)}. {RANK_CAUTION}{left}"
     )
 
 

@@ -75,7 +75,7 @@ def test_holm_multiplies_the_smallest_p_by_the_number_of_tests_and_keeps_the_ord
     # in order .01 x 4, .02 x 3, .03 x 2 (raised to the .06 before it), .04 x 1 (the same)
     assert holm([0.03, 0.01, 0.04, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
     assert holm([0.005, 0.9, 0.4]) == pytest.approx([0.015, 0.9, 0.8])
-    assert holm([0.6, 0.5]) == [1.0, 1.0]
+    assert holm([0.6, 0.7]) == [1.0, 1.0]
     assert holm([0.02]) == [0.02] and holm([]) == []
 
 
@@ -112,7 +112,9 @@ def test_shares_of_ranks_by_hand():
 
 def test_equal_models_share_their_ranks_evenly():
     base = np.linspace(0.1, 0.7, 7)
-    shares = rank_shares(np.stack([base, base + 0.2, 0.3 - (0.3 - base)], 1))["shares"]  # equal but for the last bits
+    shares = rank_shares(np.stack([base, base + 0.2, np.nextafter(base, 1)], 1))[
+        "shares"
+    ]  # equal but for the last bits
     assert shares == [[0, 0.5, 0.5], [1, 0, 0], [0, 0.5, 0.5]]
 
 

@@ -5,11 +5,11 @@
   python train_comparative.py --splits random time video --data-root data/full_dataset --arch unet
 
 Without --splits it compares architectures on the same split. comparison.json holds scores, costs,
-paired differences and ranks; visualize_comparison.py draws them. With --splits it is the leak meter: it
-measures how much the scores of one model rise if the split puts neighbouring frames into both
-training and test. All splits train on equally many frames. Each model is scored on its own test
-part, and on the frames that are in the test part of its split and of the split by video. The same
-command continues an interrupted training and does not repeat a finished one.
+paired differences and ranks; visualize_comparison.py draws them. With --splits it is the leak
+meter: it measures how much the scores of one model rise if the split puts neighbouring frames into
+both training and test. All splits train on equally many frames. Each model is scored on its own
+test part, and on the frames that are in the test part of its split and of the split by video. The
+same command continues an interrupted training and does not repeat a finished one.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
   python write_report.py --metrics outputs/analysis_metrics.json
   python write_report.py --model-path mine.pth --metrics mine/metrics.json --generated-dir data/v01
-  python write_report.py --folds outputs/folds/folds.json --label-comparison outputs/labels/label_comparison.json
+  python write_report.py --folds outputs/folds/folds.json
 
 Every number is read from JSON and CSV files: the metrics JSON with its frame table, the metadata
 beside the weights, audit.json of the data, run.json of a generated folder (for the speed), and the

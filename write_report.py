@@ -56,7 +56,8 @@ def build_parser() -> argparse.ArgumentParser:
 def work(args: argparse.Namespace) -> int:
     weights = find_weights(args.model_path)
     metrics, metadata = read_json(args.metrics), read_json(weights.with_suffix(".json"))
-    if "weights" not in metrics or "frame_distribution" not in metrics:
+    groups = [group for groups in metrics.get("strata", {}).values() for group in groups]
+    if not {"weights", "frame_distribution"} <= metrics.keys() or any("videos" not in group for group in groups):
         raise UserError(
             f"{args.metrics} holds no scores of a model, or those of an earlier version; analyze_model.py --mode model "
             "writes them"

@@ -121,7 +121,11 @@ def test_scores_of_other_weights_and_of_no_model_are_arguments(tiny_run, tool_ru
     metrics = read_json(tiny_run.output / "metrics.json")
     del metrics["weights"]
     write_json(tmp_path / "m.json", metrics)
+    earlier = read_json(tiny_run.output / "metrics.json")
+    del earlier["strata"]["coverage"][0]["videos"]
+    write_json(tmp_path / "earlier.json", earlier)
     others = {tool_run.output / "metrics.json": "scores of other weights", tmp_path / "m.json": "no scores of a model"}
+    others[tmp_path / "earlier.json"] = "those of an earlier version"
     for path, words in others.items():
         assert write_report.main(arguments(tiny_run, "--metrics", str(path))) == 2
         assert words in capsys.readouterr().err

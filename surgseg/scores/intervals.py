@@ -121,7 +121,7 @@ def rank_shares(scores: np.ndarray) -> dict[str, Any]:
     n, k = scores.shape
     found: dict[str, Any] = {"n": n, "shares": None, "resamples": RESAMPLES, "reason": None}
     if n < FEWEST:
-        return {**found, "reason": f"{n} videos; with fewer than {FEWEST} the shares are not reliable"}
+        return {**found, "reason": f"{n} video{'s' * (n != 1)}; with fewer than {FEWEST} the shares are not reliable"}
     times = np.random.default_rng(0).multinomial(n, [1 / n] * n, RESAMPLES)  # that each video is drawn
     means = (times @ scores / n).round(_DIGITS)
     better = (means[:, None] > means[:, :, None]).sum(2)  # models ahead of each

@@ -104,7 +104,7 @@ def pair_rows(comparison: dict[str, Any]) -> list[tuple[str, ...]]:
     """Return the cells of a row per pair of models: the differences by video, effect sizes and p values."""
     rows, found = comparison["models"], []
     for pair in comparison["differences"]:
-        if pair["videos"]:
+        if pair["videos"] > 1:
             name = f"{rows[pair['first']]['label']} minus {rows[pair['second']]['label']}"
             interval = "{:+.4f} to {:+.4f}".format(*pair["interval"]) if pair["interval"] else "n/a"
             values = number(pair["mean"], "+.4f"), number(pair["sd"], ".4f")

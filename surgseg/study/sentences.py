@@ -94,9 +94,8 @@ def _video_sentence(pair: dict[str, Any], first: str, second: str) -> list[str]:
 def power_sentence(comparison: dict[str, Any]) -> str:
     """Return that no p value can be small with so few videos, whatever the models do; "" if one can."""
     pairs = comparison["differences"]
-    least = min((pair["wilcoxon_smallest_p"] for pair in pairs if pair["wilcoxon_p"] is not None), default=0) * len(
-        pairs
-    )
+    smallest = [pair["wilcoxon_smallest_p"] for pair in pairs if pair["videos"] > 1 and pair["wilcoxon_p"] is not None]
+    least = min(1.0, min(smallest, default=0) * len(pairs))
     if least <= 0.05:
         return ""
     after = f" after Holm's correction for {len(pairs)} pairs of models" * (len(pairs) > 1)

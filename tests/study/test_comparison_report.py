@@ -100,6 +100,21 @@ def test_three_models_have_corrected_p_values_effect_sizes_and_ranks():
     assert "-1.87  -1.00  0.03125   0.09375" in comparison_block(comparison)
 
 
+def test_three_models_on_one_video_have_no_test_and_no_ranks():
+    comparison = comparison_of(
+        {name: [run_of(0.9, {"v1": 0.9})] for name in ("unet", "deeplabv3", "deeplabv3_scratch")}
+    )
+    comparison["differences"][0] |= {"wilcoxon_p": 1.0, "wilcoxon_smallest_p": 1.0}  # as of a video that differs
+    text = comparison_block(comparison)
+    assert "cannot be said: 1 video; with" in text and "no p value" not in text and "p (Holm)" not in text
+
+
+def test_no_p_value_is_above_1():
+    values = {"unet": (0.9, 0.8), "deeplabv3": (0.8, 0.6), "deeplabv3_scratch": (0.5, 0.4)}
+    runs = {name: [run_of(0.9, dict(zip(("v1", "v2"), own)))] for name, own in values.items()}
+    assert "no p value can be less than 1 after Holm's" in " ".join(sentences(comparison_of(runs)))
+
+
 def test_pretraining_is_named_with_the_way_to_the_row_without_it():
     (text,) = [one for one in sentences(two(0.9, 0.8, pretrained=["deeplabv3"])) if "pretraining" in one]
     assert "DeepLabV3-ResNet50 starts from pretrained weights, ImageNet; U-Net starts from random ones: part of" in text

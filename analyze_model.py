@@ -60,10 +60,9 @@ def run(args: argparse.Namespace) -> int:
     metrics_path = args.output_dir / "analysis_metrics.json"
     by_folder = args.mode == "dataset"
     second = args.second_mask_dir and read_label_set(args.second_mask_dir, reviewed=args.masks_reviewed)
-    compared = None
-    if second and by_folder:  # refuse labels that do not fit before anything is written
-        compared = compare_labels(args, args.mask_dir, options.find_scheme(args), second, args.pred_dir)
-    metrics, scheme, mask_dir, files = (score_dataset if by_folder else score_model)(args, metrics_path)
+    metrics, scheme, mask_dir, files, compared = (score_dataset if by_folder else score_model)(
+        args, metrics_path, second
+    )
     print(metrics_block(f"{metrics['data'].upper()} DATASET EVALUATION", metrics))
     if args.convention:
         print(conventions_block(metrics, args.convention))
@@ -73,8 +72,7 @@ def run(args: argparse.Namespace) -> int:
     figures, notes, whole = analysis.write_figures(
         metrics_path, scheme, mask_dir, pred_dir, figure_dir, examples=args.examples, files=files
     )
-    if second:
-        compared = compared or compare_labels(args, mask_dir, scheme, second, pred_dir)
+    if compared:
         text, more = report_labels(compared, args.output_dir, args.examples, console.run_metadata(vars(args)))
         print(text)
         figures, whole = [*figures, *more], whole and compared.whole
@@ -91,42 +89,41 @@ def run(args: argparse.Namespace) -> int:
     return console.PARTIAL if partial or not whole else 0
 
 
-def compare_labels(args: argparse.Namespace, mask_dir: Path, scheme, second, pred_dir: Path):
-    """Return the `LabelComparison` of both sets of labels and the predictions."""
+def score_dataset(args: argparse.Namespace, metrics_path: Path, second) -> tuple:
+    """Score the masks of two folders, and compare them with the `LabelSet` `second`, if given.
+
+    Returns (metrics, class scheme, folder of true masks, None, `LabelComparison` or None).
+    """
+    from surgseg.evaluation.folders import evaluate_folders
     from surgseg.evaluation.label_sets import compare_label_sets, read_label_set
 
-    first = replace(read_label_set(mask_dir, reviewed=args.masks_reviewed), scheme=scheme)
-    how = {"tolerances": args.tolerance, "video_pattern": args.video_pattern}
-    return compare_label_sets(first, second, pred_dir, **how)
-
-
-def score_dataset(args: argparse.Namespace, metrics_path: Path) -> tuple:
-    """Score the masks of two folders. Returns (metrics, class scheme, folder of true masks, None)."""
-    from surgseg.evaluation.folders import evaluate_folders
-
-    scheme = options.find_scheme(args)
+    scheme, how = options.find_scheme(args), {"tolerances": args.tolerance, "video_pattern": args.video_pattern}
+    compared = None
+    if second:  # refuse labels that do not fit before anything is written
+        truth = replace(read_label_set(args.mask_dir, reviewed=args.masks_reviewed), scheme=scheme)
+        compared = compare_label_sets(truth, second, args.pred_dir, **how)
     metrics = evaluate_folders(
         args.mask_dir,
         args.pred_dir,
         scheme,
         metrics_path,
         args.void,
-        video_pattern=args.video_pattern,
         read_frames=not args.skip_frames,
         phase_dir=args.phase_dir,
         run=console.run_metadata(vars(args)),
         require_all=args.require_all,
         reviewed=args.masks_reviewed,
-        tolerances=args.tolerance,
+        **how,
     )
-    return metrics, scheme, args.mask_dir, None
+    return metrics, scheme, args.mask_dir, None, compared
 
 
-def score_model(args: argparse.Namespace, metrics_path: Path) -> tuple:
-    """Predict and score a part of the data. Returns (metrics, class scheme, folder of true masks, image files)."""
+def score_model(args: argparse.Namespace, metrics_path: Path, second) -> tuple:
+    """Predict and score a part of the data. Returns what `score_dataset` does, with the image files."""
     from surgseg.checkpoint import load_checkpoint
     from surgseg.evaluation.calibrate import write_calibrated
     from surgseg.evaluation.folders import earlier_predictions
+    from surgseg.evaluation.label_sets import LabelSet, compare_label_sets
     from surgseg.evaluation.samples import evaluate_samples, load_part
     from surgseg.figures.examples import ImageFiles
 
@@ -139,6 +136,9 @@ def score_model(args: argparse.Namespace, metrics_path: Path) -> tuple:
     fitted = {"temperature": args.fit_temperature, "threshold": args.choose_threshold}
     if args.save_preds:
         earlier_predictions(args.save_preds)  # refuse an unusable folder before weights are written
+    truth = LabelSet(prepared.root / "masks", {sample.name: sample.mask for sample in samples}, checkpoint.scheme)
+    if second:
+        compare_label_sets(truth, second, tolerances=())  # refuse labels that do not fit
     if any(fitted.values()):
         print(write_calibrated(checkpoint, weights, prepared, device, run, **fitted, **batches))
     metrics = evaluate_samples(
@@ -158,7 +158,8 @@ def score_model(args: argparse.Namespace, metrics_path: Path) -> tuple:
         **batches,
     )
     files = ImageFiles.of_samples(samples, args.save_preds) if args.save_preds else None
-    return metrics, checkpoint.scheme, prepared.root / "masks", files
+    compared = second and compare_label_sets(truth, second, args.save_preds, tolerances=args.tolerance)
+    return metrics, checkpoint.scheme, truth.folder, files, compared
 
 
 if __name__ == "__main__":

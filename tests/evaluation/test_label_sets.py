@@ -232,3 +232,10 @@ def test_analyze_model_compares_the_labels_and_draws_the_worst_frames(capsys, mo
     assert analyze_model.main([*argv, *copies_of_truth]) == 2 and not Path("none").exists()
     assert analyze_model.main(["--mode", "model", "--second-mask-dir", "two"]) == 2
     assert "--save-preds DIR is needed" in capsys.readouterr().err
+
+
+def test_labels_that_do_not_fit_are_refused_before_a_model_is_scored(tiny_run, capsys):
+    argv = ["--mode", "model", "--model-path", str(tiny_run.weights), "--data-root", str(tiny_run.data)]
+    argv += ["--second-mask-dir", "two", "--save-preds", "preds", "--output-dir", "out", "--device", "cpu"]
+    assert analyze_model.main(argv) == 2 and "no frame has a mask in each" in capsys.readouterr().err
+    assert not Path("out").exists() and not Path("preds").exists()

@@ -56,8 +56,8 @@ def build_parser() -> argparse.ArgumentParser:
 def work(args: argparse.Namespace) -> int:
     weights = find_weights(args.model_path)
     metrics, metadata = read_json(args.metrics), read_json(weights.with_suffix(".json"))
-    groups = [group for groups in metrics.get("strata", {}).values() for group in groups]
-    if not {"weights", "frame_distribution"} <= metrics.keys() or any("videos" not in group for group in groups):
+    known = isinstance(metrics, dict) and {"weights", "frame_distribution", "strata"} <= metrics.keys()
+    if not known or any("videos" not in group for groups in metrics["strata"].values() for group in groups):
         raise UserError(
             f"{args.metrics} holds no scores of a model, or those of an earlier version; analyze_model.py --mode model "
             "writes them"
@@ -86,17 +86,11 @@ def work(args: argparse.Namespace) -> int:
     from surgseg.figures.dataset import has_tables
     from surgseg.figures.training import draw_training_loss
     from surgseg.labels import Scheme
-    from surgseg.predicted import LISTING
     from surgseg.study.run_facts import RunFacts
     from surgseg.study.run_report import model_card, run_report
 
-    predictions = metrics["run"]["arguments"].get("save_preds")
-    listing = Path(predictions or "", LISTING)
-    saved = predictions and listing.is_file() and read_json(listing).get("weights_sha256") == sha256
     folder, scheme = args.output_dir / "figures", Scheme.from_json(metadata["classes"], str(weights))
-    written, notes, whole = write_figures(
-        args.metrics, scheme, root / "masks", listing.parent if saved else None, folder
-    )
+    written, notes, whole = write_figures(args.metrics, scheme, root / "masks", saved_predictions(metrics), folder)
     if history := metadata["training"].get("history"):
         options = {"chosen_epoch": metadata["training"]["chosen_epoch"], "synthetic": metrics["data"] == "synthetic"}
         written.append(draw_training_loss(history, folder / "training_loss.png", **options))
@@ -109,6 +103,19 @@ def work(args: argparse.Namespace) -> int:
         write_text(path, page(facts))
     print("Written:", *(f"  {path}" for path in (*pages, *written)), sep="\n")
     return 0 if whole else console.PARTIAL
+
+
+def saved_predictions(metrics: dict) -> Path | None:
+    """Return the folder of the scored predictions, in a cross-validation that of the fold; None if it holds others."""
+    from surgseg.predicted import LISTING
+
+    if not (saved := metrics["run"]["arguments"].get("save_preds")):
+        return None
+    listings = [Path(saved, LISTING), *sorted(Path(saved).parent.glob(f"{Path(saved).name}_fold_*/{LISTING}"))]
+    for listing in listings:
+        if listing.is_file() and read_json(listing).get("weights_sha256") == metrics["weights"]["sha256"]:
+            return listing.parent
+    return None
 
 
 def main(argv: list[str] | None = None) -> int:

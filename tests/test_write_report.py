@@ -126,6 +126,8 @@ def test_scores_of_other_weights_and_of_no_model_are_arguments(tiny_run, tool_ru
     write_json(tmp_path / "earlier.json", earlier)
     others = {tool_run.output / "metrics.json": "scores of other weights", tmp_path / "m.json": "no scores of a model"}
     others[tmp_path / "earlier.json"] = "those of an earlier version"
+    write_json(tmp_path / "list.json", [1])
+    others[tmp_path / "list.json"] = "no scores of a model"
     for path, words in others.items():
         assert write_report.main(arguments(tiny_run, "--metrics", str(path))) == 2
         assert words in capsys.readouterr().err
@@ -139,7 +141,9 @@ def test_predictions_of_other_weights_are_not_shown(tiny_run, tmp_path, drawn):
     write_json(output / "metrics.json", metrics)
     write_json(tmp_path / "preds" / "predictions.json", {"weights_sha256": "other"})
     written(tiny_run, tmp_path, "--metrics", str(output / "metrics.json"))
-    assert drawn[0][3] is None
+    write_json(tmp_path / "preds_fold_2" / "predictions.json", {"weights_sha256": metrics["weights"]["sha256"]})
+    written(tiny_run, tmp_path, "--metrics", str(output / "metrics.json"))
+    assert [call[3] for call in drawn] == [None, tmp_path / "preds_fold_2"]
 
 
 @pytest.mark.parametrize(
@@ -201,7 +205,7 @@ def related(tmp_path, run, *, own=True, video="video04", arch="unet"):
     runs = [run_of(0.5123, {"video04": 0.5123}, sha256=sha256), run_of(0.4, {"video04": 0.4}, seed=1)]
     write_json(tmp_path / "comparison.json", {**comparison_of({"unet": runs}), "run": record})
     row = {"dice": 0.9123, "iou": 0.8321, "frames": 6}
-    interval = {"n": 1, "mean": 0.9123, "sd": None, "interval": None, "reason": "no interval"}
+    interval = {"n": 7, "mean": 0.9123, "sd": None, "interval": None, "reason": "no interval"}
     labels = {
         "schema": "surgseg.label_comparison/1", "frames": 6, "videos": 1, "equal_frames": 2, "run": record,
         "frames_with_instrument": 5, "notes": ["an instrument in the first set only: clip"],
@@ -226,11 +230,12 @@ def test_folds_comparison_and_agreement_of_labels_stand_in_the_report(tiny_run, 
         "| dice | 2 | 0.7345 | 0.0000 | no interval: 2 videos",
         "The weights of this report: U-Net, seed 0.", "|   seed 0 |  |  | 0.5123 |",
         "6 frames of 1 videos, 1 of them scored above; equal in every pixel: 2 of 5", "| border | 77 | 0.1543 |",
-        "- WARNING: an instrument in the first set only: clip.",
+        "- WARNING: an instrument in the first set only: clip.", "- Student's t intervals over 6 to 10 videos are",
         "| How well do two sets of labels, as of two annotators, agree? | Dice 0.9123, all pixels of 6 frames",
         "Numbers of: cross-validation, comparison of models, agreement of labels (commit c0ffee):",
     ):  # fmt: skip
         assert words in report
+    assert "- Student's t" not in without
 
 
 @pytest.mark.parametrize(

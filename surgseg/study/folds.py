@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from surgseg.data.splits import Split
-from surgseg.scores.intervals import mean_interval
+from surgseg.scores.intervals import CAUTION, FEWEST, mean_interval
 from surgseg.scores.report import heading, number
 
 
@@ -52,4 +52,5 @@ def folds_block(summary: dict[str, Any]) -> str:
         scores = f"mean {number(found['mean'], '.4f')}, SD {number(found['sd'], '.4f')}"
         interval = "95 % interval {:.4f} to {:.4f}".format(*found["interval"]) if found["interval"] else found["reason"]
         lines.append(f"{label} of {found['n']} videos, each scored by the fold that tests it: {scores}, {interval}")
+    lines += [CAUTION] * (FEWEST <= summary["video_intervals"]["dice"]["n"] <= 10)
     return "\n".join(lines)

@@ -72,7 +72,7 @@ def answers(facts: RunFacts) -> list[tuple[str, str | None]]:
         ("How rare are the classes (pixels)?", _pairs_in_words(classes)),
         (
             "How do small instruments fare?",
-            "; ".join(f"IoU {number(row['mean']['iou'], '.4f')}" for row in metrics["strata"]["coverage"]) or None,
+            _sizes_in_words(metrics["strata"]["coverage"]),
         ),
         (
             "What of empty masks?",
@@ -84,7 +84,7 @@ def answers(facts: RunFacts) -> list[tuple[str, str | None]]:
         ("What is the unit of the interval?", interval["method"] or interval["reason"]),
         ("Are the probabilities calibrated?", calibration and f"ECE {number(calibration['ece'], '.4f')}"),
         ("Where does it fail?", "see Worst frames"),
-        ("How do the scores vary from training to training?", facts.folds and _folds_in_words(facts.folds)),
+        ("How do the scores vary with the videos of training and test?", facts.folds and _folds_in_words(facts.folds)),
         ("Was it compared with other models?", facts.comparison and _models_in_words(facts.comparison)),
         (
             "How well do two sets of labels, as of two annotators, agree?",
@@ -92,6 +92,11 @@ def answers(facts: RunFacts) -> list[tuple[str, str | None]]:
         ),
     ]
     return found + [(question, None) for question in _OPEN]
+
+
+def _sizes_in_words(groups: list[dict[str, Any]]) -> str | None:
+    means = ", ".join(number(group["mean"]["iou"], ".4f") for group in groups)
+    return means and f"mean IoU {means} (thirds of the frames, from small to large instruments)"
 
 
 def _folds_in_words(folds: dict[str, Any]) -> str:

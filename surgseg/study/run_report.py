@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from surgseg.files import list_some
-from surgseg.scores.intervals import FEWEST
+from surgseg.scores.intervals import CAUTION, FEWEST
 from surgseg.scores.report import number, score_label
 from surgseg.scores.scored import scored_lines
 from surgseg.scores.strata import FEW_MEANS, named_groups
@@ -249,6 +249,9 @@ def _limits(facts: RunFacts) -> list[str]:
         lines.append(
             f"The scores are of {scored['videos']} videos: no interval says how they vary from video to video."
         )
+    means = [facts.metrics, facts.folds, facts.labels and facts.labels["scores"]["labels"]]
+    if any(FEWEST <= row["n"] <= 10 for one in means if one for row in one["video_intervals"].values()):
+        lines.append(CAUTION)
     if not scored["split"]:
         lines.append("Which frames trained the weights is not known.")
     if training.get("data") != facts.metrics["data"]:

@@ -216,6 +216,11 @@ def number_of(name: str) -> int:
     return _beginning_and_number(name)[1]
 
 
+def is_numbered(name: str) -> bool:
+    """Whether a frame's name ends with the number that `number_of` returns."""
+    return _without_suffix(name)[-1:].isdecimal()
+
+
 def _beginning_and_number(stem: str) -> tuple[str, int]:
     """(stem without suffix and number, number) of a frame's stem; ("", 0) if it has no number."""
     match = re.match(r"^(.*?)[_\-. ]*(\d+)$", _without_suffix(stem))

@@ -14,7 +14,15 @@ from tqdm import tqdm
 from surgseg.appearance import brightness_and_sharpness
 from surgseg.cholec80 import NO_PHASE, RATE, phases_at, read_phases
 from surgseg.console import quiet
-from surgseg.data.dataset import FRAME_FOLDERS, Sample, frame_folder_beside, number_of, read_sample, videos_of_masks
+from surgseg.data.dataset import (
+    FRAME_FOLDERS,
+    Sample,
+    frame_folder_beside,
+    is_numbered,
+    number_of,
+    read_sample,
+    videos_of_masks,
+)
 from surgseg.data.manifest import JOURNAL, read_journal
 from surgseg.data.views import sample_views
 from surgseg.files import UserError, list_some, natural_key, nfc
@@ -128,8 +136,8 @@ def phases_of(samples: Sequence[Sample], folder: Path, by_order: set[str]) -> np
     """Return the phase of each sample, (N,) names, from Cholec80's phase files `<video>-phase.txt` or `<video>.txt`.
 
     The number that ends a sample's name is that of its frame in the film, at 25 frames a second. Raises `UserError` for
-    a video without a file, for a frame that its file does not list, and for the frames `by_order`, whose numbers the
-    preparation gave.
+    a video without a file, for a frame without a number or that its file does not list, and for the frames `by_order`,
+    whose numbers the preparation gave.
     """
     if not folder.is_dir():
         raise UserError(f"--phase-dir {folder} is not a folder")
@@ -144,6 +152,8 @@ def phases_of(samples: Sequence[Sample], folder: Path, by_order: set[str]) -> np
             f"--phase-dir: the numbers of {list_some(numbered, 4)} are their order, not frames of the film "
             f"({len(numbered)} of {len(samples)} frames)"
         )
+    if bare := [sample.name for sample in samples if not is_numbered(sample.name)]:
+        raise UserError(f"--phase-dir: no number of a frame of the film ends the name of {list_some(bare, 4)}")
     tracks = {video: read_phases(files[video.lower()]) for video in videos}
     found = [phases_at(tracks[sample.video], [number_of(sample.name) / RATE])[0] for sample in samples]
     if absent := [sample for sample, phase in zip(samples, found) if phase == NO_PHASE]:

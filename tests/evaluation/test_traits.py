@@ -68,6 +68,8 @@ def test_phases_are_those_of_the_frame_in_the_film_and_what_has_none_is_refused(
     journal(tmp_path, {"video01_000001": {}}, numbered_by_order=True)
     with pytest.raises(UserError, match="video01_000001 are their order, not frames of the film"):
         phases("video01_000001")
+    with pytest.raises(UserError, match=r"no number .* ends the name of video01_a"):
+        phases("video01_a", "video01_000002", "video01_2_endo_mask")
     with pytest.raises(UserError, match="is not a folder"):
         named_traits(samples("v_1"), tmp_path, BINARY, tmp_path / "none")
 

@@ -104,6 +104,7 @@ def work(args: argparse.Namespace) -> int:
         "video_data": generated.run.get("video_data"),
         "weights_data": generated.run.get("weights_data"),
         "threshold": generated.run.get("threshold"),
+        "image_rate": generated.run.get("image_rate"),
         **analysis.statistics,
         **({"rates": measure_rates(generated, request, analysis, args.rates)} if args.rates else {}),
         "run": run_metadata(vars(args)),

@@ -37,13 +37,15 @@ RATE_SOURCES = {
     "predicted_same_frames": "Predicted, where there is ground truth",
     "truth": "Ground truth",
 }
+UNEVEN = 0.05  # of the steps between frames may differ from the usual one by more than half of it
 RATE_NOTE = "mean of the samples of a rate, lowest to highest in brackets; n/a: no such pairs, as below 5 frames/s"
 
 
 def check_rates(generated: Generated, rates: Sequence[float]) -> dict[int, float]:
     """Return the step in frames, and the rate that it means, for each of the `rates` in frames a second.
 
-    Raises `UserError` for a folder without every frame of the video, and for a rate that it cannot be sampled at.
+    Raises `UserError` for a folder without every frame of the video, for a variable frame rate, and for a rate that the
+    video cannot be sampled at.
     """
     if not rates:
         return {}
@@ -53,7 +55,15 @@ def check_rates(generated: Generated, rates: Sequence[float]) -> dict[int, float
             f"{generated.folder} does not hold every frame of its video, which --rates needs: "
             "generate_masks_from_model.py --frame-step 1 makes such a folder"
         )
-    full = 1 / float(np.median(np.diff(times)))
+    steps = np.diff(times) / np.diff([row.frame for row in generated.rows])  # lost frames do not shift the others
+    usual = float(np.median(steps))
+    uneven = float((np.abs(steps - usual) > usual / 2).mean())
+    if uneven > UNEVEN:
+        raise UserError(
+            f"{generated.folder}: {uneven:.0%} of the steps between frames are far from {usual:.3g} s, so every N-th "
+            "frame has no rate of its own; --rates needs a video of constant frame rate"
+        )
+    full = 1 / usual
     found = {}
     for rate in rates:
         step = round(full / rate) if rate > 0 else 0

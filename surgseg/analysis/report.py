@@ -39,6 +39,8 @@ def statistics_block(result: dict[str, Any], mark: str = "", stopped: str = "") 
         lines += ["", *_phases(result)]
     if "tools" in result:
         lines += ["", *_tools(result)]
+    if result.get("image_rate"):
+        lines += ["", f"Note: images hold no times; all seconds follow from {result['image_rate']:g} images a second"]
     if not result["complete"]:
         lines += ["", f"Note: the run that wrote this folder is unfinished ({stopped or 'killed, or still running'})"]
     return "\n".join(lines)

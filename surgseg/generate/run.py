@@ -257,6 +257,8 @@ def report_video(result: VideoResult) -> None:
         taken = "every frame" if sampling["step"] == 1 else f"one frame in {sampling['step']}"
     burst = f", in bursts of {sampling['burst']}" if sampling["burst"] > 1 else ""
     print(f"Covered {clock(run['covered_s'])}{of}, {taken}{burst}")
+    if run["video"].get("rate_assumed"):
+        print(f"Images hold no times: {run['video']['rate']:g} a second were taken (--image-rate)")
     before = written - timing["frames"]
     print(f"Frames written: {written}" + (f" ({before} by an earlier run)" if before else ""), end="")
     of_trusted = " of those not suspect" if run["frames_suspect"] else ""

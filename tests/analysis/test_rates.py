@@ -1,14 +1,19 @@
 """One video at several sampling rates, against numbers worked out by hand."""
 
+import contextlib
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 import analyze_mask_statistics as script
 import compare_videos
+from surgseg.analysis.rates import check_rates
+from surgseg.files import UserError
 from surgseg.labels import SCHEMES
 from surgseg.masks import write_mask
-from tests.folders import columns, write_folder, write_phases
+from tests.folders import columns, read_folder, write_folder, write_phases
 
 
 @pytest.fixture(autouse=True)
@@ -107,6 +112,20 @@ def test_rates_that_a_folder_cannot_give_are_refused(tmp_path, capsys, options, 
     folder = write_folder(tmp_path / "out", [10] * 6, step=step)
     assert script.main(["--generated-dir", str(folder), *map(str, options)]) == 2
     assert said in capsys.readouterr().err and not (folder / "mask_statistics.json").exists()
+
+
+@pytest.mark.parametrize("lengths, fits", [([1, 1, 3, 1, 1, 3, 1, 1, 3], False), ([1, 1.2, 0.8] * 8, True)])
+def test_a_variable_frame_rate_has_no_lower_rates(tmp_path, lengths, fits):
+    times = np.cumsum([0, *lengths]) / 25
+    found = read_folder(tmp_path, [10] * len(times), step=1)
+    found = replace(found, rows=[replace(row, time_s=time) for row, time in zip(found.rows, times)])
+    with contextlib.nullcontext() if fits else pytest.raises(UserError, match=r"33% of the steps .* far from 0.04 s"):
+        assert check_rates(found, [5]) == {5: pytest.approx(5)}
+
+
+def test_lost_frames_do_not_make_the_rate_variable(tmp_path):
+    found = read_folder(tmp_path, [10] * 8, step=1, numbers=[0, 1, 3, 4, 6, 7, 9, 10])
+    assert check_rates(found, [12.5]) == {2: pytest.approx(12.5)}
 
 
 def test_videos_are_compared_without_the_pairs_across_their_cuts(tmp_path, monkeypatch):

@@ -58,6 +58,11 @@ def test_long_lists_are_cut_on_the_screen_and_say_how_much_is_left_out():
     assert "more" not in short and "0 (0.00 s)" in short
 
 
+def test_seconds_that_follow_from_a_given_rate_of_images_are_noted():
+    assert "all seconds follow from 12.5 images a second" in statistics_block(result([0.1], image_rate=12.5))
+    assert "images" not in statistics_block(result([0.1], image_rate=None))
+
+
 def test_an_unfinished_run_is_noted_with_its_reason():
     assert "unfinished (Ctrl-C)" in statistics_block(result([0.1], complete=False), stopped="Ctrl-C")
     assert "still running" in statistics_block(result([0.1], complete=False))

@@ -42,7 +42,7 @@ def draw_full_dataset(metrics: dict[str, Any], rows: list[dict[str, str]], path:
     own = [sum(row["video"] == video and row["iou"] != "" for row in rows) for video in videos]
     of_all = [f"{count}" if count == some else f"{some} of {count}" for some, count in zip(own, counts)]
     names = [f"{name} ({count})" for name, count in zip(fit_names(videos, 20), of_all)]
-    _video_axis(scores, names, "video (frames with an IoU of all its frames)")
+    _video_axis(scores, names, "video (frames)")
     add_title(figure, title, synthetic_mark(metrics.get("data"), metrics.get("weights_data")), fontsize=10)
     return save_figure(figure, path)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from models import ARCHITECTURES, RANDOM_START
 from surgseg.data.seen import UNKNOWN, trained_splits, trained_videos
+from surgseg.files import list_some
 from surgseg.scores.report import number
 
 MISSING = "not answered"
@@ -74,6 +75,10 @@ def licence(facts: RunFacts) -> str:
     names = facts.audit["licences"] if facts.audited_training else []
     if any("NC" in name or "non-commercial" in name.lower() for name in names):
         text = f"**Non-commercial use only:** the data that trained these weights are under {', '.join(names)}."
+    elif any("stated" in name for name in names):
+        stated = list_some([name for name in names if "stated" not in name])
+        others = f" (others: {stated})" if stated else ""
+        text = f"Data that trained these weights state no licence{others}: ask their authors before you pass them on."
     elif names:
         text = f"The data that trained these weights are under {', '.join(names)}: its terms hold for them."
     elif facts.weights["training"].get("data") == "synthetic":

@@ -152,6 +152,7 @@ def test_predictions_of_other_weights_are_not_shown(tiny_run, tmp_path, drawn):
         (["CC BY-NC-SA 4.0"], ["a"], "**Non-commercial use only:**"),
         (["non-commercial"], ["a"], "**Non-commercial use only:**"),
         (["CC BY 4.0"], ["a", "b"], "under CC BY 4.0: its terms hold"),
+        (["none stated", "CC BY 4.0"], ["a"], "state no licence (others: CC BY 4.0)"),
         (["CC BY 4.0"], ["b"], "Licence of the data: not answered"),
         ([], ["a"], "Licence of the data: not answered"),
     ],

@@ -171,7 +171,7 @@ def test_the_heat_map_frames_the_own_set(keep_transfer, tmp_path):
     (figure,) = keep_transfer
     pooled, mean = figure.axes
     assert [text.get_text() for text in pooled.texts] == ["0.857†", "0.857"]
-    assert [text.get_text() for text in mean.texts] == ["0.857\n0.86 to 0.86"] * 2
+    assert [text.get_text() for text in mean.texts] == ["0.857†\n0.86 to 0.86", "0.857\n0.86 to 0.86"]
     frames = [patch for patch in pooled.patches if isinstance(patch, Rectangle)]
     assert [patch.get_xy() for patch in frames] == [(0, 0)]
     assert "SYNTHETIC" in [text.get_text() for text in figure.texts]

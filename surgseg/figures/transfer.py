@@ -49,7 +49,7 @@ def draw_transfer(result: dict[str, Any], path: Path) -> Path:
 
 
 def _video_text(cell: dict[str, Any]) -> str:
-    found = cell["video_intervals"]["dice"]
+    found, mark = cell["video_intervals"]["dice"], MARK * cell["marked"]
     if not found["interval"]:
-        return f"{found['mean']:.3f}\n{found['n']} video{'s' * (found['n'] != 1)}" if found["n"] else ""
-    return f"{found['mean']:.3f}\n{found['interval'][0]:.2f} to {found['interval'][1]:.2f}"
+        return f"{found['mean']:.3f}{mark}\n{found['n']} video{'s' * (found['n'] != 1)}" if found["n"] else ""
+    return f"{found['mean']:.3f}{mark}\n{found['interval'][0]:.2f} to {found['interval'][1]:.2f}"

@@ -26,8 +26,10 @@ from surgseg.evaluation.samples import known_of_split, predict_and_score
 from surgseg.files import UserError, list_some, natural_key
 from surgseg.frames import read_frame
 from surgseg.predict import Predictor
+from surgseg.scores.metrics import pooled_scores
 
 FIRST = 8  # frames whose probability is kept for a picture
+LEARNED = 0.5  # pooled Dice under which a model is reported: it has hardly learned the instrument
 
 
 class AuditedLabel(NamedTuple):
@@ -68,8 +70,13 @@ def audit_labels(
         predictor = Predictor(checkpoint, device, keep_probability=True)
         videos = {sample.video for sample in samples}
         views = sample_views([sample for sample in prepared.samples if sample.video in videos], checkpoint.view)
-        levels = predict_and_score(predictor, samples, None, "ignore", view=views).levels
-        of_model = rank_labels(samples, levels)
+        scored = predict_and_score(predictor, samples, None, "ignore", view=views)
+        dice = pooled_scores(scored.counts, checkpoint.scheme)["instrument_union"]["dice"]
+        if dice < LEARNED:
+            notes.append(
+                f"{path}: Dice {dice:.3f} on its tested frames: the ranks say more of this model than of labels"
+            )
+        of_model = rank_labels(samples, scored.levels)
         ranked += of_model
         by_name = {sample.name: sample for sample in samples}
         for row in of_model[:FIRST]:

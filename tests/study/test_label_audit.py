@@ -58,6 +58,7 @@ def test_an_erased_label_leads_the_frames_that_the_model_did_not_learn(tiny_run,
     rows = read_csv(tmp_path / "out" / "label_audit.csv")
     assert len(rows) == 6 and rows[0]["name"] == "video04_000002" and int(rows[0]["missing"]) > 0
     assert (tmp_path / "out" / "label_audit.png").is_file()
+    assert "of this model" not in shown.out
     assert "WARNING: 18 frames are in the test part of no model" in shown.out
 
 
@@ -75,3 +76,13 @@ def test_labels_without_an_instrument_are_told_of(tiny_run, tmp_path, capsys):
     for path in (data / "masks").glob("*.png"):
         write_mask(path, 0 * read_mask(path, 2), SCHEMES["binary"])
     assert "no tested frame is labelled instrument" in audited(tmp_path, capsys, data, tiny_run.weights).out
+
+
+def test_a_model_that_has_not_learned_the_instrument_is_reported(tiny_run, tmp_path, capsys):
+    checkpoint = load_checkpoint(tiny_run.weights)
+    checkpoint.threshold = 1.0  # it marks nothing
+    save_checkpoint(tmp_path / "blind.pth", checkpoint)
+    assert (
+        "blind.pth: Dice 0.000 on its tested frames"
+        in audited(tmp_path, capsys, tiny_run.data, tmp_path / "blind.pth").out
+    )
